@@ -1,0 +1,176 @@
+//! The one error type of this crate: what is wrong, and where in which file.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::tables::Token;
+
+/// What sort of failure it is; each kind is one exception class for a managed program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The file is not a valid CLI image (`BadImageFormatException`).
+    BadImage,
+    /// A file or assembly was not found (`FileNotFoundException`).
+    FileNotFound,
+    /// A file was found but could not be read or did not match (`FileLoadException`).
+    FileLoad,
+    /// A type is missing or cannot be laid out (`TypeLoadException`).
+    TypeLoad,
+    /// A member reference names no method (`MissingMethodException`).
+    MissingMethod,
+    /// A member reference names no field (`MissingFieldException`).
+    MissingField,
+    /// A method body is malformed (`InvalidProgramException`).
+    InvalidProgram,
+    /// Access rules forbid the method (`MethodAccessException`).
+    MethodAccess,
+    /// Access rules forbid the field (`FieldAccessException`).
+    FieldAccess,
+    /// The metadata is valid but asks for what is not offered (`NotSupportedException`).
+    NotSupported,
+}
+
+/// A failure with its place: file, table row or byte offset, as far as they are known.
+///
+/// The contents are boxed so that a `Result` of a small value stays in registers.
+#[derive(Clone)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    name: Option<String>,
+    file: Option<Arc<str>>,
+    token: Option<Token>,
+    offset: Option<u32>,
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error without a place; the `with_` functions add what is known of it.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { inner: Box::new(Inner { kind, message: message.into(), name: None, file: None, token: None, offset: None }) }
+    }
+
+    /// A [`ErrorKind::BadImage`] error.
+    pub fn bad_image(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::BadImage, message)
+    }
+
+    /// A [`ErrorKind::TypeLoad`] error.
+    pub fn type_load(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::TypeLoad, message)
+    }
+
+    /// A [`ErrorKind::InvalidProgram`] error.
+    pub fn invalid_program(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidProgram, message)
+    }
+
+    /// Adds the full name of the missing thing: a type, a member, or an assembly or file.
+    pub fn with_name(mut self, name: impl Into<String>) -> Error {
+        self.inner.name = Some(name.into());
+        self
+    }
+
+    /// Adds the file, unless one is known already.
+    pub fn with_file(mut self, file: &Arc<str>) -> Error {
+        self.inner.file.get_or_insert_with(|| file.clone());
+        self
+    }
+
+    /// Adds the table row, unless one is known already.
+    pub fn with_token(mut self, token: Token) -> Error {
+        self.inner.token.get_or_insert(token);
+        self
+    }
+
+    /// Adds the byte offset (in the file, blob or method body the message speaks of), unless one is known already.
+    pub fn with_offset(mut self, offset: usize) -> Error {
+        self.inner.offset.get_or_insert(u32::try_from(offset).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The sort of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// What is wrong, without the place.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The full name of the missing thing, where there is one.
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.as_deref()
+    }
+
+    /// The file.
+    pub fn file(&self) -> Option<&Arc<str>> {
+        self.inner.file.as_ref()
+    }
+
+    /// The table row.
+    pub fn token(&self) -> Option<Token> {
+        self.inner.token
+    }
+
+    /// The byte offset.
+    pub fn offset(&self) -> Option<u32> {
+        self.inner.offset
+    }
+}
+
+impl fmt::Display for Error {
+    /// One line: what, then where.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.inner.message)?;
+        if let Some(name) = &self.inner.name {
+            if !self.inner.message.contains(name.as_str()) {
+                write!(formatter, ": {name}")?;
+            }
+        }
+        if let Some(file) = &self.inner.file {
+            write!(formatter, ", in {file}")?;
+        }
+        if let Some(token) = self.inner.token {
+            match token.table() {
+                Some(table) => write!(formatter, ", {table:?} row {} ({token})", token.row())?,
+                None => write!(formatter, ", token {token}")?,
+            }
+        }
+        if let Some(offset) = self.inner.offset {
+            write!(formatter, ", at offset {offset:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {self}", self.inner.kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::TableId;
+
+    #[test]
+    fn display_says_what_and_where_in_one_line() {
+        let error = Error::bad_image("row out of range")
+            .with_file(&Arc::from("a.dll"))
+            .with_token(Token::new(TableId::MethodDef, 0x12))
+            .with_offset(16);
+        assert_eq!(error.to_string(), "row out of range, in a.dll, MethodDef row 18 (0x06000012), at offset 0x10");
+    }
+}

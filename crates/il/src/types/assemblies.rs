@@ -1,0 +1,276 @@
+//! Loading assemblies into a type system, and finding types by name, through forwarders.
+
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::intern::{IdCell, id_cells};
+use super::*;
+use crate::assembly::{Assembly, AssemblyName, ExportTarget};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
+
+/// Longest chain of type forwarders; a cycle ends here.
+const FORWARDER_LIMIT: u32 = 16;
+
+/// An assembly with what its tokens were found to mean, by row.
+pub(crate) struct LoadedAssembly {
+    assembly: Arc<Assembly>,
+    pub(crate) type_defs: Box<[IdCell]>,
+    pub(crate) type_refs: Box<[IdCell]>,
+    pub(crate) type_specs: Box<[IdCell]>,
+    /// Twice the id, plus 1 for fields.
+    pub(crate) member_refs: Box<[IdCell]>,
+    pub(crate) method_specs: Box<[IdCell]>,
+    references: Box<[IdCell]>,
+}
+
+/// Which assemblies are loaded.
+#[derive(Default)]
+pub(crate) struct AssemblyIndex {
+    by_path: FxHashMap<PathBuf, AssemblyId>,
+    by_name: FxHashMap<Box<str>, Vec<AssemblyId>>,
+}
+
+/// The assemblies of a type system.
+#[derive(Default)]
+pub(crate) struct Assemblies {
+    pub(crate) loaded: boxcar::Vec<LoadedAssembly>,
+    index: RwLock<AssemblyIndex>,
+    /// Held while an assembly is added, so that none is added twice.
+    adding: Mutex<()>,
+}
+
+impl LoadedAssembly {
+    fn new(assembly: Arc<Assembly>) -> LoadedAssembly {
+        let metadata = assembly.metadata();
+        let cells = |table| id_cells(metadata.row_count(table) as usize + 1);
+        LoadedAssembly {
+            type_defs: cells(TableId::TypeDef),
+            type_refs: cells(TableId::TypeRef),
+            type_specs: cells(TableId::TypeSpec),
+            member_refs: cells(TableId::MemberRef),
+            method_specs: cells(TableId::MethodSpec),
+            references: cells(TableId::AssemblyRef),
+            assembly,
+        }
+    }
+}
+
+impl TypeSystem {
+    #[inline]
+    pub(crate) fn loaded(&self, id: AssemblyId) -> &LoadedAssembly {
+        &self.assemblies.loaded[id.index()]
+    }
+
+    /// A loaded assembly.
+    #[inline]
+    pub fn assembly(&self, id: AssemblyId) -> &Arc<Assembly> {
+        &self.loaded(id).assembly
+    }
+
+    /// The metadata of a loaded assembly.
+    #[inline]
+    pub fn metadata(&self, id: AssemblyId) -> &Metadata {
+        self.loaded(id).assembly.metadata()
+    }
+
+    /// Number of loaded assemblies; their ids are those below it.
+    pub fn assembly_count(&self) -> u32 {
+        self.assemblies.loaded.count() as u32
+    }
+
+    /// `mscorlib`.
+    pub fn corlib(&self) -> AssemblyId {
+        AssemblyId(0)
+    }
+
+    /// Loads the assembly of a file, or finds it if it is loaded.
+    pub fn load_file(&self, path: &Path) -> Result<AssemblyId> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Some(&id) = self.assemblies.index.read().by_path.get(&path) {
+            return Ok(id);
+        }
+        let id = self.add_assembly(Assembly::open(&path)?);
+        self.assemblies.index.write().by_path.insert(path, id);
+        Ok(id)
+    }
+
+    /// Loads an assembly from memory; `name` stands for its file in messages.
+    pub fn load_bytes(&self, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
+        Ok(self.add_assembly(Assembly::from_bytes(bytes.into(), name)?))
+    }
+
+    /// Finds an assembly among the loaded ones, or else through the resolver.
+    pub fn load_by_name(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
+        if let Some(id) = self.find_loaded(name) {
+            return Ok(id);
+        }
+        let folder = requesting.and_then(|id| self.assembly(id).path()?.parent().map(Path::to_owned));
+        self.load_file(&self.resolver.resolve(name, folder.as_deref())?)
+    }
+
+    /// The loaded assembly of this name, if any: same simple name and culture, and no other publisher. Versions are not compared.
+    pub fn find_loaded(&self, name: &AssemblyName) -> Option<AssemblyId> {
+        let index = self.assemblies.index.read();
+        let candidates = index.by_name.get(&*name.name)?;
+        candidates.iter().copied().find(|&id| {
+            let loaded = self.assembly(id).name();
+            let same_publisher = match (name.token(), loaded.token()) {
+                (Some(wanted), Some(token)) => wanted == token || id == self.corlib(),
+                _ => true,
+            };
+            loaded.culture == name.culture && same_publisher
+        })
+    }
+
+    fn add_assembly(&self, assembly: Arc<Assembly>) -> AssemblyId {
+        let _adding = self.assemblies.adding.lock();
+        let name: Box<str> = assembly.name().name.as_ref().into();
+        let same = |&id: &AssemblyId| {
+            let other = self.assembly(id);
+            other.mvid() == assembly.mvid() && other.name() == assembly.name()
+        };
+        if let Some(id) = self.assemblies.index.read().by_name.get(&name).and_then(|ids| ids.iter().copied().find(same)) {
+            return id;
+        }
+        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly)) as u32);
+        self.assemblies.index.write().by_name.entry(name).or_default().push(id);
+        id
+    }
+
+    /// The assembly that a row of an assembly's AssemblyRef table names.
+    pub fn resolve_reference(&self, assembly: AssemblyId, row: u32) -> Result<AssemblyId> {
+        let loaded = self.loaded(assembly);
+        let cell = loaded.references.get(row as usize);
+        if let Some(id) = cell.and_then(IdCell::get) {
+            return Ok(AssemblyId(id));
+        }
+        let name = loaded.assembly.reference(row)?;
+        let id = self.load_by_name(&name, Some(assembly))?;
+        if let Some(cell) = cell {
+            cell.set(id.0);
+        }
+        Ok(id)
+    }
+
+    /// Another module of an assembly, by its file's name.
+    fn load_module(&self, assembly: AssemblyId, file: &str) -> Result<AssemblyId> {
+        let folder = self.assembly(assembly).path().and_then(Path::parent);
+        let is_plain = !file.contains(['/', '\0']) && file != "..";
+        match folder.filter(|_| is_plain) {
+            Some(folder) => self.load_file(&folder.join(file)),
+            None => Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file)),
+        }
+    }
+
+    /// The type of this name that is not nested, in an assembly or where it forwards it to.
+    pub fn find_type(&self, assembly: AssemblyId, namespace: &str, name: &str) -> Result<Option<TypeId>> {
+        self.find_forwarded(assembly, namespace, name, 0)
+    }
+
+    fn find_forwarded(&self, assembly: AssemblyId, namespace: &str, name: &str, level: u32) -> Result<Option<TypeId>> {
+        let file = self.assembly(assembly);
+        if let Some(row) = file.find_type(namespace, name) {
+            return Ok(Some(self.type_definition(assembly, row)));
+        }
+        let Some(exported) = file.find_exported_type(namespace, name) else {
+            return Ok(None);
+        };
+        if level == FORWARDER_LIMIT {
+            return Err(Error::type_load("type forwarders lead in a circle").with_name(join_name(namespace, name)));
+        }
+        let next = match file.export_target(exported)? {
+            ExportTarget::Assembly(row) => self.resolve_reference(assembly, row)?,
+            ExportTarget::File(row) => {
+                let metadata = file.metadata();
+                self.load_module(assembly, metadata.string(metadata.row::<FileRow>(row)?.name))?
+            }
+            ExportTarget::Nested(_) => return Ok(None),
+        };
+        self.find_forwarded(next, namespace, name, level + 1)
+    }
+
+    /// The type of this name directly within another.
+    pub fn nested_type(&self, outer: TypeId, name: &str) -> Option<TypeId> {
+        let (assembly, row) = self.definition_of(outer)?;
+        let row = self.assembly(assembly).find_nested_type(row, name)?;
+        Some(self.type_definition(assembly, row))
+    }
+
+    /// The type around a nested one (the definition).
+    pub fn declaring_type(&self, t: TypeId) -> Option<TypeId> {
+        let (assembly, row) = self.definition_of(t)?;
+        let outer = self.metadata(assembly).enclosing_type(row)?;
+        Some(self.type_definition(assembly, outer))
+    }
+
+    /// The type of a TypeRef row.
+    pub(crate) fn resolve_type_ref(&self, assembly: AssemblyId, row: u32) -> Result<TypeId> {
+        let cell = self.loaded(assembly).type_refs.get(row as usize);
+        if let Some(id) = cell.and_then(IdCell::get) {
+            return Ok(TypeId(id));
+        }
+        let found = self.find_type_ref(assembly, row, 0)?;
+        if let Some(cell) = cell {
+            cell.set(found.0);
+        }
+        Ok(found)
+    }
+
+    fn find_type_ref(&self, assembly: AssemblyId, row: u32, level: u32) -> Result<TypeId> {
+        let metadata = self.metadata(assembly);
+        let reference: TypeRefRow = metadata.row(row)?;
+        let (namespace, name) = (metadata.string(reference.namespace), metadata.string(reference.name));
+        let scope = reference.resolution_scope;
+        let found = match scope.table() {
+            Some(TableId::AssemblyRef) if !scope.is_null() => {
+                self.find_type(self.resolve_reference(assembly, scope.row())?, namespace, name)?
+            }
+            Some(TableId::TypeRef) if !scope.is_null() => {
+                if level > FORWARDER_LIMIT * 4 {
+                    return Err(metadata.locate(Error::bad_image("type references nest in a circle")));
+                }
+                self.nested_type(self.find_type_ref(assembly, scope.row(), level + 1)?, name)
+            }
+            Some(TableId::ModuleRef) if !scope.is_null() => {
+                let file = metadata.string(metadata.row::<crate::tables::ModuleRefRow>(scope.row())?.name);
+                self.find_type(self.load_module(assembly, file)?, namespace, name)?
+            }
+            _ => self.find_type(assembly, namespace, name)?,
+        };
+        found.ok_or_else(|| {
+            let message = match scope.row_in(TableId::AssemblyRef).map(|row| self.assembly(assembly).reference(row)) {
+                Some(Ok(name)) => format!("could not load type from assembly '{name}'"),
+                _ => "could not load type".to_owned(),
+            };
+            let error = Error::type_load(message).with_name(self.assembly(assembly).type_ref_full_name(row));
+            metadata.locate(error).with_token(Token::new(TableId::TypeRef, row))
+        })
+    }
+
+    /// Whether a custom attribute of this type is on what `parent` names. Compares names only and loads nothing.
+    pub fn has_custom_attribute(&self, assembly: AssemblyId, parent: Token, namespace: &str, name: &str) -> bool {
+        let metadata = self.metadata(assembly);
+        metadata.custom_attributes_of(parent).any(|row| {
+            let Ok(attribute) = metadata.row::<CustomAttributeRow>(row) else {
+                return false;
+            };
+            let owner = match attribute.constructor.table() {
+                Some(TableId::MethodDef) => Token::new(TableId::TypeDef, metadata.owner_of_method(attribute.constructor.row())),
+                _ => metadata.row_of::<MemberRefRow>(attribute.constructor).map_or(Token::NULL, |member| member.class),
+            };
+            let names = match owner.table() {
+                Some(TableId::TypeDef) => metadata.row_of::<TypeDefRow>(owner).map(|row| (row.namespace, row.name)),
+                _ => metadata.row_of::<TypeRefRow>(owner).map(|row| (row.namespace, row.name)),
+            };
+            names.is_ok_and(|(n, m)| metadata.string(n) == namespace && metadata.string(m) == name)
+        })
+    }
+}
+
+/// `Namespace.Name`.
+pub(crate) fn join_name(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
+}
