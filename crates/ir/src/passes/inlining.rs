@@ -1,0 +1,330 @@
+//! Inlining: calls of known small methods become their bodies.
+//!
+//! Which bodies there are says the [`InlineSource`](crate::pass_manager::InlineSource); what is too big, too deep or of
+//! the wrong shape is decided here. The null check of `this` is an instruction of the caller and stays.
+
+use super::rewrite::apply_aliases;
+use crate::entity::{Block, Entity, Inst, SideTable, StackSlot, Symbol, Value};
+use crate::function::{Function, ValueData, ValueDef};
+use crate::instruction::{Aux, BlockCall, Instruction, Opcode, SourceOffset};
+use crate::pass_manager::{InlineBody, InlineBudget, Level, Pass, PassContext};
+use crate::types::Type;
+use smallvec::SmallVec;
+
+/// The pass.
+pub static PASS: Pass = Pass { name: "inlining", mono_aliases: &["inline"], default_level: Level::Default, run };
+
+/// Runs the pass. True if anything changed.
+fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
+    let Some(source) = context.inline.as_deref_mut() else { return false };
+    let budget = source.budget();
+    let mut size: usize = function.layout.iter().map(|&block| function.blocks[block].insts.len()).sum();
+    let mut depths: SideTable<Inst, u8> = SideTable::new();
+    let mut inlined = 0;
+    let mut next_block = 0;
+    // Inlined blocks and rests of split blocks come at the end of the layout and are visited in their turn.
+    while next_block < function.layout.len() {
+        let block = function.layout[next_block];
+        next_block += 1;
+        let mut place = 0;
+        while place < function.blocks[block].insts.len() {
+            let inst = function.blocks[block].insts[place];
+            place += 1;
+            let Aux::Call { callee, .. } = function.insts[inst].aux else { continue };
+            if u32::from(depths[inst]) >= budget.depth {
+                continue;
+            }
+            let Some(body) = source.body(function, callee) else { continue };
+            let added = instruction_count(&body.function);
+            if !is_wanted(function, block, &body, added, size, &budget) || !fits(function, inst, &body.function) {
+                continue;
+            }
+            size += added;
+            inlined += 1;
+            let first = function.insts.len();
+            let depth = depths[inst] + 1;
+            splice(function, block, place - 1, &body.function);
+            for index in first..function.insts.len() {
+                depths[Inst::from_index(index)] = depth;
+            }
+            // The same block again, from the place of the call on.
+            place -= 1;
+        }
+    }
+    if inlined > 0 {
+        apply_aliases(function);
+        context.count("inlined-calls", inlined);
+    }
+    inlined > 0
+}
+
+fn instruction_count(function: &Function) -> usize {
+    function.layout.iter().map(|&block| function.blocks[block].insts.len()).sum()
+}
+
+fn is_wanted(caller: &Function, block: Block, body: &InlineBody, added: usize, size: usize, budget: &InlineBudget) -> bool {
+    if size + added > budget.caller as usize {
+        return false;
+    }
+    body.always || (added <= budget.callee as usize && !caller.blocks[block].cold && !has_loop(&body.function))
+}
+
+/// Whether a branch goes back in the layout, which every loop needs.
+fn has_loop(function: &Function) -> bool {
+    let mut seen = vec![false; function.blocks.len()];
+    function.layout.iter().any(|&block| {
+        seen[block.index()] = true;
+        function.insts[function.terminator(block)].targets().iter().any(|target| seen[target.block.index()])
+    })
+}
+
+/// Whether the shape of `body` allows it to stand in place of the call `inst`.
+fn fits(caller: &Function, inst: Inst, body: &Function) -> bool {
+    let call = &caller.insts[inst];
+    let Some(&entry) = body.layout.first() else { return false };
+    let params = &body.blocks[entry].params;
+    let results = &caller.results[inst];
+    let same_params = params.len() == call.args.len()
+        && params.iter().zip(&call.args).all(|(&param, &value)| {
+            let (param, value) = (body.value_type(param), caller.value_type(value));
+            param == value || (param.is_pointer_sized() && value.is_pointer_sized())
+        });
+    let same_results = body.signature().results.len() == results.len()
+        && body.signature().results.iter().zip(results).all(|(&ty, &value)| ty == caller.value_type(value));
+    let regions = body.regions.values().any(|region| !region.handlers.is_empty());
+    // These mean the frame that they are executed in.
+    let framed = || {
+        body.layout
+            .iter()
+            .flat_map(|&block| &body.blocks[block].insts)
+            .any(|&inst| matches!(body.insts[inst].opcode, Opcode::StackAlloc | Opcode::FrameAddr))
+    };
+    same_params && same_results && !regions && body.pointer_bytes == caller.pointer_bytes && !framed()
+}
+
+/// Puts `body` in place of the call number `place` of `block`.
+fn splice(function: &mut Function, block: Block, place: usize, body: &Function) {
+    let call = function.blocks[block].insts[place];
+    let source = function.insts[call].source;
+    let rest = function.blocks[block].insts.split_off(place + 1);
+    function.blocks[block].insts.pop();
+    let mut args: SmallVec<[Value; 6]> = SmallVec::new();
+    for (index, &param) in body.blocks[body.entry()].params.iter().enumerate() {
+        let value = function.resolve(function.insts[call].args[index]);
+        args.push(adapt(function, block, value, body.value_type(param), source));
+    }
+    let mut copy = BodyCopy {
+        values: vec![None; body.values.len()],
+        blocks: vec![None; body.blocks.len()],
+        first_slot: function.slots.len(),
+        source,
+    };
+    for slot in body.slots.values() {
+        function.slots.push(*slot);
+    }
+    let returns_at_once = body.layout.len() == 1 && body.insts[body.terminator(body.entry())].opcode == Opcode::Return;
+    if returns_at_once {
+        let entry = &body.blocks[body.entry()];
+        for (&param, &value) in entry.params.iter().zip(&args) {
+            copy.values[param.index()] = Some(value);
+        }
+        let (&last, insts) = entry.insts.split_last().expect("a complete block has a terminator");
+        for &inst in insts {
+            let instruction = copy.instruction(function, body, &body.insts[inst]);
+            let new = function.append(block, instruction);
+            copy.name_results(function, body, inst, new);
+        }
+        for (index, &value) in body.insts[last].args.iter().enumerate() {
+            let value = copy.value(function, body, value);
+            let result = function.results[call][index];
+            function.alias(result, value);
+        }
+        function.blocks[block].insts.extend(rest);
+        return;
+    }
+    let (region, cold) = (function.blocks[block].region, function.blocks[block].cold);
+    for &original in &body.layout {
+        let new = function.add_block();
+        function.blocks[new].region = region;
+        function.blocks[new].cold = cold || body.blocks[original].cold;
+        copy.blocks[original.index()] = Some(new);
+        for &param in &body.blocks[original].params {
+            copy.values[param.index()] = Some(function.add_block_param(new, body.value_type(param)));
+        }
+    }
+    let after = function.add_block();
+    function.blocks[after].region = region;
+    function.blocks[after].cold = cold;
+    function.blocks[after].insts = rest;
+    for index in 0..function.results[call].len() {
+        let result = function.results[call][index];
+        let param = function.add_block_param(after, function.value_type(result));
+        function.alias(result, param);
+    }
+    let entry = copy.blocks[body.entry().index()].expect("the entry is in the layout");
+    append_jump(function, block, entry, &args, source);
+    for &original in &body.layout {
+        let new = copy.blocks[original.index()].expect("made above");
+        for &inst in &body.blocks[original].insts {
+            if body.insts[inst].opcode == Opcode::Return {
+                let values: SmallVec<[Value; 6]> =
+                    body.insts[inst].args.iter().map(|&value| copy.value(function, body, value)).collect();
+                append_jump(function, new, after, &values, source);
+                continue;
+            }
+            let instruction = copy.instruction(function, body, &body.insts[inst]);
+            let made = function.append(new, instruction);
+            copy.name_results(function, body, inst, made);
+        }
+    }
+}
+
+fn append_jump(function: &mut Function, block: Block, target: Block, args: &[Value], source: SourceOffset) {
+    let aux = Aux::Targets(vec![BlockCall { block: target, args: SmallVec::from_slice(args) }]);
+    let mut jump = Instruction::new(Opcode::Jump, Type::I32, &[], aux);
+    jump.source = source;
+    function.append(block, jump);
+}
+
+/// `value` as a `ty` of the same width.
+fn adapt(function: &mut Function, block: Block, value: Value, ty: Type, source: SourceOffset) -> Value {
+    if function.value_type(value) == ty {
+        return value;
+    }
+    let mut cast = Instruction::new(Opcode::Bitcast, ty, &[value], Aux::None);
+    cast.source = source;
+    let inst = function.append(block, cast);
+    function.result(inst)
+}
+
+/// What the entities of a body are in the caller.
+struct BodyCopy {
+    values: Vec<Option<Value>>,
+    blocks: Vec<Option<Block>>,
+    first_slot: usize,
+    source: SourceOffset,
+}
+
+impl BodyCopy {
+    /// The value in the caller. One that is used before its definition was copied (the layout need not follow the
+    /// dominators) gets a name that its definition takes on later.
+    fn value(&mut self, function: &mut Function, body: &Function, value: Value) -> Value {
+        let value = body.resolve(value);
+        *self.values[value.index()].get_or_insert_with(|| {
+            function.values.push(ValueData { ty: body.value_type(value), def: ValueDef::Param(function.layout[0], u32::MAX) })
+        })
+    }
+
+    fn name_results(&mut self, function: &mut Function, body: &Function, original: Inst, new: Inst) {
+        for (index, &result) in body.results[original].iter().enumerate() {
+            let value = function.results[new][index];
+            match self.values[result.index()] {
+                Some(forward) => function.alias(forward, value),
+                None => self.values[result.index()] = Some(value),
+            }
+        }
+    }
+
+    fn instruction(&mut self, function: &mut Function, body: &Function, original: &Instruction) -> Instruction {
+        let mut instruction = original.clone();
+        instruction.source = self.source;
+        for value in &mut instruction.args {
+            *value = self.value(function, body, *value);
+        }
+        match &mut instruction.aux {
+            Aux::Slot(slot, _) => *slot = StackSlot::from_index(self.first_slot + slot.index()),
+            Aux::Symbol(symbol) => *symbol = import_symbol(function, body, *symbol),
+            Aux::Call { signature, callee } => {
+                *signature = function.add_signature(body.signatures[*signature].clone());
+                *callee = import_symbol(function, body, *callee);
+            }
+            Aux::CallIndirect(signature) => *signature = function.add_signature(body.signatures[*signature].clone()),
+            Aux::Targets(targets) => {
+                for target in targets {
+                    target.block = self.blocks[target.block.index()].expect("branches lead to blocks of the layout");
+                    for value in &mut target.args {
+                        *value = self.value(function, body, *value);
+                    }
+                }
+            }
+            _ => {}
+        }
+        instruction
+    }
+}
+
+fn import_symbol(function: &mut Function, body: &Function, symbol: Symbol) -> Symbol {
+    let data = &body.symbols[symbol];
+    function.add_symbol(data.target, || data.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse_function;
+    use crate::pass_manager::InlineSource;
+    use crate::verify::verify;
+    use std::sync::Arc;
+
+    struct Bodies(Vec<Arc<Function>>);
+
+    impl InlineSource for Bodies {
+        fn body(&mut self, caller: &Function, callee: Symbol) -> Option<InlineBody> {
+            let name = &caller.symbols[callee].name;
+            let function = self.0.iter().find(|body| body.name == *name)?.clone();
+            Some(InlineBody { function, always: false })
+        }
+    }
+
+    const CALLER: &str = "function \"Caller\" pointer 8 managed (i32) -> i32 {
+    sig0 = managed (i32) -> i32
+    sym0 = method 1 \"Absolute\"
+    sym1 = method 2 \"Twice\"
+block0(v0: i32):
+    v1 = call sym0 sig0 v0 @3
+    v2 = call sym1 sig0 v1 @4
+    return v2
+}
+";
+    const ABSOLUTE: &str = "function \"Absolute\" pointer 8 managed (i32) -> i32 {
+block0(v0: i32):
+    v1 = iconst.i32 0
+    v2 = icmp.i32 slt v0, v1
+    brif v2 block1, block2
+block1:
+    v3 = ineg.i32 v0 @9
+    return v3
+block2:
+    return v0
+}
+";
+    const TWICE: &str = "function \"Twice\" pointer 8 managed (i32) -> i32 {
+    ss0 = slot 4 align 4
+block0(v0: i32):
+    v1 = stack_addr.mptr ss0
+    store v1, v0 [i32 no_trap stack]
+    v2 = load.i32 v1 [i32 no_trap stack]
+    v3 = iadd.i32 v2, v0
+    return v3
+}
+";
+
+    #[test]
+    fn bodies_take_the_place_of_calls() {
+        let mut function = parse_function(CALLER).unwrap();
+        let mut bodies = Bodies([ABSOLUTE, TWICE].map(|text| Arc::new(parse_function(text).unwrap())).to_vec());
+        let mut context = PassContext { inline: Some(&mut bodies), ..PassContext::default() };
+        assert!(run(&mut function, &mut context));
+        verify(&function).unwrap();
+        let opcodes: Vec<Opcode> = function
+            .layout
+            .iter()
+            .flat_map(|&block| &function.blocks[block].insts)
+            .map(|&inst| function.insts[inst].opcode)
+            .collect();
+        assert!(!opcodes.contains(&Opcode::Call));
+        assert_eq!(function.slots.len(), 1);
+        let negation = function.insts.values().find(|instruction| instruction.opcode == Opcode::Ineg).unwrap();
+        assert_eq!(negation.source, SourceOffset(3));
+    }
+}
