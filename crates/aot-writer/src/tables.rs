@@ -1,0 +1,338 @@
+//! The format of the section `.saki`: what the loader reads.
+//!
+//! A header of fixed-width little-endian numbers, then tables at offsets from the section's start that the header names:
+//!
+//! | table | entries |
+//! |---|---|
+//! | methods | [`METHOD_ENTRY`] bytes each, sorted by code offset: code offset, code length, info offset, flags |
+//! | definitions | u32 for each row of the assembly's MethodDef table, from row 1: index into methods + 1, or 0 |
+//! | instances | u32 count, then (u32 hash, u32 method index, u32 offset of the key) sorted by hash |
+//! | cells | u32 for each cell but the helpers' and one more: offset into blobs |
+//! | blobs | descriptions of cells; instance keys |
+//! | infos | per method, packed: frame, calls, traps, handlers, lines, clauses ([`encode_info`]) |
+//! | identity | packed: assembly hash, options, dependencies |
+//! | extra | the caller's |
+
+use crate::image::{ImageIdentity, MethodKey, ObjectImage};
+use crate::varint::{Cursor, write_bytes, write_signed, write_unsigned};
+use ir::entity::{Entity, Region};
+use ir::instruction::{SourceOffset, TrapCode};
+use ir::mach::{CallSite, CompiledCode, FrameInfo, HandlerSite, TrapSite};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Version of the format.
+pub const FORMAT_VERSION: u32 = 1;
+/// First bytes of the section.
+pub const MAGIC: [u8; 8] = *b"SAKIIMG\0";
+/// Bytes of an entry of the table of methods.
+pub const METHOD_ENTRY: usize = 16;
+/// Flag of a method entry: a method, not a stub.
+pub const IS_METHOD: u32 = 1;
+
+/// Numbers in the header after [`MAGIC`], each a u32, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Field {
+    /// [`FORMAT_VERSION`].
+    Version,
+    /// `Architecture`, by number.
+    Architecture,
+    /// CPU features, low and high.
+    FeaturesLow,
+    /// Likewise.
+    FeaturesHigh,
+    /// Fingerprint of the ABI, low and high.
+    AbiLow,
+    /// Likewise.
+    AbiHigh,
+    /// Address of this section relative to the image's base.
+    SectionAddress,
+    /// Length of this section.
+    SectionLength,
+    /// Address of the text.
+    TextAddress,
+    /// Its length.
+    TextLength,
+    /// Address of the helper cells, which the other cells follow.
+    CellsAddress,
+    /// Number of helper cells.
+    HelperCount,
+    /// Number of other cells.
+    CellCount,
+    /// Number of entries in methods.
+    MethodCount,
+    /// Offset of the table of methods.
+    Methods,
+    /// Offset of definitions.
+    Definitions,
+    /// Number of definitions.
+    DefinitionCount,
+    /// Offset of instances.
+    Instances,
+    /// Offset of cells.
+    Cells,
+    /// Offset and length of blobs.
+    Blobs,
+    /// Likewise.
+    BlobsLength,
+    /// Offset and length of infos.
+    Infos,
+    /// Likewise.
+    InfosLength,
+    /// Offset and length of the identity.
+    Identity,
+    /// Likewise.
+    IdentityLength,
+    /// Offset and length of extra.
+    Extra,
+    /// Likewise.
+    ExtraLength,
+}
+
+/// Number of header fields.
+pub const FIELD_COUNT: usize = Field::ExtraLength as usize + 1;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = MAGIC.len() + 4 * FIELD_COUNT;
+
+/// Where the parts of an image lie, as addresses relative to its base.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Placement {
+    /// The section `.saki`.
+    pub section: u32,
+    /// The text.
+    pub text: u32,
+    /// Its length.
+    pub text_length: u32,
+    /// The cells.
+    pub cells: u32,
+}
+
+/// Offsets of the code pieces from the start of the text, and the text's length.
+pub fn lay_out_code(image: &ObjectImage) -> (Vec<u32>, u32) {
+    let mut offsets = Vec::with_capacity(image.code.len());
+    let mut position = 0u32;
+    for piece in &image.code {
+        position = align(position, piece.code.align.max(1));
+        offsets.push(position);
+        position += piece.code.bytes.len() as u32;
+    }
+    (offsets, position)
+}
+
+/// `value`, rounded up to a power of two.
+pub fn align(value: u32, to: u32) -> u32 {
+    (value + to - 1) & !(to - 1)
+}
+
+/// Number of an architecture in files.
+pub fn architecture_number(image: &ImageIdentity) -> u32 {
+    image.architecture as u32
+}
+
+/// Encodes the section. The length does not depend on `placement`.
+pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], placement: &Placement) -> Vec<u8> {
+    let mut blobs = Vec::new();
+    let mut cells = Vec::with_capacity(4 * image.cells.len() + 4);
+    for cell in &image.cells {
+        push(&mut cells, blobs.len() as u32);
+        blobs.extend_from_slice(cell);
+    }
+    push(&mut cells, blobs.len() as u32);
+
+    let mut methods = Vec::new();
+    let mut infos = Vec::new();
+    let mut definitions: Vec<u32> = Vec::new();
+    let mut instances: Vec<(u32, u32, u32)> = Vec::new();
+    for (index, (piece, &offset)) in image.code.iter().zip(code_offsets).enumerate() {
+        for number in [offset, piece.code.code_len, infos.len() as u32, u32::from(piece.key.is_some()) * IS_METHOD] {
+            push(&mut methods, number);
+        }
+        encode_info(&mut infos, &piece.code, &piece.clauses);
+        match &piece.key {
+            None => {}
+            Some(MethodKey::Definition(row)) => {
+                let row = *row as usize;
+                if definitions.len() < row {
+                    definitions.resize(row, 0);
+                }
+                definitions[row - 1] = index as u32 + 1;
+            }
+            Some(MethodKey::Instance(key)) => {
+                instances.push((instance_hash(key), index as u32, blobs.len() as u32));
+                write_bytes(&mut blobs, key);
+            }
+        }
+    }
+    instances.sort_unstable();
+    let mut instance_bytes = Vec::new();
+    push(&mut instance_bytes, instances.len() as u32);
+    for (hash, index, key) in instances {
+        for number in [hash, index, key] {
+            push(&mut instance_bytes, number);
+        }
+    }
+    let definition_bytes: Vec<u8> = definitions.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let identity = encode_identity(&image.identity);
+
+    let mut header = [0u32; FIELD_COUNT];
+    let mut body = Vec::new();
+    let mut place = |bytes: &[u8]| {
+        body.resize(align(body.len() as u32, 8) as usize, 0);
+        let offset = (HEADER_BYTES.next_multiple_of(8) + body.len()) as u32;
+        body.extend_from_slice(bytes);
+        (offset, bytes.len() as u32)
+    };
+    header[Field::Methods as usize] = place(&methods).0;
+    header[Field::Definitions as usize] = place(&definition_bytes).0;
+    header[Field::Instances as usize] = place(&instance_bytes).0;
+    header[Field::Cells as usize] = place(&cells).0;
+    (header[Field::Blobs as usize], header[Field::BlobsLength as usize]) = place(&blobs);
+    (header[Field::Infos as usize], header[Field::InfosLength as usize]) = place(&infos);
+    (header[Field::Identity as usize], header[Field::IdentityLength as usize]) = place(&identity);
+    (header[Field::Extra as usize], header[Field::ExtraLength as usize]) = place(&image.extra);
+    let total = HEADER_BYTES.next_multiple_of(8) + body.len();
+    let plain = [
+        (Field::Version, FORMAT_VERSION),
+        (Field::Architecture, architecture_number(&image.identity)),
+        (Field::FeaturesLow, image.identity.cpu_features as u32),
+        (Field::FeaturesHigh, (image.identity.cpu_features >> 32) as u32),
+        (Field::AbiLow, image.identity.abi as u32),
+        (Field::AbiHigh, (image.identity.abi >> 32) as u32),
+        (Field::SectionAddress, placement.section),
+        (Field::SectionLength, total as u32),
+        (Field::TextAddress, placement.text),
+        (Field::TextLength, placement.text_length),
+        (Field::CellsAddress, placement.cells),
+        (Field::HelperCount, image.helper_count),
+        (Field::CellCount, image.cells.len() as u32),
+        (Field::MethodCount, image.code.len() as u32),
+        (Field::DefinitionCount, definitions.len() as u32),
+    ];
+    for (field, number) in plain {
+        header[field as usize] = number;
+    }
+    let mut section = Vec::with_capacity(total);
+    section.extend_from_slice(&MAGIC);
+    for number in header {
+        push(&mut section, number);
+    }
+    section.resize(HEADER_BYTES.next_multiple_of(8), 0);
+    section.extend_from_slice(&body);
+    section
+}
+
+fn push(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Hash of an instance's key.
+pub fn instance_hash(key: &[u8]) -> u32 {
+    xxh3_64(key) as u32
+}
+
+fn encode_identity(identity: &ImageIdentity) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(&identity.assembly.to_le_bytes());
+    write_bytes(&mut out, identity.options.as_bytes());
+    write_unsigned(&mut out, identity.dependencies.len() as u64);
+    for dependency in &identity.dependencies {
+        write_bytes(&mut out, dependency.name.as_bytes());
+        out.extend_from_slice(&dependency.content.to_le_bytes());
+    }
+    out
+}
+
+fn write_region(out: &mut Vec<u8>, region: Option<Region>) {
+    write_unsigned(out, region.map_or(0, |region| region.index() as u64 + 1));
+}
+
+fn read_region(cursor: &mut Cursor<'_>) -> Option<Option<Region>> {
+    let number = cursor.unsigned32()?;
+    Some(number.checked_sub(1).map(|index| Region::from_index(index as usize)))
+}
+
+/// Appends what the unwinder needs of a piece of code, packed: offsets as differences to the one before.
+pub fn encode_info(out: &mut Vec<u8>, code: &CompiledCode, clauses: &[u8]) {
+    let frame = &code.frame;
+    write_unsigned(out, frame.frame_size.into());
+    write_unsigned(out, frame.outgoing_size.into());
+    write_signed(out, frame.saved_sp_offset.unwrap_or(0).into());
+    write_unsigned(out, frame.saved_registers.len() as u64);
+    for &(register, offset) in &frame.saved_registers {
+        write_unsigned(out, register.into());
+        write_signed(out, offset.into());
+    }
+    let mut last = 0;
+    write_unsigned(out, code.call_sites.len() as u64);
+    for site in &code.call_sites {
+        write_unsigned(out, u64::from(site.return_offset - last));
+        write_region(out, site.region);
+        last = site.return_offset;
+    }
+    last = 0;
+    write_unsigned(out, code.traps.len() as u64);
+    for site in &code.traps {
+        write_unsigned(out, u64::from(site.offset - last));
+        out.push(site.code as u8);
+        write_region(out, site.region);
+        last = site.offset;
+    }
+    write_unsigned(out, code.handlers.len() as u64);
+    for site in &code.handlers {
+        write_unsigned(out, site.region.index() as u64);
+        write_unsigned(out, site.index.into());
+        write_unsigned(out, site.filter_offset.map_or(0, |offset| u64::from(offset) + 1));
+        write_unsigned(out, site.handler_offset.into());
+    }
+    last = 0;
+    let mut last_source = 0i64;
+    write_unsigned(out, code.lines.len() as u64);
+    for &(offset, source) in &code.lines {
+        write_unsigned(out, u64::from(offset - last));
+        write_signed(out, i64::from(source.0) - last_source);
+        last = offset;
+        last_source = source.0.into();
+    }
+    write_bytes(out, clauses);
+}
+
+/// What [`encode_info`] wrote: the code without its bytes, and the clauses. `None` if it is damaged.
+pub fn decode_info(bytes: &[u8]) -> Option<(CompiledCode, &[u8])> {
+    let mut cursor = Cursor::new(bytes);
+    let mut code = CompiledCode::default();
+    code.frame = FrameInfo { frame_size: cursor.unsigned32()?, outgoing_size: cursor.unsigned32()?, ..FrameInfo::default() };
+    let saved_sp = i32::try_from(cursor.signed()?).ok()?;
+    code.frame.saved_sp_offset = (saved_sp != 0).then_some(saved_sp);
+    for _ in 0..cursor.unsigned()? {
+        let register = u16::try_from(cursor.unsigned()?).ok()?;
+        code.frame.saved_registers.push((register, i32::try_from(cursor.signed()?).ok()?));
+    }
+    let mut last = 0u32;
+    for _ in 0..cursor.unsigned()? {
+        last = last.checked_add(cursor.unsigned32()?)?;
+        code.call_sites.push(CallSite { return_offset: last, region: read_region(&mut cursor)? });
+    }
+    last = 0;
+    for _ in 0..cursor.unsigned()? {
+        last = last.checked_add(cursor.unsigned32()?)?;
+        let trap = *TrapCode::ALL.get(usize::from(cursor.byte()?))?;
+        code.traps.push(TrapSite { offset: last, code: trap, region: read_region(&mut cursor)? });
+    }
+    for _ in 0..cursor.unsigned()? {
+        code.handlers.push(HandlerSite {
+            region: Region::from_index(cursor.unsigned32()? as usize),
+            index: cursor.unsigned32()?,
+            filter_offset: cursor.unsigned32()?.checked_sub(1),
+            handler_offset: cursor.unsigned32()?,
+        });
+    }
+    last = 0;
+    let mut source = 0i64;
+    for _ in 0..cursor.unsigned()? {
+        last = last.checked_add(cursor.unsigned32()?)?;
+        source = source.checked_add(cursor.signed()?)?;
+        code.lines.push((last, SourceOffset(u32::try_from(source).ok()?)));
+    }
+    let clauses = cursor.bytes()?;
+    Some((code, clauses))
+}
