@@ -1,0 +1,55 @@
+//! Set-up, tests, demo and other chores: `cargo xtask COMMAND`.
+
+mod benchmark;
+mod conformance;
+mod demo;
+mod packages;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+/// A chore: name, arguments, what it is for, and its function.
+type Chore = (&'static str, &'static str, &'static str, fn(&[String]) -> Result<(), String>);
+
+const CHORES: &[Chore] = &[
+    (
+        "demo",
+        "",
+        "sets up, builds, compiles the class library and a sample ahead of time, runs it and shows what happened",
+        demo::run,
+    ),
+    ("test", "[CARGO TEST ARGUMENTS]", "sets up and runs all tests", test::run),
+    ("setup", "", "installs the packages that tests and demo need (Debian, root)", |_| packages::install()),
+    (
+        "conformance",
+        "[OPTIONS OF THE SUITES' RUNNER]",
+        "runs Mono's own suites with their runner (SAKI_SUITES names its folder)",
+        conformance::run,
+    ),
+    (
+        "bench",
+        "[OPTIONS OF THE BENCHMARKS' RUNNER]",
+        "runs the benchmarks beside Mono (SAKI_BENCH names their folder)",
+        benchmark::run,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chore = arguments.first().and_then(|name| CHORES.iter().find(|(known, ..)| known == name));
+    let Some((_, _, _, run)) = chore else {
+        println!("usage: cargo xtask COMMAND\n");
+        for (name, words, purpose, _) in CHORES {
+            println!("    {:<50} {purpose}", format!("{name} {words}"));
+        }
+        return ExitCode::from(u8::from(!arguments.is_empty()));
+    };
+    match run(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

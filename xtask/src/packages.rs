@@ -1,0 +1,36 @@
+//! The Debian packages that tests and demo need.
+
+use crate::shell::{has_command, run};
+use std::path::Path;
+use std::process::Command;
+
+/// A package with how to see that it is there.
+struct Package {
+    name: &'static str,
+    is_there: fn() -> bool,
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "mono-mcs", is_there: || has_command("mcs") && Path::new("/usr/lib/mono/4.5/mscorlib.dll").exists() },
+    Package { name: "mono-devel", is_there: || has_command("ilasm") && Path::new("/usr/lib/mono/4.5/System.Core.dll").exists() },
+    Package { name: "elfutils", is_there: || has_command("eu-elflint") },
+    Package { name: "binutils", is_there: || has_command("readelf") },
+    Package { name: "gdb", is_there: || has_command("gdb") },
+];
+
+/// Installs what is missing. Needs root and Debian's `apt-get` only if something is.
+pub fn install() -> Result<(), String> {
+    let missing: Vec<&str> = PACKAGES.iter().filter(|package| !(package.is_there)()).map(|package| package.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    if !has_command("apt-get") {
+        return Err(format!("please install these packages of Debian, or what holds the same: {}", missing.join(" ")));
+    }
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(&missing))
+}
