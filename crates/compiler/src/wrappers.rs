@@ -1,0 +1,338 @@
+//! Code of methods without IL: internal calls, P/Invokes, methods of delegates and of arrays.
+
+use crate::abi::HelperId;
+use crate::emit::Emitter;
+use crate::env::{CellRequest, MethodEnv};
+use crate::importer::generics::TypeRef;
+use crate::importer::{Failure, ImportError, ImportedMethod, Importer, method_error};
+use crate::signature::{AbiSignature, Passing, abi_signature, method_signature, this_type};
+use il::method_body::MethodBody;
+use il::types::{FieldLocation, MethodId, MethodKind, MethodSignature, Primitive, Storage, TypeId, TypeKind, TypeSystem};
+use il::{Error, ErrorKind, TableId, Token};
+use ir::entity::Value;
+use ir::instruction::{Alias, IntCompare, Memory};
+use ir::signature::CallConvention;
+use ir::types::Access;
+use ir::{Function, Type};
+use smallvec::SmallVec;
+
+/// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
+const SUPPORTS_LAST_ERROR: u16 = 0x40;
+/// Mask and value of the Unicode character set.
+const CHARACTER_SET_MASK: u16 = 6;
+const CHARACTER_SET_UNICODE: u16 = 4;
+
+/// Code that a delegate's `invoke_impl` may point to, one for each signature of `Invoke`. Delegates closed over their
+/// first argument use the back end's `InvokeClosed` stub instead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DelegateStub {
+    /// Calls `method_ptr` without the delegate: static methods.
+    OpenStatic,
+    /// Calls each of `delegates` and gives the last result.
+    Multicast,
+}
+
+/// Byte offset of an instance field, by name.
+pub(crate) fn instance_field(types: &TypeSystem, ty: TypeId, name: &str) -> il::Result<i32> {
+    let missing = || Error::new(ErrorKind::MissingField, "field not found").with_name(format!("{}.{name}", types.type_name(ty)));
+    let field = types.find_field(ty, name)?.ok_or_else(missing)?;
+    match types.field_location(field)? {
+        FieldLocation::Instance { offset } => Ok(offset as i32),
+        _ => Err(missing()),
+    }
+}
+
+/// Builds a function by means of an importer without IL.
+pub(crate) fn build(
+    env: &dyn MethodEnv,
+    method: MethodId,
+    name: String,
+    build: impl FnOnce(&mut Importer<'_, '_>) -> Result<(), Failure>,
+) -> Result<ImportedMethod, ImportError> {
+    let body = MethodBody { max_stack: 0, init_locals: false, locals: Token::NULL, il: &[], clauses: Box::default() };
+    let abi = method_signature(env, method)?;
+    let mut function = Function::new(name, env.abi().pointer_bytes, abi.signature.clone());
+    let emitter = Emitter::new(env, &mut function, method);
+    let mut importer = Importer::without_il(emitter, &body, abi).map_err(method_error)?;
+    match build(&mut importer) {
+        Ok(()) => {}
+        Err(Failure::Instruction(error)) => importer.raise_deferred(&error),
+        Err(failure) => return Err(method_error(failure)),
+    }
+    let finished = importer.code.finish();
+    finished.order_blocks(&mut function);
+    Ok(ImportedMethod { function, catch_types: Vec::new(), callees: finished.callees, il_size: 0, inline_always: false })
+}
+
+/// The function of a method without IL.
+pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<ImportedMethod, ImportError> {
+    let types = env.types();
+    let data = types.method(method);
+    let name = types.method_full_name(method);
+    if let MethodKind::Array(_) = data.kind {
+        return build(env, method, name, array_method);
+    }
+    if data.is_pinvoke() {
+        return build(env, method, name, platform_invoke);
+    }
+    if data.is_internal_call() {
+        return build(env, method, name, internal_call);
+    }
+    if types.header(data.owner)?.is_delegate() {
+        return match types.method_name(method) {
+            "Invoke" => build(env, method, name, |importer| {
+                importer.load_arguments()?;
+                importer.call_own_method(method)
+            }),
+            ".ctor" => build(env, method, name, delegate_constructor),
+            other => {
+                let message = format!("{other} of delegates");
+                build(env, method, name, |_| Err(Failure::Instruction(Error::new(ErrorKind::NotSupported, message))))
+            }
+        };
+    }
+    let reason = if data.is_abstract() { "an abstract method has no code" } else { "the method has no body" };
+    Err(ImportError::NotSupported(format!("{reason}: {name}")))
+}
+
+/// The function of a delegate stub for this `Invoke` method.
+pub fn import_delegate_stub(env: &dyn MethodEnv, invoke: MethodId, stub: DelegateStub) -> Result<ImportedMethod, ImportError> {
+    let name = format!("(wrapper delegate-invoke) {}", env.types().method_full_name(invoke));
+    match stub {
+        DelegateStub::OpenStatic => build(env, invoke, name, open_static),
+        DelegateStub::Multicast => build(env, invoke, name, multicast),
+    }
+}
+
+/// Pops all arguments of the wrapped method; `this` comes first.
+fn all_arguments(importer: &mut Importer<'_, '_>) -> Result<Vec<(Value, bool)>, Failure> {
+    importer.load_arguments()?;
+    let types: Vec<TypeId> = importer.abi_signature.params.iter().map(|param| param.ty).collect();
+    let mut values = Vec::with_capacity(types.len());
+    for ty in types.into_iter().rev() {
+        values.push(importer.pop_for(ty)?);
+    }
+    values.reverse();
+    Ok(values)
+}
+
+fn delegate_constructor(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let arguments = all_arguments(importer)?;
+    let handle = importer.b.iconst(Type::Iptr, 0);
+    let [(this, _), (target, _), (code, _)] = arguments[..] else {
+        return Err(Failure::Method(Error::invalid_program("a delegate's constructor takes an object and a pointer")));
+    };
+    importer.helper(HelperId::InitializeDelegate, &[this, target, code, handle]);
+    importer.finish_with(None)
+}
+
+fn open_static(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let types = importer.types;
+    let arguments = all_arguments(importer)?;
+    let invoke = types.method_signature(importer.method)?;
+    let abi = abi_signature(importer.env, CallConvention::Managed, None, invoke, false)?;
+    let offset = instance_field(types, types.well_known().delegate, "method_ptr")?;
+    let code = importer.b.load(Memory::any(Type::Iptr).at(offset), arguments[0].0);
+    let result = importer.call_code(code, &abi, None, &arguments[1..])?;
+    importer.finish_with(result)
+}
+
+fn multicast(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let types = importer.types;
+    let arguments = all_arguments(importer)?;
+    let abi = importer.abi_signature.clone();
+    let list_offset = instance_field(types, types.well_known().multicast_delegate, "delegates")?;
+    let code_offset = instance_field(types, types.well_known().delegate, "invoke_impl")?;
+    let list = importer.b.load(Memory::any(Type::Ref).at(list_offset), arguments[0].0);
+    let length = importer.load_length(list);
+    let start = importer.b.iconst(Type::I32, 0);
+    let (body, index) = importer.merge_block(Type::I32);
+    importer.b.jump(body, &[start]);
+    importer.switch(body);
+    let wide = importer.b.zext(Type::Iptr, index);
+    let pointer_bytes = importer.abi.pointer_bytes;
+    let size = importer.b.iconst(Type::Iptr, i64::from(pointer_bytes));
+    let place = importer.b.imul(wide, size);
+    let address = importer.b.add_addr(list, place);
+    let memory = Memory { alias: Alias::Element(Access::Full(Type::Ref)), ..Memory::any(Type::Ref) };
+    let data = importer.abi.vector_data();
+    let delegate = importer.b.load(memory.at(data), address);
+    let code = importer.b.load(Memory::any(Type::Iptr).at(code_offset), delegate);
+    // The arguments serve again for the next delegate.
+    let kept: Vec<(Value, bool)> = arguments[1..].iter().map(|&(value, _)| (value, false)).collect();
+    let result = importer.call_code(code, &abi, Some(delegate), &kept)?;
+    let one = importer.b.iconst(Type::I32, 1);
+    let next = importer.b.iadd(index, one);
+    let more = importer.b.icmp(IntCompare::Slt, next, length);
+    let done = importer.new_block();
+    importer.b.brif(more, body, &[next], done, &[]);
+    importer.b.seal_block(body);
+    importer.enter(done);
+    importer.finish_with(result)
+}
+
+fn array_method(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let arguments = all_arguments(importer)?;
+    let method = importer.method;
+    let array = TypeRef::exact(importer.types.method(method).owner);
+    let result = importer.array_access(arguments[0].0, array, method, &arguments[1..])?;
+    importer.finish_with(result)
+}
+
+fn internal_call(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let (types, method) = (importer.types, importer.method);
+    let arguments = all_arguments(importer)?;
+    let signature = types.method_signature(method)?;
+    let abi = abi_signature(importer.env, CallConvention::Native, this_type(types, method)?, signature, false)?;
+    let code = importer.cell(CellRequest::InternalCall(method), Type::Iptr);
+    let (this, rest) = if abi.has_this { (Some(arguments[0].0), &arguments[1..]) } else { (None, &arguments[..]) };
+    let result = importer.call_code(code, &abi, this, rest)?;
+    let result = native_result(importer, &abi, result);
+    importer.finish_with(result)
+}
+
+/// Native code leaves the upper bits of narrow results undefined.
+fn native_result(importer: &mut Importer<'_, '_>, abi: &AbiSignature, result: Option<Value>) -> Option<Value> {
+    match (&abi.result.passing, result) {
+        (Passing::Scalar(access), Some(value)) => Some(importer.narrow(value, *access)),
+        (_, result) => result,
+    }
+}
+
+// P/Invoke
+
+/// How an argument of a P/Invoke is turned into a native one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marshal {
+    /// As it is.
+    Plain,
+    /// A copy of the string in UTF-8, freed after the call.
+    Utf8,
+    /// Address of the string's characters.
+    Utf16,
+    /// Address of the first element.
+    Vector,
+    /// The handle in a `SafeHandle`.
+    SafeHandle,
+}
+
+fn marshal_of(types: &TypeSystem, ty: TypeId, unicode: bool) -> il::Result<Marshal> {
+    let unsupported = || Error::new(ErrorKind::NotSupported, "marshalling is not supported").with_name(types.type_name(ty));
+    match types.storage(ty)? {
+        Storage::Ref => {}
+        Storage::Struct { .. } if !types.class(ty)?.is_blittable => return Err(unsupported()),
+        _ => return Ok(Marshal::Plain),
+    }
+    if ty == TypeId::STRING {
+        return Ok(if unicode { Marshal::Utf16 } else { Marshal::Utf8 });
+    }
+    if let TypeKind::SzArray(element) = types.kind(ty) {
+        let plain = match types.storage(*element)? {
+            Storage::Ref => false,
+            Storage::Struct { .. } => types.class(*element)?.is_blittable,
+            _ => true,
+        };
+        return if plain { Ok(Marshal::Vector) } else { Err(unsupported()) };
+    }
+    let mut class = Some(ty);
+    while let Some(current) = class {
+        if types.simple_name(current) == ("System.Runtime.InteropServices", "SafeHandle") {
+            return Ok(Marshal::SafeHandle);
+        }
+        class = types.header(current)?.parent;
+    }
+    Err(unsupported())
+}
+
+/// A static method of `System.Runtime.InteropServices.Marshal`.
+fn marshal_method(types: &TypeSystem, name: &str, param: TypeId) -> il::Result<MethodId> {
+    let missing = || Error::new(ErrorKind::MissingMethod, "method not found").with_name(format!("Marshal:{name}"));
+    let class = types.find_type(types.corlib(), "System.Runtime.InteropServices", "Marshal")?.ok_or_else(missing)?;
+    types.find_method(class, name, Some(&[param]))?.ok_or_else(missing)
+}
+
+fn platform_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let (types, method) = (importer.types, importer.method);
+    let data = types.method(method);
+    let signature = types.method_signature(method)?;
+    let flags = match data.row() {
+        Some(row) => {
+            let token = Token::new(TableId::MethodDef, row);
+            types.metadata(data.assembly).impl_map(token).map_or(0, |map| map.flags)
+        }
+        None => 0,
+    };
+    let unicode = flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE;
+    let mut native = MethodSignature { convention: il::signature::CallConvention::C, ..signature.clone() };
+    let mut kinds = Vec::new();
+    for param in &mut native.params {
+        let kind = marshal_of(types, *param, unicode)?;
+        if kind != Marshal::Plain {
+            *param = types.pointer(TypeId::VOID);
+        }
+        kinds.push(kind);
+    }
+    let is_bool = signature.ret == Primitive::Boolean.type_id();
+    if is_bool {
+        native.ret = TypeId::I4;
+    } else if signature.ret == TypeId::STRING {
+        native.ret = TypeId::I;
+    } else if marshal_of(types, signature.ret, unicode).is_ok_and(|kind| kind != Marshal::Plain) {
+        let name = types.method_full_name(method);
+        return Err(Failure::Instruction(Error::new(ErrorKind::NotSupported, "marshalling of the result").with_name(name)));
+    }
+    let abi = abi_signature(importer.env, CallConvention::Native, None, &native, false)?;
+    let mut arguments = all_arguments(importer)?;
+    let mut copies: SmallVec<[Value; 4]> = SmallVec::new();
+    for (argument, &kind) in arguments.iter_mut().zip(&kinds) {
+        argument.0 = match kind {
+            Marshal::Plain => argument.0,
+            Marshal::Utf8 => {
+                let convert = marshal_method(types, "StringToHGlobalAnsi", TypeId::STRING)?;
+                let copy = importer.call_static(convert, &[argument.0])?;
+                copies.extend(copy);
+                copy.unwrap_or(argument.0)
+            }
+            Marshal::Utf16 => data_address(importer, argument.0, importer.abi.string_chars()),
+            Marshal::Vector => data_address(importer, argument.0, importer.abi.vector_data()),
+            Marshal::SafeHandle => {
+                let class = types.find_type(types.corlib(), "System.Runtime.InteropServices", "SafeHandle")?;
+                let class = class.ok_or_else(|| Error::type_load("SafeHandle is missing"))?;
+                let offset = instance_field(types, class, "handle")?;
+                importer.b.load(Memory::any(Type::Iptr).at(offset), argument.0)
+            }
+        };
+    }
+    let code = importer.cell(CellRequest::PlatformInvoke(method), Type::Iptr);
+    importer.helper(HelperId::EnterNative, &[]);
+    let result = importer.call_code(code, &abi, None, &arguments)?;
+    let keep_error = importer.b.iconst(Type::I32, i64::from(flags & SUPPORTS_LAST_ERROR != 0));
+    importer.helper(HelperId::LeaveNative, &[keep_error]);
+    let mut result = native_result(importer, &abi, result);
+    if !copies.is_empty() {
+        let free = marshal_method(types, "FreeHGlobal", TypeId::I)?;
+        for copy in copies {
+            importer.call_static(free, &[copy])?;
+        }
+    }
+    if let Some(value) = result {
+        if is_bool {
+            let zero = importer.b.iconst(Type::I32, 0);
+            result = Some(importer.b.icmp(IntCompare::Ne, value, zero));
+        } else if signature.ret == TypeId::STRING {
+            let name = if unicode { "PtrToStringUni" } else { "PtrToStringAnsi" };
+            let convert = marshal_method(types, name, TypeId::I)?;
+            result = importer.call_static(convert, &[value])?;
+        }
+    }
+    importer.finish_with(result)
+}
+
+/// Address of the data of a string or vector, or null for null.
+fn data_address(importer: &mut Importer<'_, '_>, object: Value, offset: i32) -> Value {
+    let is_null = importer.is_null(object);
+    let address = importer.b.offset_addr(object, i64::from(offset));
+    let address = importer.as_pointer(address, Type::Iptr);
+    let null = importer.b.iconst(Type::Iptr, 0);
+    importer.b.select(is_null, null, address)
+}
