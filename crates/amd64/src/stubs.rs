@@ -1,0 +1,357 @@
+//! The small pieces of code that the runtime asks for: entries, exits, thunks and dispatchers.
+//!
+//! Each is a fixed sequence. What they have in common with compiled code is the convention (`convention`), the pinned thread
+//! register r15 and the frame-pointer chain.
+
+use crate::encoding::Sink;
+use crate::registers::DWARF_CALLEE_SAVED;
+use dynasmrt::{DynasmApi, dynasm};
+use ir::function::SymbolRef;
+use ir::mach::{CallSite, CodegenOptions, CompiledCode, FrameInfo, Reloc, RelocKind, Stub, StubKind};
+
+/// Bytes that `Resolve` saves, in the order of `SavedArguments`: key, context and six integer argument registers; eight vector registers.
+const SAVED_ARGUMENTS: i32 = 8 * 8 + 8 * 16;
+
+/// A sequence under construction.
+struct Sequence {
+    bytes: Vec<u8>,
+    relocs: Vec<Reloc>,
+    call_sites: Vec<CallSite>,
+    return_offset: u32,
+}
+
+impl Sequence {
+    fn new() -> Sequence {
+        Sequence { bytes: Vec::with_capacity(64), relocs: Vec::new(), call_sites: Vec::new(), return_offset: 0 }
+    }
+    /// The 32-bit field that was just written is relative to the code's end and means `target`.
+    fn reloc(&mut self, target: SymbolRef) {
+        let offset = self.bytes.len() as u32 - 4;
+        self.relocs.push(Reloc { offset, kind: RelocKind::PcRelative32, target, addend: -4 });
+    }
+    /// The call that was just written is the one that the stack walker knows the stub by.
+    fn returns_here(&mut self) {
+        self.return_offset = self.bytes.len() as u32;
+        self.call_sites.push(CallSite { return_offset: self.return_offset, region: None });
+    }
+    fn jump_through(&mut self, target: SymbolRef) {
+        let mut sink = Sink(&mut self.bytes);
+        dynasm!(sink ; .arch x64 ; jmp QWORD [rip + 0]);
+        self.reloc(target);
+    }
+    fn finish(self, frame: FrameInfo) -> CompiledCode {
+        CompiledCode {
+            code_len: self.bytes.len() as u32,
+            bytes: self.bytes,
+            align: 16,
+            relocs: self.relocs,
+            call_sites: self.call_sites,
+            frame,
+            ..CompiledCode::default()
+        }
+    }
+}
+
+/// Code of a stub.
+pub fn stub(kind: StubKind, options: &CodegenOptions) -> Stub {
+    let mut sequence = Sequence::new();
+    let frame = match kind {
+        StubKind::EnterManaged => enter_managed(&mut sequence, options),
+        StubKind::Resolve { helper } => resolve(&mut sequence, options, helper),
+        StubKind::Land => land(&mut sequence),
+        StubKind::RunFilter { filter_sp } => run_filter(&mut sequence, filter_sp),
+        StubKind::WithContext { context, target } => with_context(&mut sequence, context, target),
+        StubKind::Unbox { payload, context_from_object, target } => unbox(&mut sequence, payload, context_from_object, target),
+        StubKind::Import { cell, resolve } => import(&mut sequence, cell, resolve),
+        StubKind::InvokeClosed { code, target } => invoke_closed(&mut sequence, code, target),
+        StubKind::EndFilter { filter_sp } => end_filter(&mut sequence, filter_sp),
+    };
+    let return_offset = sequence.return_offset;
+    Stub { code: sequence.finish(frame), return_offset }
+}
+
+/// The frame of a stub that pushes rbp and then the callee-saved registers in the order of `DWARF_CALLEE_SAVED`.
+fn frame_with_saves(frame_size: u32) -> FrameInfo {
+    let saved = DWARF_CALLEE_SAVED.iter().enumerate();
+    FrameInfo {
+        frame_size,
+        saved_registers: saved.map(|(index, &register)| (register, -8 * (index as i32 + 1))).collect(),
+        prologue: [1, 4, 13],
+        ..FrameInfo::default()
+    }
+}
+
+fn enter_managed(sequence: &mut Sequence, options: &CodegenOptions) -> FrameInfo {
+    let last_managed_sp = options.thread.last_managed_sp;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; push rbp
+        ; mov rbp, rsp
+        ; push rbx
+        ; push r12
+        ; push r13
+        ; push r14
+        ; push r15
+        ; push QWORD [rsi + last_managed_sp]
+        ; mov r15, rsi
+        ; mov rax, rdi
+        ; mov r12, rdx
+        ; mov r13, rcx
+        ; mov rbx, [rbp + 16]
+        // Room for the stack arguments, a multiple of 16 bytes. The six words pushed keep the alignment.
+        ; lea rcx, [r9 * 8 + 15]
+        ; and rcx, -16
+        ; sub rsp, rcx
+    );
+    // Short loops have fixed distances, which the encoded lengths below give.
+    let copy_word: [u8; 10] = [
+        0x4f, 0x8b, 0x54, 0xc8, 0xf8, // mov r10, [r8 + r9*8 - 8]
+        0x4e, 0x89, 0x54, 0xcc, 0xf8, // mov [rsp + r9*8 - 8], r10
+    ];
+    let step: [u8; 3] = [0x49, 0xff, 0xc9]; // dec r9
+    let body = (copy_word.len() + step.len()) as i8;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; test r9, r9 ; .bytes [0x74, (body + 2) as u8]); // je past the loop
+    sequence.bytes.extend_from_slice(&copy_word);
+    sequence.bytes.extend_from_slice(&step);
+    sequence.bytes.extend_from_slice(&[0x75, -(body + 2) as u8]); // jnz to its start
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; movsd xmm0, [r13]
+        ; movsd xmm1, [r13 + 8]
+        ; movsd xmm2, [r13 + 16]
+        ; movsd xmm3, [r13 + 24]
+        ; movsd xmm4, [r13 + 32]
+        ; movsd xmm5, [r13 + 40]
+        ; movsd xmm6, [r13 + 48]
+        ; movsd xmm7, [r13 + 56]
+        ; mov rdi, [r12]
+        ; mov rsi, [r12 + 8]
+        ; mov rdx, [r12 + 16]
+        ; mov rcx, [r12 + 24]
+        ; mov r8, [r12 + 32]
+        ; mov r9, [r12 + 40]
+        ; mov r10, [r12 + 48]
+        ; mov r11, [r12 + 56]
+        ; call rax
+    );
+    sequence.returns_here();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov [rbx], rax
+        ; mov [rbx + 8], rdx
+        ; movsd [rbx + 16], xmm0
+        ; movsd [rbx + 24], xmm1
+        ; lea rsp, [rbp - 48]
+        ; pop QWORD [r15 + last_managed_sp]
+        ; pop r15
+        ; pop r14
+        ; pop r13
+        ; pop r12
+        ; pop rbx
+        ; pop rbp
+        ; ret
+    );
+    frame_with_saves(48)
+}
+
+fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> FrameInfo {
+    let last_managed_sp = options.thread.last_managed_sp;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, SAVED_ARGUMENTS);
+    let prologue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov [rsp + 16], rdi
+        ; mov [rsp + 24], rsi
+        ; mov [rsp + 32], rdx
+        ; mov [rsp + 40], rcx
+        ; mov [rsp + 48], r8
+        ; mov [rsp + 56], r9
+        ; mov [rsp + 8], r10
+        ; mov [rsp], r11
+        ; movaps [rsp + 64], xmm0
+        ; movaps [rsp + 80], xmm1
+        ; movaps [rsp + 96], xmm2
+        ; movaps [rsp + 112], xmm3
+        ; movaps [rsp + 128], xmm4
+        ; movaps [rsp + 144], xmm5
+        ; movaps [rsp + 160], xmm6
+        ; movaps [rsp + 176], xmm7
+        ; mov rdi, r15
+        ; mov rsi, rax
+        ; mov rdx, rsp
+        ; mov [r15 + last_managed_sp], rsp
+        ; call QWORD [rip + 0]
+    );
+    sequence.reloc(SymbolRef::Helper(helper));
+    sequence.returns_here();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov rdi, [rsp + 16]
+        ; mov rsi, [rsp + 24]
+        ; mov rdx, [rsp + 32]
+        ; mov rcx, [rsp + 40]
+        ; mov r8, [rsp + 48]
+        ; mov r9, [rsp + 56]
+        ; mov r10, [rsp + 8]
+        ; mov r11, [rsp]
+        ; movaps xmm0, [rsp + 64]
+        ; movaps xmm1, [rsp + 80]
+        ; movaps xmm2, [rsp + 96]
+        ; movaps xmm3, [rsp + 112]
+        ; movaps xmm4, [rsp + 128]
+        ; movaps xmm5, [rsp + 144]
+        ; movaps xmm6, [rsp + 160]
+        ; movaps xmm7, [rsp + 176]
+        ; leave
+    );
+    let epilogue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; jmp rax);
+    FrameInfo {
+        frame_size: SAVED_ARGUMENTS as u32,
+        prologue: [1, 4, prologue],
+        epilogues: vec![epilogue],
+        ..FrameInfo::default()
+    }
+}
+
+fn land(sequence: &mut Sequence) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov r15, rdi
+        ; mov rax, [rsi + 24]
+        ; mov rbp, [rsi + 8]
+        ; mov rsp, [rsi + 16]
+        ; jmp QWORD [rsi]
+    );
+    FrameInfo::default()
+}
+
+fn run_filter(sequence: &mut Sequence, filter_sp: i32) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; push rbp
+        ; mov rbp, rsp
+        ; push rbx
+        ; push r12
+        ; push r13
+        ; push r14
+        ; push r15
+        ; push QWORD [rdi + filter_sp]
+        ; mov [rdi + filter_sp], rsp
+        ; mov r15, rdi
+        ; mov rax, [rsi + 24]
+        ; mov rcx, [rsi + 16]
+        ; mov rbp, [rsi + 8]
+        // The function's frame pointer lies above its outgoing arguments, then a word for alignment.
+        ; sub rsp, 16
+        ; mov [rsp], rbp
+        ; sub rsp, rcx
+        // A filter does not return here but goes to `EndFilter`.
+        ; jmp QWORD [rsi]
+    );
+    frame_with_saves(48)
+}
+
+fn end_filter(sequence: &mut Sequence, filter_sp: i32) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov eax, edi
+        ; mov rsp, [r15 + filter_sp]
+        ; pop QWORD [r15 + filter_sp]
+        ; pop r15
+        ; pop r14
+        ; pop r13
+        ; pop r12
+        ; pop rbx
+        ; pop rbp
+        ; ret
+    );
+    FrameInfo::default()
+}
+
+fn with_context(sequence: &mut Sequence, context: SymbolRef, target: SymbolRef) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; mov r10, [rip + 0]);
+    sequence.reloc(context);
+    sequence.jump_through(target);
+    FrameInfo::default()
+}
+
+fn unbox(sequence: &mut Sequence, payload: i32, context_from_object: bool, target: SymbolRef) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    if context_from_object {
+        dynasm!(sink ; .arch x64 ; mov r10, [rdi]);
+    }
+    dynasm!(sink ; .arch x64 ; add rdi, payload);
+    sequence.jump_through(target);
+    FrameInfo::default()
+}
+
+fn import(sequence: &mut Sequence, cell: SymbolRef, resolve: u16) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; mov rax, [rip + 0]);
+    sequence.reloc(cell);
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; test rax, rax
+        ; .bytes [0x74, 2] // je past the jump
+        ; jmp rax
+        ; lea rax, [rip + 0]
+    );
+    sequence.reloc(cell);
+    sequence.jump_through(SymbolRef::Helper(resolve));
+    FrameInfo::default()
+}
+
+fn invoke_closed(sequence: &mut Sequence, code: i32, target: i32) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov rax, [rdi + code]
+        ; mov rdi, [rdi + target]
+        ; jmp rax
+    );
+    FrameInfo::default()
+}
+
+/// Leaves `token` in rax, which carries no argument, and jumps through the cell.
+pub fn thunk(token: u64, stub_cell: SymbolRef) -> CompiledCode {
+    let mut sequence = Sequence::new();
+    let mut sink = Sink(&mut sequence.bytes);
+    match u32::try_from(token) {
+        Ok(token) => dynasm!(sink ; .arch x64 ; mov eax, token as i32),
+        Err(_) => dynasm!(sink ; .arch x64 ; mov rax, QWORD token as i64),
+    }
+    sequence.jump_through(stub_cell);
+    sequence.finish(FrameInfo::default())
+}
+
+/// Compares the key register with each key.
+pub fn dispatch(entries: &[(u64, SymbolRef)], miss: SymbolRef) -> CompiledCode {
+    /// Bytes of `jmp [rip + cell]`.
+    const JUMP_BYTES: u8 = 6;
+    let mut sequence = Sequence::new();
+    for &(key, target) in entries {
+        let mut sink = Sink(&mut sequence.bytes);
+        match i32::try_from(key as i64) {
+            Ok(key) => dynasm!(sink ; .arch x64 ; cmp r11, key),
+            Err(_) => dynasm!(sink ; .arch x64 ; mov rax, QWORD key as i64 ; cmp r11, rax),
+        }
+        sequence.bytes.extend_from_slice(&[0x75, JUMP_BYTES]); // jne to the next entry
+        sequence.jump_through(target);
+    }
+    sequence.jump_through(miss);
+    sequence.finish(FrameInfo::default())
+}
