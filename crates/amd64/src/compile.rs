@@ -20,19 +20,56 @@ pub fn compile(
     options: &CodegenOptions,
     mut dump: Option<&mut CompileDump>,
 ) -> Result<CompiledCode, CodegenError> {
+    let lowered = lower(function, options)?;
+    if let Some(dump) = dump.as_deref_mut() {
+        dump.lowered = lowered.lowered.code.print(None);
+    }
+    let allocation = allocate(&lowered, options)?;
+    if let Some(dump) = dump.as_deref_mut() {
+        dump.allocated = lowered.lowered.code.print(Some(&allocation));
+    }
+    let code = emit(function, options, &lowered, &allocation)?;
+    if let Some(dump) = dump {
+        dump.disassembly = disassemble(&code.bytes[..code.code_len as usize], 0);
+    }
+    Ok(code)
+}
+
+/// A function in machine instructions, with what its frame needs.
+pub struct LoweredFunction {
+    /// The code.
+    pub lowered: Lowered<Inst>,
+    /// Bytes of outgoing arguments.
+    outgoing: u32,
+    /// The stack pointer varies.
+    dynamic_stack: bool,
+}
+
+/// First step: chooses instructions.
+pub fn lower(function: &Function, options: &CodegenOptions) -> Result<LoweredFunction, CodegenError> {
     let lowering = Lowering::new(options);
     let lowered = lower_function(function, &lowering)?;
-    if let Some(dump) = dump.as_deref_mut() {
-        dump.lowered = lowered.code.print(None);
-    }
+    Ok(LoweredFunction { lowered, outgoing: lowering.outgoing.get(), dynamic_stack: lowering.dynamic_stack.get() })
+}
+
+/// Second step: assigns registers, and proves it if asked to.
+pub fn allocate(lowered: &LoweredFunction, options: &CodegenOptions) -> Result<AllocationResult, CodegenError> {
+    let code = &lowered.lowered.code;
     let file = register_file();
-    let allocation = allocator::allocate(&lowered.code, &file, options.optimize_allocation)?;
-    if let Some(dump) = dump.as_deref_mut() {
-        dump.allocated = lowered.code.print(Some(&allocation));
-    }
+    let allocation = allocator::allocate(code, &file, options.optimize_allocation)?;
     if options.check_allocation {
-        checker::check(&lowered.code, &file, &allocation)?;
+        checker::check(code, &file, &allocation)?;
     }
+    Ok(allocation)
+}
+
+/// Last step: lays out the frame and makes bytes.
+pub fn emit(
+    function: &Function,
+    options: &CodegenOptions,
+    lowered: &LoweredFunction,
+    allocation: &AllocationResult,
+) -> Result<CompiledCode, CodegenError> {
     let handlers = || function.regions.values().flat_map(|region| &region.handlers);
     let has_filter = handlers().any(|handler| matches!(handler.kind, HandlerKind::Filter(_)));
     let frame = Frame::new(
@@ -40,19 +77,15 @@ pub fn compile(
         &FrameNeeds {
             written: allocation.written,
             spill_bytes: allocation.spill_bytes,
-            outgoing: lowering.outgoing.get(),
-            dynamic: lowering.dynamic_stack.get() || has_filter,
+            outgoing: lowered.outgoing,
+            dynamic: lowered.dynamic_stack || has_filter,
             handlers: handlers().next().is_some(),
         },
     );
-    let code = emit(function, options, &lowered, &allocation, &frame)?;
-    if let Some(dump) = dump {
-        dump.disassembly = disassemble(&code.bytes[..code.code_len as usize], 0);
-    }
-    Ok(code)
+    emit_blocks(function, options, &lowered.lowered, allocation, &frame)
 }
 
-fn emit(
+fn emit_blocks(
     function: &Function,
     options: &CodegenOptions,
     lowered: &Lowered<Inst>,

@@ -141,6 +141,8 @@ fn enter_managed(sequence: &mut Sequence, options: &CodegenOptions) -> FrameInfo
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x64
+        // An exception that leaves managed code lands here too, with frame and stack pointer alone.
+        ; mov rbx, [rbp + 16]
         ; mov [rbx], rax
         ; mov [rbx + 8], rdx
         ; movsd [rbx + 16], xmm0

@@ -2,7 +2,9 @@
 
 use crate::elf::{BUILD_ID_BYTES, find_notes};
 use crate::image::Dependency;
-use crate::tables::{FIELD_COUNT, Field, HEADER_BYTES, IS_METHOD, MAGIC, METHOD_ENTRY, decode_info, instance_hash};
+use crate::tables::{
+    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_info, instance_hash,
+};
 use crate::varint::Cursor;
 use ir::mach::CompiledCode;
 use std::fmt;
@@ -39,6 +41,16 @@ pub struct MethodEntry {
     /// Whether it is a method and not a stub.
     pub is_method: bool,
     info: u32,
+    kind: u32,
+}
+
+/// The key of a method in an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKey<'a> {
+    /// Row of a method of the assembly that is no generic instance.
+    Definition(u32),
+    /// Description of any other.
+    Instance(&'a [u8]),
 }
 
 /// The section `.saki` of a file that passed all checks.
@@ -146,8 +158,20 @@ impl<'a> Image<'a> {
             code_offset: word(0)?,
             code_length: word(1)?,
             info: word(2)?,
-            is_method: word(3)? & IS_METHOD != 0,
+            is_method: word(3)? & 3 != STUB,
+            kind: word(3)?,
         })
+    }
+    /// Which method an entry is; stubs are none.
+    pub fn key(&self, method: MethodEntry) -> Option<EntryKey<'a>> {
+        match method.kind & 3 {
+            DEFINITION => Some(EntryKey::Definition(method.kind >> 2)),
+            INSTANCE => {
+                let blobs = self.slice(self.field(Field::Blobs), self.field(Field::BlobsLength))?;
+                Cursor::new(blobs.get((method.kind >> 2) as usize..)?).bytes().map(EntryKey::Instance)
+            }
+            _ => None,
+        }
     }
     /// The method or stub whose code contains an offset into the text.
     pub fn method_at(&self, code_offset: u32) -> Option<MethodEntry> {

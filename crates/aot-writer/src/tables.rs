@@ -4,7 +4,7 @@
 //!
 //! | table | entries |
 //! |---|---|
-//! | methods | [`METHOD_ENTRY`] bytes each, sorted by code offset: code offset, code length, info offset, flags |
+//! | methods | [`METHOD_ENTRY`] bytes each, sorted by code offset: code offset, code length, info offset, kind and key |
 //! | definitions | u32 for each row of the assembly's MethodDef table, from row 1: index into methods + 1, or 0 |
 //! | instances | u32 count, then (u32 hash, u32 method index, u32 offset of the key) sorted by hash |
 //! | cells | u32 for each cell but the helpers' and one more: offset into blobs |
@@ -26,8 +26,12 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const MAGIC: [u8; 8] = *b"SAKIIMG\0";
 /// Bytes of an entry of the table of methods.
 pub const METHOD_ENTRY: usize = 16;
-/// Flag of a method entry: a method, not a stub.
-pub const IS_METHOD: u32 = 1;
+/// Kind of a method entry, in the low two bits of its last word: a stub.
+pub const STUB: u32 = 0;
+/// A method of the assembly; the row is above.
+pub const DEFINITION: u32 = 1;
+/// An instance; the offset of its key in the blobs is above.
+pub const INSTANCE: u32 = 2;
 
 /// Numbers in the header after [`MAGIC`], each a u32, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,7 +148,12 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], placement: &Pla
     let mut definitions: Vec<u32> = Vec::new();
     let mut instances: Vec<(u32, u32, u32)> = Vec::new();
     for (index, (piece, &offset)) in image.code.iter().zip(code_offsets).enumerate() {
-        for number in [offset, piece.code.code_len, infos.len() as u32, u32::from(piece.key.is_some()) * IS_METHOD] {
+        let kind = match &piece.key {
+            None => STUB,
+            Some(MethodKey::Definition(row)) => row << 2 | DEFINITION,
+            Some(MethodKey::Instance(_)) => (blobs.len() as u32) << 2 | INSTANCE,
+        };
+        for number in [offset, piece.code.code_len, infos.len() as u32, kind] {
             push(&mut methods, number);
         }
         encode_info(&mut infos, &piece.code, &piece.clauses);

@@ -176,8 +176,9 @@ impl<'a, 'f> Emitter<'a, 'f> {
 
     /// The symbol of what the environment answered.
     fn answer_symbol(&mut self, target: SymbolRef, request: CellRequest) -> Symbol {
-        let types = self.types;
-        self.b.function.add_symbol(target, || request_name(types, request))
+        let env = self.env;
+        let name = || if env.names_symbols() { request_name(env.types(), request) } else { String::new() };
+        self.b.function.add_symbol(target, name)
     }
     /// The value of a request, through a lazily filled cell unless it is known.
     pub fn cell(&mut self, request: CellRequest, ty: Type) -> Value {
@@ -224,7 +225,8 @@ impl<'a, 'f> Emitter<'a, 'f> {
             .map(|(&arg, &ty)| if ty.is_pointer_sized() { self.as_pointer(arg, ty) } else { arg })
             .collect();
         let signature = self.b.function.add_signature(signature);
-        let symbol = self.b.function.add_symbol(SymbolRef::Helper(helper as u16), || info.name.to_string());
+        let env = self.env;
+        let symbol = self.b.function.add_symbol(SymbolRef::Helper(helper as u16), || if env.names_symbols() { info.name.to_string() } else { String::new() });
         let results = self.b.call(signature, symbol, &args);
         if info.diverges {
             self.b.unreachable();
@@ -237,8 +239,9 @@ impl<'a, 'f> Emitter<'a, 'f> {
             DirectCall::Near(target) | DirectCall::ThroughCell(target) => target,
         };
         self.callees.insert(target, method);
-        let types = self.types;
-        let symbol = self.b.function.add_symbol(target, || types.method_full_name(method));
+        let env = self.env;
+        let name = || if env.names_symbols() { env.types().method_full_name(method) } else { String::new() };
+        let symbol = self.b.function.add_symbol(target, name);
         let signature = self.b.function.add_signature(abi.signature.clone());
         self.b.call(signature, symbol, args)
     }

@@ -107,4 +107,8 @@ pub trait MethodEnv: Sync {
     fn is_initialized(&self, ty: TypeId) -> bool;
     /// Whether the code is for the JIT, so that type checks of JIT-only features need not be deferred.
     fn is_jit(&self) -> bool;
+    /// Whether symbols get names for dumps. They take time to put together.
+    fn names_symbols(&self) -> bool {
+        true
+    }
 }

@@ -11,9 +11,9 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// Bytes of IL up to which a callee is always inlined.
-const ALWAYS_BYTES: u32 = 32;
+const ALWAYS_BYTES: u32 = 16;
 /// Bytes of IL up to which a callee is offered to the inliner.
-const OFFER_BYTES: u32 = 120;
+const OFFER_BYTES: u32 = 40;
 
 /// The inliner's view of one compilation.
 pub struct MethodBodies<'a> {

@@ -57,6 +57,23 @@ enum Intrinsic {
     UncheckedMove,
     /// `sizeof` the type argument.
     SizeOf,
+    /// Constructor of the structure that holds a managed pointer; its IL only raises.
+    PointerSet,
+    /// The managed pointer that it holds; likewise.
+    PointerGet,
+    /// Address of a vector's first element; the IL goes by another runtime's layout of arrays.
+    VectorData,
+    /// Copies an element of a vector to where a pointer points.
+    ElementGet,
+    /// Copies to an element of a vector.
+    ElementSet,
+}
+
+impl Intrinsic {
+    /// Whether the method's own body is of no use, internal call or not.
+    fn replaces_body(self) -> bool {
+        matches!(self, PointerSet | PointerGet | VectorData)
+    }
 }
 
 use Intrinsic::*;
@@ -84,6 +101,11 @@ const TABLE: &[(&str, &str, &str, usize, Intrinsic)] = &[
     ("System.Runtime.CompilerServices", "JitHelpers", "UnsafeCast", 1, Same),
     ("System.Runtime.CompilerServices", "JitHelpers", "UnsafeEnumCast", 1, UncheckedMove),
     ("System.Runtime.CompilerServices", "JitHelpers", "UnsafeEnumCastLong", 1, UncheckedMove),
+    ("System", "Array", "GetRawSzArrayData", 0, VectorData),
+    ("System", "Array", "GetGenericValueImpl", 2, ElementGet),
+    ("System", "Array", "SetGenericValueImpl", 2, ElementSet),
+    ("System", "ByReference`1", ".ctor", 1, PointerSet),
+    ("System", "ByReference`1", "get_Value", 0, PointerGet),
     ("System.Threading", "Interlocked", "Add", 2, Add),
     ("System.Threading", "Interlocked", "Increment", 1, Step(1)),
     ("System.Threading", "Interlocked", "Decrement", 1, Step(-1)),
@@ -123,7 +145,8 @@ pub(crate) fn import_body(
     _flags: ImportFlags,
 ) -> Result<Option<ImportedMethod>, ImportError> {
     let types = env.types();
-    if !types.method(method).is_internal_call() || find(env, method)?.is_none() {
+    let is_internal_call = types.method(method).is_internal_call();
+    if find(env, method)?.is_none_or(|intrinsic| !is_internal_call && !intrinsic.replaces_body()) {
         return Ok(None);
     }
     let mut expanded = false;
@@ -256,6 +279,41 @@ pub(crate) fn expand(importer: &mut Importer<'_, '_>, callee: MethodRef) -> Resu
             let size = types.storage(ty.ty)?.size(types.layout());
             let value = importer.b.iconst(Type::I32, i64::from(size));
             importer.push_scalar(value);
+        }
+        PointerSet => {
+            let value = importer.pop_scalar(Type::Mptr)?;
+            let address = importer.pop_address()?;
+            let value = importer.b.bitcast(Type::Iptr, value);
+            importer.b.store(Memory::any(Type::Iptr), address, value);
+        }
+        PointerGet => {
+            let address = importer.pop_address()?;
+            let value = importer.b.load(Memory::any(Type::Mptr), address);
+            importer.push_scalar(value);
+        }
+        VectorData => {
+            let array = importer.pop_scalar(Type::Ref)?;
+            importer.b.null_check(array);
+            let offset = i64::from(importer.abi.vector_data());
+            let data = importer.b.offset_addr(array, offset);
+            importer.push_scalar(data);
+        }
+        ElementGet | ElementSet => {
+            let element = type_argument(importer, callee, 0)?;
+            let pointer = importer.pop_address()?;
+            let index = importer.pop_scalar(Type::I32)?;
+            let array = importer.pop_scalar(Type::Ref)?;
+            importer.settle()?;
+            let memory = Memory::any(Type::I32);
+            if intrinsic == ElementGet {
+                importer.unchecked_element(array, index, element, None)?;
+                let (value, _) = importer.pop_for(element.ty)?;
+                importer.store_at(element, crate::emit::Destination::Anywhere(pointer), memory, value)?;
+            } else {
+                importer.load_at(element.ty, pointer, memory, false)?;
+                let (value, _) = importer.pop_for(element.ty)?;
+                importer.unchecked_element(array, index, element, Some(value))?;
+            }
         }
         Same => {
             let result = types.method_signature(method)?.ret;

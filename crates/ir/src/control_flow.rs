@@ -29,6 +29,16 @@ pub struct ControlFlow {
     /// Entry of the function, then entries of handlers and filters that can be entered.
     roots: Vec<Block>,
     stack: Vec<(Block, u32)>,
+    known: Known,
+}
+
+/// How much of a [`ControlFlow`] is that of the function as it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+enum Known {
+    #[default]
+    Nothing,
+    Edges,
+    Dominators,
 }
 
 impl ControlFlow {
@@ -41,6 +51,36 @@ impl ControlFlow {
 
     /// Computes everything anew, in the same memory.
     pub fn compute(&mut self, function: &Function) {
+        self.compute_edges(function);
+        self.ensure(function);
+    }
+
+    /// Says that edges may have changed, so that [`ensure`](Self::ensure) has to compute.
+    pub fn invalidate(&mut self) {
+        self.known = Known::Nothing;
+    }
+
+    /// Computes what is missing since the function's edges changed.
+    pub fn ensure(&mut self, function: &Function) {
+        self.ensure_edges(function);
+        if self.known < Known::Dominators {
+            self.find_dominators();
+            self.known = Known::Dominators;
+        }
+    }
+
+    /// The same, without dominators.
+    pub fn ensure_edges(&mut self, function: &Function) {
+        if self.known < Known::Edges {
+            self.compute_edges(function);
+        }
+    }
+
+    /// Computes roots, order and edges anew, which is all that some need: questions about dominators must not be asked then.
+    pub fn compute_edges(&mut self, function: &Function) {
+        self.known = Known::Edges;
+        self.dominator.clear();
+        self.interval.clear();
         self.number.clear();
         self.number.resize(function.blocks.len(), NONE);
         self.order.clear();
@@ -51,18 +91,21 @@ impl ControlFlow {
         self.find_roots(function);
         self.find_order(function);
         self.find_edges(function);
-        self.find_dominators();
     }
 
     /// Finds the handlers that protect anything reachable.
     fn find_roots(&mut self, function: &Function) {
         const SEEN: u32 = 0;
+        if function.regions.is_empty() {
+            self.roots.push(function.entry());
+            return;
+        }
         let mut region_seen = vec![false; function.regions.len()];
         let mut worklist = vec![function.entry()];
         self.roots.push(function.entry());
         self.number[function.entry().index()] = SEEN;
         while let Some(block) = worklist.pop() {
-            for &target in &successors(function, block) {
+            for target in successors(function, block) {
                 if self.number[target.index()] == NONE {
                     self.number[target.index()] = SEEN;
                     worklist.push(target);
@@ -125,7 +168,7 @@ impl ControlFlow {
         self.edge_start.clear();
         self.edge_start.resize(function.blocks.len() + 1, 0);
         for &block in &self.order {
-            for &target in &successors(function, block) {
+            for target in successors(function, block) {
                 self.edge_start[target.index()] += 1;
             }
         }
@@ -138,7 +181,7 @@ impl ControlFlow {
         self.edges.resize(total as usize, (Block::from_index(0), Inst::from_index(0)));
         // Filled from behind, so that each group ends up in reverse post-order of the sources.
         for &block in self.order.iter().rev() {
-            for &target in successors(function, block).iter().rev() {
+            for target in successors(function, block).rev() {
                 let place = &mut self.edge_start[target.index()];
                 *place -= 1;
                 self.edges[*place as usize] = (block, function.terminator(block));
@@ -151,7 +194,9 @@ impl ControlFlow {
         let count = self.order.len();
         // Index `count` stands for the virtual root while this runs: the meet of unrelated blocks.
         let root = count as u32;
-        let is_root: Vec<bool> = self.order.iter().map(|block| self.roots.contains(block)).collect();
+        let mut is_root = vec![false; count];
+        self.roots.iter().for_each(|root| is_root[self.number[root.index()] as usize] = true);
+        let has_back_edge = self.has_back_edge();
         self.dominator.clear();
         self.dominator.resize(count, NONE);
         let mut changed = true;
@@ -161,7 +206,8 @@ impl ControlFlow {
                 let new = if is_root { root } else { self.meet_of_predecessors(index, root) };
                 if self.dominator[index] != new {
                     self.dominator[index] = new;
-                    changed = true;
+                    // Without back edges one sweep sees all predecessors before each block.
+                    changed = has_back_edge;
                 }
             }
         }
@@ -230,6 +276,12 @@ impl ControlFlow {
     pub fn roots(&self) -> &[Block] {
         &self.roots
     }
+    /// Whether an edge leads back in the order, as one in every loop does.
+    pub fn has_back_edge(&self) -> bool {
+        self.order.iter().enumerate().any(|(index, &block)| {
+            self.predecessors(block).iter().any(|edge| self.order_of(edge.0).is_some_and(|before| before >= index))
+        })
+    }
     /// Whether `block` can be reached, handlers of reachable regions included.
     pub fn is_reachable(&self, block: Block) -> bool {
         self.number.get(block.index()).is_some_and(|&number| number != NONE)
@@ -274,11 +326,9 @@ impl ControlFlow {
 }
 
 /// Targets of `block`'s terminator, once for each edge. A block that is still open has none.
-pub fn successors(function: &Function, block: Block) -> smallvec::SmallVec<[Block; 4]> {
-    match function.blocks[block].insts.last() {
-        Some(&last) => function.insts[last].targets().iter().map(|target| target.block).collect(),
-        None => smallvec::SmallVec::new(),
-    }
+pub fn successors(function: &Function, block: Block) -> impl DoubleEndedIterator<Item = Block> + '_ {
+    let last = function.blocks[block].insts.last();
+    last.into_iter().flat_map(|&last| function.insts[last].targets()).map(|target| target.block)
 }
 
 fn successor_count(function: &Function, block: Block) -> u32 {

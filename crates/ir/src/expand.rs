@@ -3,12 +3,15 @@
 //!
 //! It knows no runtime: sequences are put together from the data in [`ExpandOptions`].
 
-use crate::entity::{Block, Entity, Inst, Symbol, Value};
+use crate::control_flow::ControlFlow;
+use crate::entity::{Block, Entity, Inst, SideTable, Symbol, Value};
 use crate::function::{BlockData, Function, SymbolRef};
 use crate::instruction::{Alias, Allocation, Aux, BlockCall, Instruction, IntCompare, Memory, MemoryFlags, Opcode, SourceOffset};
 use crate::pass_manager::{Level, Pass, PassContext};
+use crate::passes::mark_cold;
 use crate::signature::{CallConvention, Param, Signature};
 use crate::types::{Access, Type};
+use rustc_hash::FxHashSet;
 
 /// Expands `cell`, `new_object`, `new_array` and `store_ref`.
 pub static PASS: Pass = Pass { name: "expand", mono_aliases: &[], default_level: Level::Required, run };
@@ -116,9 +119,48 @@ impl ExpandOptions {
 
 fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
     let Some(options) = context.expand else { return false };
-    let expanded = Expander { function, options, current: Block::from_index(0), source: SourceOffset::UNKNOWN }.run();
+    let control_flow = &mut context.scratch.control_flow;
+    control_flow.ensure(function);
+    mark_cold(function, control_flow);
+    let unremembered = initializing_stores(function, control_flow);
+    let start = Block::from_index(0);
+    let expanded = Expander { function, options, current: start, source: SourceOffset::UNKNOWN, unremembered }.run();
     context.count("expanded object operations", expanded);
     expanded > 0
+}
+
+/// Stores into a new object of references that were there before it was allocated. If a collection comes between
+/// the allocation and the store, it promotes both, so that there is nothing to remember.
+fn initializing_stores(function: &Function, control_flow: &ControlFlow) -> FxHashSet<Inst> {
+    let insts = function.layout.iter().flat_map(|&block| function.blocks[block].insts.iter().map(move |&inst| (block, inst)));
+    let stores: Vec<Inst> =
+        insts.filter(|&(_, inst)| function.insts[inst].opcode == Opcode::StoreRef).map(|each| each.1).collect();
+    if stores.is_empty() {
+        return FxHashSet::default();
+    }
+    // By value: block and place in it of the definition.
+    let mut places: SideTable<Value, Option<(Block, usize)>> = SideTable::with_len(function.values.len());
+    for &block in &function.layout {
+        let data = &function.blocks[block];
+        data.params.iter().for_each(|&param| places[param] = Some((block, 0)));
+        for (index, &inst) in data.insts.iter().enumerate() {
+            function.results[inst].iter().for_each(|&result| places[result] = Some((block, index + 1)));
+        }
+    }
+    let is_initializing = |&store: &Inst| {
+        let args = &function.insts[store].args;
+        let (object, value) = (function.resolve(args[0]), function.resolve(args[2]));
+        let Some(allocation) = function.def_inst(object) else { return false };
+        if !matches!(function.insts[allocation].opcode, Opcode::NewObject | Opcode::NewArray) {
+            return false;
+        }
+        match (places[value], places[object]) {
+            (Some((old, before)), Some((new, after))) if old == new => before < after,
+            (Some((old, _)), Some((new, _))) => control_flow.dominates(old, new),
+            _ => false,
+        }
+    };
+    stores.into_iter().filter(is_initializing).collect()
 }
 
 /// Opcodes that this pass removes.
@@ -134,11 +176,17 @@ struct Expander<'a> {
     /// The block that instructions are appended to.
     current: Block,
     source: SourceOffset,
+    /// Stores of references that need no barrier.
+    unremembered: FxHashSet<Inst>,
 }
 
 impl Expander<'_> {
     fn run(mut self) -> u64 {
         let mut expanded = 0;
+        let is_expanded_inst = |&inst: &Inst| is_expanded(self.function.insts[inst].opcode);
+        if !self.function.layout.iter().any(|&block| self.function.blocks[block].insts.iter().any(is_expanded_inst)) {
+            return 0;
+        }
         let mut layout = Vec::with_capacity(self.function.layout.len());
         for block in std::mem::take(&mut self.function.layout) {
             layout.push(block);
@@ -174,7 +222,9 @@ impl Expander<'_> {
             (Opcode::Cell, &Aux::Symbol(symbol)) => self.cell(instruction.ty, symbol),
             (Opcode::NewObject, Aux::Allocation(allocation)) => self.new_object(args[0], allocation),
             (Opcode::NewArray, Aux::Allocation(allocation)) => self.new_array(args[0], args[1], allocation),
-            (Opcode::StoreRef, Aux::Memory(memory)) => return self.store_ref(args[0], args[1], args[2], *memory),
+            (Opcode::StoreRef, Aux::Memory(memory)) => {
+                return self.store_ref(args[0], args[1], args[2], *memory, self.unremembered.contains(&inst));
+            }
             // An instruction whose auxiliary operand is not its own is the verifier's to report.
             _ => return self.function.blocks[self.current].insts.push(inst),
         };
@@ -215,6 +265,11 @@ impl Expander<'_> {
         }
     }
 
+    /// Whether the code is to be short rather than fast.
+    fn is_cold(&self) -> bool {
+        self.function.blocks[self.current].cold
+    }
+
     /// A block in the same region as the current one.
     fn new_block(&mut self, cold: bool) -> Block {
         let BlockData { region, cold: current_cold, .. } = self.function.blocks[self.current];
@@ -244,6 +299,14 @@ impl Expander<'_> {
     /// Loads the cell; zero means that the runtime is still to fill it.
     fn cell(&mut self, ty: Type, symbol: Symbol) -> Value {
         let address = self.emit(Opcode::SymbolAddr, Type::Iptr, &[], Aux::Symbol(symbol));
+        if self.is_cold() {
+            let resolved = self.call_helper(self.options.resolve_cell, "resolve_cell", &[address], Some(Type::Iptr));
+            let resolved = resolved.expect("the helper has a result");
+            return match ty {
+                Type::Iptr => resolved,
+                _ => self.emit(Opcode::Bitcast, ty, &[resolved], Aux::None),
+            };
+        }
         let content = self.load(Access::Full(Type::Iptr), address, 0);
         let zero = self.constant(Type::Iptr, 0);
         let filled = self.emit(Opcode::Icmp, Type::I32, &[content, zero], Aux::IntCompare(IntCompare::Ne));
@@ -265,7 +328,7 @@ impl Expander<'_> {
         let helper = self.options.new_object;
         let size = i64::from(allocation.base_size);
         let bump = match self.options.alloc {
-            Some(bump) if allocation.fast && allocation.base_size <= bump.max_fast_size => bump,
+            Some(bump) if allocation.fast && allocation.base_size <= bump.max_fast_size && !self.is_cold() => bump,
             _ => {
                 let object = self.call_helper(helper, "new_object", &[method_table], Some(Type::Ref));
                 return object.expect("the helper has a result");
@@ -287,7 +350,7 @@ impl Expander<'_> {
     fn new_array(&mut self, method_table: Value, length: Value, allocation: &Allocation) -> Value {
         let helper = self.options.new_array;
         let bump = match self.options.alloc {
-            Some(bump) if allocation.fast && allocation.base_size < bump.max_fast_size => bump,
+            Some(bump) if allocation.fast && allocation.base_size < bump.max_fast_size && !self.is_cold() => bump,
             _ => {
                 let array = self.call_helper(helper, "new_array", &[method_table, length], Some(Type::Ref));
                 return array.expect("the helper has a result");
@@ -372,15 +435,15 @@ impl Expander<'_> {
         self.emit(Opcode::Bitcast, Type::Ref, &[cursor], Aux::None)
     }
 
-    fn store_ref(&mut self, object: Value, address: Value, value: Value, memory: Memory) {
+    fn store_ref(&mut self, object: Value, address: Value, value: Value, memory: Memory, plain_store: bool) {
         let plain = |expander: &mut Self| {
             expander.append(Opcode::Store, Type::Ref, &[address, value], Aux::Memory(memory));
         };
         // A null needs no remembering: it leads to no young object.
-        if self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
+        if plain_store || self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
             return plain(self);
         }
-        if self.function.int_constant(object) == Some(0) {
+        if self.function.int_constant(object) == Some(0) || self.is_cold() {
             let address = self.field_address(address, memory.offset);
             self.call_helper(self.options.store_ref_unknown, "store_ref_unknown", &[address, value], None);
             return;

@@ -136,6 +136,8 @@ pub struct Function {
     pub symbols: Arena<Symbol, SymbolData>,
     /// Protected regions.
     pub regions: Arena<Region, RegionData>,
+    /// Whether an instruction may use an alias.
+    pub(crate) has_aliases: bool,
 }
 
 impl Function {
@@ -211,9 +213,13 @@ impl Function {
         let original = self.resolve(original);
         debug_assert!(original != value, "{value} would become its own alias");
         self.values[value].def = ValueDef::Alias(original);
+        self.has_aliases = true;
     }
     /// Makes every use name its value itself instead of an alias.
     pub fn resolve_aliases(&mut self) {
+        if !std::mem::take(&mut self.has_aliases) {
+            return;
+        }
         for inst in self.insts.keys() {
             for index in 0..self.insts[inst].args.len() {
                 let value = self.resolve(self.insts[inst].args[index]);

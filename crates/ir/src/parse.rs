@@ -673,6 +673,7 @@ impl Parser {
         if let Some(last) = function.values.keys().next_back() {
             for value in function.values.keys().filter(|value| !is_defined(value)) {
                 function.values[value] = ValueData { ty: function.values[last].ty, def: ValueDef::Alias(last) };
+                function.has_aliases = true;
             }
         }
         // Instructions without results take the type that they work on.

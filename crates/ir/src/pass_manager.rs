@@ -7,7 +7,7 @@ use crate::Function;
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Inst, Symbol, Value};
 use crate::expand::ExpandOptions;
-use crate::passes::{PASSES, PIPELINE};
+use crate::passes::{PASSES, PIPELINE, value_numbering};
 use crate::verify::{VerifierErrors, verify};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -100,7 +100,8 @@ impl PassContext<'_> {
 /// Vectors that passes may reuse.
 #[derive(Default)]
 pub struct Scratch {
-    /// Block order and dominators; call [`ControlFlow::compute`] before use.
+    /// Block order and dominators; call [`ControlFlow::ensure`] before use. Whoever runs a pass invalidates it when edges
+    /// changed, as [`PassManager`] does after every pass that changed something.
     pub control_flow: ControlFlow,
     /// Any instructions.
     pub insts: Vec<Inst>,
@@ -110,6 +111,8 @@ pub struct Scratch {
     pub values: Vec<Value>,
     /// Any numbers, such as one for each value.
     pub numbers: Vec<u32>,
+    /// The tables of value numbering.
+    pub(crate) numbering: value_numbering::Tables,
 }
 
 /// What the passes did: `--time-passes` and `--stats`.
@@ -371,9 +374,20 @@ impl PassManager {
         if self.options.verify {
             verify(function).map_err(|errors| PassError { pass: "input", errors })?;
         }
+        // How often the function changed so far, and by pass, how often it had changed when the pass was done. A pass that
+        // finds the function as it left it has nothing to do.
+        context.scratch.control_flow.invalidate();
+        let mut version = 1u32;
+        let mut left_at = [0u32; 64];
         for pass in pipeline {
-            if self.bisect(pass, function) {
-                self.run_one(pass, function, context)?;
+            let number = PASSES.iter().position(|known| std::ptr::eq(*known, *pass));
+            let unchanged = number.is_some_and(|number| left_at[number] == version);
+            if unchanged || !self.bisect(pass, function) {
+                continue;
+            }
+            version += u32::from(self.run_one(pass, function, context)?);
+            if let Some(number) = number {
+                left_at[number] = version;
             }
         }
         Ok(())
@@ -392,13 +406,17 @@ impl PassManager {
         run
     }
 
-    fn run_one(&self, pass: &'static Pass, function: &mut Function, context: &mut PassContext<'_>) -> Result<(), PassError> {
+    /// Runs a pass and says whether it changed anything.
+    fn run_one(&self, pass: &'static Pass, function: &mut Function, context: &mut PassContext<'_>) -> Result<bool, PassError> {
         let wants = |names: &[String]| names.iter().any(|name| name == pass.name || name == "all");
         if wants(&self.options.print_before) {
             self.write(format_args!("; {} before {}\n{function}\n", function.name, pass.name));
         }
         let start = self.options.time_passes.then(Instant::now);
         let changed = (pass.run)(function, context);
+        if changed {
+            context.scratch.control_flow.invalidate();
+        }
         let row = context.report.passes.entry(pass.name).or_default();
         row.runs += 1;
         row.changes += u64::from(changed);
@@ -409,7 +427,7 @@ impl PassManager {
         if self.options.verify && changed {
             verify(function).map_err(|errors| PassError { pass: pass.name, errors })?;
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Writes a diagnostic. A sink that is closed must not stop a compilation, so errors are dropped.

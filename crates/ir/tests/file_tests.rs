@@ -24,6 +24,7 @@ fn run(source: &str) -> Result<String, String> {
         verify(&function).map_err(|errors| format!("input: {errors}"))?;
         let mut context = PassContext { expand: Some(&expand), ..PassContext::default() };
         for pass in &passes {
+            context.scratch.control_flow.invalidate();
             (pass.run)(&mut function, &mut context);
             verify(&function).map_err(|errors| format!("after {}: {errors}\n{function}", pass.name))?;
         }

@@ -321,6 +321,7 @@ fn check(seed: u64) {
     let mut context = PassContext::default();
     for pass in &passes {
         let before = function.to_string();
+        context.scratch.control_flow.invalidate();
         (pass.run)(&mut function, &mut context);
         verify(&function)
             .unwrap_or_else(|errors| panic!("seed {seed}, {}: {errors}\nbefore:\n{before}\nafter:\n{function}", pass.name));

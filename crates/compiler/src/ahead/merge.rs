@@ -126,8 +126,7 @@ fn dependencies(types: &TypeSystem, own: AssemblyId, pieces: &[CompiledPiece]) -
     }
     add_layouts(types, layouts, &mut used);
     used.remove(&own);
-    let mut named: Vec<(String, AssemblyId)> =
-        used.into_iter().map(|id| (types.assembly(id).name().to_string(), id)).collect();
+    let mut named: Vec<(String, AssemblyId)> = used.into_iter().map(|id| (types.assembly(id).name().to_string(), id)).collect();
     named.sort();
     named.into_iter().map(|(_, id)| id).collect()
 }

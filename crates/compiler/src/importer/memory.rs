@@ -74,7 +74,7 @@ impl<'a> Importer<'a, '_> {
     }
 
     /// Pushes what lies at `address` plus the offset of `memory`, which is of type `ty`.
-    pub(super) fn load_at(&mut self, ty: TypeId, address: Value, memory: Memory, borrowed: bool) -> Outcome {
+    pub(crate) fn load_at(&mut self, ty: TypeId, address: Value, memory: Memory, borrowed: bool) -> Outcome {
         match self.types.storage(ty)? {
             Storage::Struct { size, align } => {
                 self.env.depend_on_layout(ty);
@@ -97,7 +97,7 @@ impl<'a> Importer<'a, '_> {
     }
 
     /// Stores a popped value of type `ty`.
-    pub(super) fn store_at(&mut self, ty: TypeRef, destination: Destination, memory: Memory, value: Value) -> Outcome {
+    pub(crate) fn store_at(&mut self, ty: TypeRef, destination: Destination, memory: Memory, value: Value) -> Outcome {
         match self.types.storage(ty.ty)? {
             Storage::Struct { size, .. } => {
                 self.env.depend_on_layout(ty.ty);

@@ -180,7 +180,8 @@ pub struct Lowered<I> {
 
 /// Lowers a function. It must have all its passes, expansion and legalisation behind it.
 pub fn lower_function<B: LowerBackend>(function: &Function, backend: &B) -> Result<Lowered<B::Inst>, CodegenError> {
-    let flow = ControlFlow::new(function);
+    let mut flow = ControlFlow::default();
+    flow.compute_edges(function);
     if !flow.predecessors(function.entry()).is_empty() {
         return Err(CodegenError { message: "the entry block is the target of a branch".to_string() });
     }
@@ -220,7 +221,7 @@ struct Driver<'f, B: LowerBackend> {
     /// By block: the machine blocks that its terminator's targets became.
     targets: SideTable<Block, SmallVec<[MachBlock; 2]>>,
     /// Instructions with their sources, each block back to front.
-    reversed: Vec<(B::Inst, SourceOffset)>,
+    reversed: Vec<Option<(B::Inst, SourceOffset)>>,
     infos: Vec<BlockInfo>,
     handlers: SideTable<Block, bool>,
 }
@@ -446,14 +447,14 @@ impl<B: LowerBackend> Driver<'_, B> {
 
     /// Moves what was emitted for one instruction to the code, with the constants that it needs in front.
     fn flush(&mut self, source: SourceOffset) -> Result<(), CodegenError> {
-        self.reversed.extend(self.context.emitted.drain(..).rev().map(|inst| (inst, source)));
+        self.reversed.extend(self.context.emitted.drain(..).rev().map(|inst| Some((inst, source))));
         let current = self.context.current;
         while let Some((constant, vreg)) = self.context.constants.pop() {
             let result = self.context.function.result(constant);
             self.context.registers[result] = Some(vreg);
             self.context.current = constant;
             self.backend.lower(&mut self.context, constant)?;
-            self.reversed.extend(self.context.emitted.drain(..).rev().map(|inst| (inst, source)));
+            self.reversed.extend(self.context.emitted.drain(..).rev().map(|inst| Some((inst, source))));
             self.context.registers[result] = None;
         }
         self.context.current = current;
@@ -465,9 +466,10 @@ impl<B: LowerBackend> Driver<'_, B> {
         let mut sources = Vec::with_capacity(self.reversed.len());
         for info in &mut self.infos {
             let start = insts.len() as u32;
-            for (inst, source) in self.reversed[info.insts.start as usize..info.insts.end as usize].iter().rev() {
-                insts.push(inst.clone());
-                sources.push(*source);
+            let block = &mut self.reversed[info.insts.start as usize..info.insts.end as usize];
+            for (inst, source) in block.iter_mut().rev().filter_map(Option::take) {
+                insts.push(inst);
+                sources.push(source);
             }
             info.insts = start..insts.len() as u32;
         }

@@ -286,6 +286,14 @@ pub enum StubKind {
         /// Cell that holds the code.
         target: SymbolRef,
     },
+    /// Jumps to the code in `cell`; while that is empty, leaves the cell's address as token and jumps through the cell of the helper `resolve`
+    /// to a `Resolve` stub. For calls out of an image.
+    Import {
+        /// Cell of the callee's code.
+        cell: SymbolRef,
+        /// Number of the helper.
+        resolve: u16,
+    },
     /// `Invoke` of a delegate that is closed over its first argument: loads code and target from the delegate (which is in the place of `this`) at these offsets,
     /// puts the target in the place of `this` and jumps to the code.
     InvokeClosed {

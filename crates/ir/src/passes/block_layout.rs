@@ -1,10 +1,9 @@
 //! Block layout: the order of the code. Loops are contiguous, ways that end in an exception and other cold blocks come last.
 
-use super::rewrite::compute_reachable;
+use super::rewrite::{ensure_reachable, mark_cold};
 use crate::control_flow::ControlFlow;
-use crate::entity::{Block, Entity};
+use crate::entity::Block;
 use crate::function::Function;
-use crate::instruction::Opcode;
 use crate::loops::LoopForest;
 use crate::pass_manager::{Level, Pass, PassContext};
 
@@ -18,11 +17,12 @@ pub static PASS: Pass = Pass {
 
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
-    let changed = compute_reachable(function, control_flow);
+    let changed = ensure_reachable(function, control_flow);
     if function.layout.len() < 3 {
         return changed;
     }
     mark_cold(function, control_flow);
+    control_flow.ensure(function);
     let forest = LoopForest::new(function, control_flow);
     let order = control_flow.reverse_post_order();
     // By index in the order: headers of the loops around the block from outside in, then the block itself. Sorted by that,
@@ -49,17 +49,4 @@ pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
     let moved = layout != function.layout;
     function.layout = layout;
     changed | moved
-}
-
-/// Marks blocks that can only lead to cold ones or to an exception. The entry is never cold.
-fn mark_cold(function: &mut Function, control_flow: &ControlFlow) {
-    let mut cold = vec![false; function.blocks.len()];
-    for &block in control_flow.reverse_post_order().iter().rev() {
-        let terminator = &function.insts[function.terminator(block)];
-        let ends = matches!(terminator.opcode, Opcode::Trap | Opcode::Unreachable);
-        let targets = terminator.targets();
-        let leads = !targets.is_empty() && targets.iter().all(|target| cold[target.block.index()]);
-        cold[block.index()] = block != function.entry() && (function.blocks[block].cold || ends || leads);
-        function.blocks[block].cold = cold[block.index()];
-    }
 }

@@ -31,7 +31,7 @@ const MAX_CHECKS: usize = 16;
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
     apply_aliases(function);
-    control_flow.compute(function);
+    control_flow.ensure(function);
     let lengths = name_new_lengths(function);
     let mut changed = lengths;
     let mut passed: Vec<(Block, Value, Value)> = Vec::new();

@@ -3,7 +3,7 @@
 //!
 //! Blocks are only joined if they lie in the same protected region, and entries of handlers stay as they are.
 
-use super::rewrite::{apply_aliases, compute_reachable, count_uses, set_jump};
+use super::rewrite::{apply_aliases, compute_reachable, count_uses, ensure_reachable, set_jump};
 use crate::control_flow::{ControlFlow, handler_entries};
 use crate::entity::{Block, Entity, Value};
 use crate::function::Function;
@@ -27,7 +27,7 @@ const MAX_STEPS: usize = 1000;
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
     apply_aliases(function);
-    let mut changed = compute_reachable(function, control_flow);
+    let mut changed = ensure_reachable(function, control_flow);
     let mut state = State::new(function);
     for index in 0..function.layout.len() {
         let block = function.layout[index];

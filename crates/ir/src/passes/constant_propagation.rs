@@ -68,7 +68,16 @@ impl State {
 
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
-    control_flow.compute(function);
+    control_flow.ensure_edges(function);
+    // Without parameters at joins and branches that are decided, folding finds all there is.
+    let has_params = |block: &Block| !function.blocks[*block].params.is_empty() && !control_flow.roots().contains(block);
+    let is_decided = |block: &Block| {
+        let condition = function.insts[function.terminator(*block)].args.first();
+        condition.is_some_and(|&condition| function.int_constant(condition).is_some())
+    };
+    if !function.layout.iter().any(|block| has_params(block) || is_decided(block)) {
+        return false;
+    }
     let mut state =
         State { values: vec![Unknown; function.values.len()], executable: vec![false; function.blocks.len()], changed: true };
     for &root in control_flow.roots() {

@@ -1,7 +1,7 @@
 //! Removes other names for a value: aliases, parameters that always get the same value, and twins among the parameters
 //! of one block.
 
-use super::rewrite::{apply_aliases, compute_reachable, remove_params};
+use super::rewrite::{apply_aliases, ensure_reachable, remove_params};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Value};
 use crate::function::{Function, ValueDef};
@@ -17,7 +17,7 @@ pub static PASS: Pass = Pass {
 
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
-    let mut changed = compute_reachable(function, control_flow);
+    let mut changed = ensure_reachable(function, control_flow);
     let mut again = true;
     while again {
         again = false;

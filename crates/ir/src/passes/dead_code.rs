@@ -1,7 +1,7 @@
 //! Dead code elimination: what no effect depends on goes: instructions, block parameters, unreachable blocks and handlers,
 //! and writes to stack slots that nobody reads.
 
-use super::rewrite::{compute_reachable, for_each_use, is_removable, remove_params};
+use super::rewrite::{ensure_reachable, for_each_use, is_removable, remove_params};
 use super::stack_slots::{SlotUses, find_slot_uses, slot_address};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Entity, Value};
@@ -24,7 +24,7 @@ pub static PASS: Pass = Pass {
 
 /// Runs the pass with `worklist` as memory. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow, worklist: &mut Vec<Value>) -> bool {
-    let mut changed = compute_reachable(function, control_flow);
+    let mut changed = ensure_reachable(function, control_flow);
     let slots = find_slot_uses(function);
     worklist.clear();
     let mut live = Liveness { values: vec![false; function.values.len()], worklist };

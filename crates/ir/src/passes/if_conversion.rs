@@ -3,7 +3,7 @@
 //! Only integers and pointers of at most pointer width are selected, for that is what targets have an instruction for, and
 //! only a few cheap computations are done that one of the ways would not have done.
 
-use super::rewrite::{apply_aliases, compute_reachable, is_pure, set_jump};
+use super::rewrite::{apply_aliases, compute_reachable, ensure_reachable, is_pure, set_jump};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Value};
 use crate::function::Function;
@@ -27,7 +27,7 @@ const MAX_SELECTS: usize = 2;
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
     apply_aliases(function);
-    compute_reachable(function, control_flow);
+    ensure_reachable(function, control_flow);
     let mut changed = false;
     // Inner ifs first, so that an outer one may see a single block. Edges change only within what has been looked at.
     for &block in control_flow.reverse_post_order().iter().rev() {

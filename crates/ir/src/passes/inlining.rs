@@ -3,7 +3,7 @@
 //! Which bodies there are says the [`InlineSource`](crate::pass_manager::InlineSource); what is too big, too deep or of
 //! the wrong shape is decided here. The null check of `this` is an instruction of the caller and stays.
 
-use super::rewrite::apply_aliases;
+use super::rewrite::{apply_aliases, mark_cold};
 use crate::entity::{Block, Entity, Inst, SideTable, StackSlot, Symbol, Value};
 use crate::function::{Function, ValueData, ValueDef};
 use crate::instruction::{Aux, BlockCall, Instruction, Opcode, SourceOffset};
@@ -18,6 +18,13 @@ pub static PASS: Pass = Pass { name: "inlining", mono_aliases: &["inline"], defa
 fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
     let Some(source) = context.inline.as_deref_mut() else { return false };
     let budget = source.budget();
+    let is_call = |inst: &Inst| matches!(function.insts[*inst].aux, Aux::Call { .. });
+    if !function.layout.iter().any(|&block| function.blocks[block].insts.iter().any(is_call)) {
+        return false;
+    }
+    // What leads to an exception only is not worth it.
+    context.scratch.control_flow.ensure_edges(function);
+    mark_cold(function, &context.scratch.control_flow);
     let mut size: usize = function.layout.iter().map(|&block| function.blocks[block].insts.len()).sum();
     let mut depths: SideTable<Inst, u8> = SideTable::new();
     let mut inlined = 0;
@@ -31,12 +38,12 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
             let inst = function.blocks[block].insts[place];
             place += 1;
             let Aux::Call { callee, .. } = function.insts[inst].aux else { continue };
-            if u32::from(depths[inst]) >= budget.depth {
+            if u32::from(depths[inst]) >= budget.depth || size >= budget.caller as usize || function.blocks[block].cold {
                 continue;
             }
             let Some(body) = source.body(function, callee) else { continue };
             let added = instruction_count(&body.function);
-            if !is_wanted(function, block, &body, added, size, &budget) || !fits(function, inst, &body.function) {
+            if !is_wanted(&body, added, size, &budget) || !fits(function, inst, &body.function) {
                 continue;
             }
             size += added;
@@ -62,11 +69,11 @@ fn instruction_count(function: &Function) -> usize {
     function.layout.iter().map(|&block| function.blocks[block].insts.len()).sum()
 }
 
-fn is_wanted(caller: &Function, block: Block, body: &InlineBody, added: usize, size: usize, budget: &InlineBudget) -> bool {
+fn is_wanted(body: &InlineBody, added: usize, size: usize, budget: &InlineBudget) -> bool {
     if size + added > budget.caller as usize {
         return false;
     }
-    body.always || (added <= budget.callee as usize && !caller.blocks[block].cold && !has_loop(&body.function))
+    body.always || (added <= budget.callee as usize && !has_loop(&body.function))
 }
 
 /// Whether a branch goes back in the layout, which every loop needs.

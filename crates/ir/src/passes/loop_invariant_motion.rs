@@ -3,7 +3,7 @@
 //! Pure computations may go wherever they stand. Loads, checks and lazily filled cells only go if the first iteration
 //! surely gets to them before it does anything that can be seen, so that an exception comes when it would have come.
 
-use super::rewrite::{apply_aliases, compute_reachable, is_pure};
+use super::rewrite::{apply_aliases, ensure_reachable, is_pure};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, Loop, Value};
 use crate::function::{Function, ValueDef};
@@ -23,11 +23,15 @@ pub static PASS: Pass = Pass {
 
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
+    let unreachable = ensure_reachable(function, control_flow);
+    if !control_flow.has_back_edge() {
+        return unreachable;
+    }
     apply_aliases(function);
-    compute_reachable(function, control_flow);
+    control_flow.ensure(function);
     let mut forest = LoopForest::new(function, control_flow);
     if forest.loops.is_empty() {
-        return false;
+        return unreachable;
     }
     let added = add_preheaders(function, control_flow, &forest);
     if added {
@@ -42,7 +46,7 @@ pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
         function.blocks[block].params.iter().for_each(|param| blocks[param.index()] = Some(block));
     }
     let mut motion = Motion { control_flow, forest: &forest, blocks, moved: vec![false; function.insts.len()] };
-    let mut changed = added;
+    let mut changed = added | unreachable;
     for around in forest.loops.keys() {
         changed |= motion.hoist(function, around);
     }

@@ -4,7 +4,7 @@
 //! The header's test is copied in front of the loop. What the header defines has two definitions then, and goes to the
 //! body and to the exit as block parameters.
 
-use super::rewrite::{apply_aliases, compute_reachable, for_each_use};
+use super::rewrite::{apply_aliases, ensure_reachable, for_each_use};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, Loop, Value};
 use crate::function::Function;
@@ -26,20 +26,28 @@ const MAX_HEADER: usize = 10;
 
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
+    let unreachable = ensure_reachable(function, control_flow);
+    if !control_flow.has_back_edge() {
+        return unreachable;
+    }
     apply_aliases(function);
-    compute_reachable(function, control_flow);
-    let headers: Vec<Block> = LoopForest::new(function, control_flow).loops.values().map(|data| data.header).collect();
-    let mut changed = false;
+    control_flow.ensure(function);
+    let mut forest = LoopForest::new(function, control_flow);
+    let headers: Vec<Block> = forest.loops.values().map(|data| data.header).collect();
+    let mut changed = unreachable;
+    let mut stale = false;
     for header in headers {
         // Every inversion changes the edges.
-        if changed {
+        if stale {
             control_flow.compute(function);
+            forest = LoopForest::new(function, control_flow);
+            stale = false;
         }
-        let forest = LoopForest::new(function, control_flow);
         let around = forest.loops.iter().find(|(_, data)| data.header == header).map(|(key, _)| key);
         if let Some(plan) = around.and_then(|around| Plan::new(function, control_flow, &forest, around)) {
             plan.carry_out(function, control_flow, &forest);
             changed = true;
+            stale = true;
         }
     }
     changed

@@ -18,6 +18,7 @@ pub mod loop_inversion;
 pub mod loop_invariant_motion;
 pub mod null_check_removal;
 mod rewrite;
+pub(crate) use rewrite::mark_cold;
 pub mod scalar_replacement;
 mod stack_slots;
 pub mod value_numbering;

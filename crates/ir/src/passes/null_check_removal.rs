@@ -22,7 +22,7 @@ const GUARD_BYTES: i32 = 4096;
 /// Runs the pass. True if anything changed.
 pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
     apply_aliases(function);
-    control_flow.compute(function);
+    control_flow.ensure(function);
     let mut state = State { known: SideTable::with_len(function.values.len()), control_flow, changed: false };
     for index in 0..state.control_flow.reverse_post_order().len() {
         let block = state.control_flow.reverse_post_order()[index];

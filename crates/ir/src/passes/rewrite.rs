@@ -9,6 +9,9 @@ use smallvec::SmallVec;
 
 /// Replaces every use of an alias by what it stands for.
 pub fn apply_aliases(function: &mut Function) {
+    if !std::mem::take(&mut function.has_aliases) {
+        return;
+    }
     let Function { values, insts, blocks, layout, .. } = function;
     let resolve = |value: &mut Value| {
         while let ValueDef::Alias(original) = values[*value].def {
@@ -106,11 +109,17 @@ pub fn remove_params(function: &mut Function, block: Block, branches: &[Inst], r
     }
 }
 
-/// Computes the control flow and takes unreachable blocks out of the layout and handlers of regions without a reachable
+/// Computes order and edges of the control flow and takes unreachable blocks out of the layout and handlers of regions without a reachable
 /// block out of their regions. True if there were any. Passes that change block parameters start with this, so that every
 /// branch they have to adapt is among the predecessors.
 pub fn compute_reachable(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
-    control_flow.compute(function);
+    control_flow.invalidate();
+    ensure_reachable(function, control_flow)
+}
+
+/// The same at the start of a pass: what the pass before has left is used if it still holds.
+pub fn ensure_reachable(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
+    control_flow.ensure_edges(function);
     if control_flow.reverse_post_order().len() == function.layout.len() {
         return false;
     }
@@ -125,4 +134,19 @@ pub fn compute_reachable(function: &mut Function, control_flow: &mut ControlFlow
         });
     }
     true
+}
+
+/// Marks blocks that can only lead to cold ones or to an exception. The entry is never cold. Needs the order only.
+pub fn mark_cold(function: &mut Function, control_flow: &ControlFlow) {
+    for &block in control_flow.reverse_post_order().iter().rev() {
+        if function.blocks[block].cold || block == function.entry() {
+            continue;
+        }
+        let terminator = &function.insts[function.terminator(block)];
+        let ends = matches!(terminator.opcode, Opcode::Trap | Opcode::Unreachable);
+        let targets = terminator.targets();
+        // A target that comes before in the order is not decided yet, and counts as not cold.
+        let leads = !targets.is_empty() && targets.iter().all(|target| function.blocks[target.block].cold);
+        function.blocks[block].cold = ends || leads;
+    }
 }

@@ -4,7 +4,7 @@
 //! on to the other, so that they become moves of pieces. Copies to and from other memory become loads and stores of
 //! pieces. A slot with overlapping cuts, or with too many, stays as it is.
 
-use super::rewrite::{apply_aliases, compute_reachable};
+use super::rewrite::{apply_aliases, ensure_reachable};
 use super::stack_slots::{find_slot_uses, slot_address};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, StackSlot, Value};
@@ -31,7 +31,7 @@ pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
         return false;
     }
     apply_aliases(function);
-    let changed = compute_reachable(function, control_flow);
+    let changed = ensure_reachable(function, control_flow);
     let mut cuts = Cuts::new(function);
     cuts.collect(function);
     if cuts.number_variables() == 0 {

@@ -11,7 +11,7 @@ use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, StackSlot, Value};
 use crate::function::Function;
 use crate::instruction::{Alias, Aux, Effects, Instruction, Memory, MemoryFlags, Opcode};
-use crate::pass_manager::{Level, Pass, PassContext};
+use crate::pass_manager::{Level, Pass, PassContext, Scratch};
 use crate::types::{Access, Type};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -21,16 +21,26 @@ pub static PASS: Pass = Pass {
     name: "value-numbering",
     mono_aliases: &["alias-analysis"],
     default_level: Level::Default,
-    run: |function, context: &mut PassContext<'_>| run(function, &mut context.scratch.control_flow),
+    run: |function, context: &mut PassContext<'_>| {
+        let Scratch { control_flow, numbering, .. } = &mut context.scratch;
+        run(function, control_flow, numbering)
+    },
 };
 
-/// Runs the pass. True if anything changed.
-pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
+/// Memory of the pass that is kept from run to run.
+#[derive(Default)]
+pub struct Tables {
+    known: FxHashMap<Key, Known>,
+    ends: Vec<[u32; CLASSES]>,
+}
+
+/// Runs the pass with `memory` to work in. True if anything changed.
+pub fn run(function: &mut Function, control_flow: &mut ControlFlow, memory: &mut Tables) -> bool {
     apply_aliases(function);
-    control_flow.compute(function);
+    control_flow.ensure(function);
     let slots = find_slot_uses(function);
     let mut numbering = Numbering {
-        known: FxHashMap::with_capacity_and_hasher(function.insts.len(), Default::default()),
+        known: &mut memory.known,
         escapes: slots.escapes,
         memory: [0; CLASSES],
         next_version: 1,
@@ -38,11 +48,14 @@ pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
         control_flow,
         block: function.entry(),
     };
-    let mut ends: Vec<[u32; CLASSES]> = vec![[0; CLASSES]; numbering.control_flow.reverse_post_order().len()];
+    numbering.known.clear();
+    let ends = &mut memory.ends;
+    ends.clear();
+    ends.resize(numbering.control_flow.reverse_post_order().len(), [0; CLASSES]);
     for order in 0..ends.len() {
         let block = numbering.control_flow.reverse_post_order()[order];
         numbering.block = block;
-        numbering.enter(order, &ends);
+        numbering.enter(order, ends);
         let mut insts = std::mem::take(&mut function.blocks[block].insts);
         insts.retain(|&inst| numbering.visit(function, inst));
         function.blocks[block].insts = insts;
@@ -106,7 +119,7 @@ struct Known {
 }
 
 struct Numbering<'a> {
-    known: FxHashMap<Key, Known>,
+    known: &'a mut FxHashMap<Key, Known>,
     escapes: Vec<bool>,
     /// Versions at the current place.
     memory: [u32; CLASSES],

@@ -54,8 +54,10 @@ pub struct Liveness {
     pub ranges: Vec<SmallVec<[(Point, Point); 2]>>,
     /// By vreg: its class is in the handle.
     pub vregs: Vec<Option<VReg>>,
-    /// By vreg: definition and uses, sorted by point.
-    pub sites: Vec<SmallVec<[Site; 4]>>,
+    /// Definitions and uses, by vreg and point.
+    sites: Vec<Site>,
+    /// By vreg: its first site; one more at the end.
+    site_start: Vec<u32>,
     /// By vreg: must have a slot.
     pub needs_slot: Vec<bool>,
     /// By register index: what operands fixed to it take, sorted.
@@ -80,7 +82,8 @@ impl Liveness {
             operand_start: Vec::with_capacity(code.insts.len() + 1),
             ranges: vec![SmallVec::new(); vregs],
             vregs: vec![None; vregs],
-            sites: vec![SmallVec::new(); vregs],
+            sites: Vec::new(),
+            site_start: Vec::new(),
             needs_slot: vec![false; vregs],
             reservations: vec![Vec::new(); PReg::COUNT],
             clobbers: Vec::new(),
@@ -90,15 +93,45 @@ impl Liveness {
         let mut definitions: Vec<Option<(u32, Point)>> = vec![None; vregs];
         // Uses, with the block and the end of the range.
         let mut uses: Vec<(VReg, u32, Point)> = Vec::new();
-        this.collect(code, &mut definitions, &mut uses)?;
+        let mut sites: Vec<(u32, Site)> = Vec::with_capacity(code.insts.len() * 3);
+        this.collect(code, &mut definitions, &mut uses, &mut sites)?;
         this.extend(code, &definitions, &uses)?;
-        for sites in &mut this.sites {
-            sites.sort_by_key(|site| site.point);
-        }
+        this.sort_sites(vregs, &sites);
         for reservations in &mut this.reservations {
             reservations.sort_by_key(|reservation| reservation.from);
         }
         Ok(this)
+    }
+
+    /// Definition and uses of a vreg, sorted by point.
+    pub fn sites(&self, vreg: usize) -> &[Site] {
+        &self.sites[self.site_start[vreg] as usize..self.site_start[vreg + 1] as usize]
+    }
+
+    fn sort_sites(&mut self, vregs: usize, sites: &[(u32, Site)]) {
+        self.site_start.resize(vregs + 1, 0);
+        for (vreg, _) in sites {
+            self.site_start[*vreg as usize] += 1;
+        }
+        let mut total = 0;
+        for start in &mut self.site_start {
+            total += *start;
+            *start = total;
+        }
+        let Some(&(_, any)) = sites.first() else { return };
+        self.sites.resize(sites.len(), any);
+        // From behind, so that those of one vreg stay in order.
+        for &(vreg, site) in sites.iter().rev() {
+            let place = &mut self.site_start[vreg as usize];
+            *place -= 1;
+            self.sites[*place as usize] = site;
+        }
+        for pair in self.site_start.windows(2) {
+            let sites = &mut self.sites[pair[0] as usize..pair[1] as usize];
+            if !sites.is_sorted_by_key(|site| site.point) {
+                sites.sort_by_key(|site| site.point);
+            }
+        }
     }
 
     fn collect<I: MachInst>(
@@ -106,6 +139,7 @@ impl Liveness {
         code: &VCode<I>,
         definitions: &mut [Option<(u32, Point)>],
         uses: &mut Vec<(VReg, u32, Point)>,
+        sites: &mut Vec<(u32, Site)>,
     ) -> Result<(), CodegenError> {
         let mut clobber_index: FxHashMap<PRegSet, usize> = FxHashMap::default();
         for (index, block) in code.blocks.iter().enumerate() {
@@ -157,7 +191,7 @@ impl Liveness {
                         Constraint::Stack => self.needs_slot[vreg] = true,
                         Constraint::Any => {}
                     }
-                    self.sites[vreg].push(site);
+                    sites.push((vreg as u32, site));
                     match operand.kind {
                         OperandKind::Use => uses.push((operand.vreg, index, point)),
                         OperandKind::Def => {
@@ -189,7 +223,7 @@ impl Liveness {
                 uses.push((*arg, index, gap(block.insts.end)));
                 let last = block.insts.end - 1;
                 let site = Site { inst: last, point: gap(block.insts.end), register: false, hint: None, weight };
-                self.sites[arg.index()].push(site);
+                sites.push((arg.index() as u32, site));
             }
         }
         self.operand_start.push(self.operands.len() as u32);

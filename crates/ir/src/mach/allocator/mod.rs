@@ -53,7 +53,7 @@ struct Range {
 /// Ranges that share one place.
 #[derive(Clone, Debug)]
 struct Bundle {
-    ranges: Vec<Range>,
+    ranges: SmallVec<[Range; 2]>,
     hints: SmallVec<[PReg; 2]>,
     spill_set: u32,
     weight: f32,
@@ -110,12 +110,13 @@ impl<I: MachInst> Allocator<'_, I> {
         let mut bundle_of = vec![u32::MAX; self.live.ranges.len()];
         for index in 0..self.live.ranges.len() {
             let Some(vreg) = self.live.vregs[index] else { continue };
-            let ranges: Vec<Range> = self.live.ranges[index].iter().map(|&(from, to)| Range { from, to, vreg }).collect();
+            let ranges: SmallVec<[Range; 2]> =
+                self.live.ranges[index].iter().map(|&(from, to)| Range { from, to, vreg }).collect();
             if ranges.is_empty() {
                 continue;
             }
             let mut hints = SmallVec::new();
-            for hint in self.live.sites[index].iter().filter_map(|site| site.hint) {
+            for hint in self.live.sites(index).iter().filter_map(|site| site.hint) {
                 if hints.len() < 4 && !hints.contains(&hint) {
                     hints.push(hint);
                 }
@@ -201,7 +202,7 @@ impl<I: MachInst> Allocator<'_, I> {
 
     /// Sites of a vreg that lie in `[from, to)`.
     fn sites_in(&self, range: Range) -> &[Site] {
-        let sites = &self.live.sites[range.vreg.index()];
+        let sites = self.live.sites(range.vreg.index());
         let first = sites.partition_point(|site| gap(site.inst) + 3 < range.from);
         let last = sites.partition_point(|site| gap(site.inst) < range.to);
         &sites[first..last.max(first)]
@@ -468,7 +469,7 @@ impl<I: MachInst> Allocator<'_, I> {
         }
         bundle.splits = bundle.splits.saturating_add(1);
         let first = bundle.ranges.partition_point(|range| range.to <= at);
-        let mut ranges = bundle.ranges.split_off(first);
+        let mut ranges: SmallVec<[Range; 2]> = bundle.ranges.drain(first..).collect();
         if ranges[0].from < at {
             bundle.ranges.push(Range { to: at, ..ranges[0] });
             ranges[0].from = at;

@@ -1,0 +1,108 @@
+//! An environment without a runtime: nothing has run, every cell is to be filled, all code lies in one image.
+
+use compiler::abi::Abi;
+use compiler::env::{CellAnswer, CellRequest, DirectCall, GenericLookup, MethodEnv};
+use il::AssemblyResolver;
+use il::types::{AssemblyId, DataLayout, MethodId, TypeId, TypeSystem, method_impl_attributes};
+use ir::function::SymbolRef;
+use ir::mach::Backend;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Folder of the class libraries.
+pub const LIBRARIES: &str = "/usr/lib/mono/4.5";
+
+/// Numbers things in the order in which they are asked for.
+struct Numbers<T>(Mutex<BTreeMap<T, u32>>);
+
+impl<T: Ord> Numbers<T> {
+    fn of(&self, item: T) -> u32 {
+        let mut map = self.0.lock().unwrap();
+        let next = map.len() as u32;
+        *map.entry(item).or_insert(next)
+    }
+}
+
+/// The environment.
+pub struct TestEnv {
+    types: TypeSystem,
+    backend: Box<dyn Backend>,
+    cells: Numbers<CellRequest>,
+    lookups: Numbers<(MethodId, bool, CellRequest)>,
+    /// Give symbols names.
+    pub names_symbols: bool,
+    /// How often each error was deferred to run time.
+    pub errors: Mutex<BTreeMap<String, u32>>,
+}
+
+impl TestEnv {
+    /// An environment over the class libraries; `None` if there are none.
+    pub fn new(backend: Box<dyn Backend>) -> Option<TestEnv> {
+        if !Path::new(LIBRARIES).join("mscorlib.dll").exists() {
+            return None;
+        }
+        let types = TypeSystem::new(DataLayout::AMD64, AssemblyResolver::new(LIBRARIES)).expect("the core library loads");
+        let (cells, lookups) = (Numbers(Mutex::default()), Numbers(Mutex::default()));
+        Some(TestEnv { types, backend, cells, lookups, names_symbols: true, errors: Mutex::default() })
+    }
+
+    /// All methods with code of an assembly, over canonical arguments.
+    pub fn methods(&self, assembly: AssemblyId) -> Vec<MethodId> {
+        let types = &self.types;
+        let rows = types.metadata(assembly).row_count(il::TableId::TypeDef);
+        let owners = (1..=rows).map(|row| types.type_definition(assembly, row));
+        let methods = owners.flat_map(|owner| types.methods_of(owner).into_iter().map(move |method| (owner, method)));
+        methods
+            .filter(|&(_, method)| !types.method(method).is_abstract())
+            .map(|(owner, method)| canonical(types, owner, method))
+            .collect()
+    }
+}
+
+/// The method over canonical arguments.
+fn canonical(types: &TypeSystem, owner: TypeId, method: MethodId) -> MethodId {
+    let count = types.generic_params(owner).map_or(0, |params| params.len());
+    let owner = if count == 0 { owner } else { types.instance(owner, &vec![TypeId::CANON; count]) };
+    let args = vec![TypeId::CANON; types.method(method).generic_param_count as usize];
+    types.instantiate_method(method, owner, &args)
+}
+
+impl MethodEnv for TestEnv {
+    fn types(&self) -> &TypeSystem {
+        &self.types
+    }
+    fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+    fn abi(&self) -> Abi {
+        Abi { pointer_bytes: 8 }
+    }
+    fn cell(&self, request: CellRequest) -> CellAnswer {
+        CellAnswer::Cell(SymbolRef::Cell(self.cells.of(request)))
+    }
+    fn generic_lookup(&self, lookup: GenericLookup) -> u32 {
+        self.lookups.of((lookup.within, lookup.from_method_dictionary, lookup.request))
+    }
+    fn deferred_error(&self, error: &il::Error) -> u32 {
+        *self.errors.lock().unwrap().entry(format!("{:?}: {error}", error.kind())).or_default() += 1;
+        0
+    }
+    fn direct_call(&self, method: MethodId) -> DirectCall {
+        DirectCall::Near(SymbolRef::Method(method.0))
+    }
+    fn may_inline(&self, _: MethodId, callee: MethodId) -> bool {
+        let method = self.types.method(callee);
+        method.impl_attributes & method_impl_attributes::NO_INLINING == 0 && self.is_initialized(method.owner)
+    }
+    fn depend_on_layout(&self, _: TypeId) {}
+    fn is_initialized(&self, ty: TypeId) -> bool {
+        self.types.class_initializer(ty).is_ok_and(|initializer| initializer.is_none())
+    }
+    fn is_jit(&self) -> bool {
+        false
+    }
+    fn names_symbols(&self) -> bool {
+        self.names_symbols
+    }
+}

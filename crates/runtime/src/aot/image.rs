@@ -1,0 +1,199 @@
+//! A loaded image: its methods, what the unwinder must know of them, and its cells. All of it is decoded when it is first asked for.
+
+use crate::code_map::{CodeKind, CodeRange};
+use crate::exceptions::{Exception, Result};
+use crate::id_table::IdTable;
+use crate::runtime;
+use aot_writer::reader::{EntryKey, Image, MethodEntry};
+use aot_writer::tables::Field;
+use compiler::ahead::clauses;
+use compiler::description::{CellDescription, DescriptionReader, DescriptionWriter};
+use compiler::env::CellRequest;
+use il::types::{AssemblyId, MethodId, MethodKind};
+use std::ops::Range;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+/// An image in memory, for the life of the process.
+pub struct LoadedImage {
+    /// The assembly that it is for.
+    pub assembly: AssemblyId,
+    /// Addresses of its code.
+    pub text: Range<usize>,
+    image: Image<'static>,
+    /// Address of the first numbered cell.
+    cells: usize,
+    /// Assemblies by their number in descriptions.
+    assemblies: Vec<AssemblyId>,
+    /// What is decoded of each method.
+    ranges: Box<[AtomicPtr<CodeRange>]>,
+}
+
+impl LoadedImage {
+    /// An image whose section `.saki` lies at an address, with everything checked. Fills the cells of the helpers.
+    pub fn new(assembly: AssemblyId, section: *const u8, assemblies: Vec<AssemblyId>) -> Option<&'static LoadedImage> {
+        // SAFETY: the file passed its checks, so that the section has a header and its length is that of the mapping.
+        let image = unsafe {
+            let header = std::slice::from_raw_parts(section, aot_writer::tables::HEADER_BYTES);
+            let length = Image::from_section(header).ok()?.field(Field::SectionLength);
+            Image::from_section(std::slice::from_raw_parts(section, length as usize)).ok()?
+        };
+        let base = section as usize - image.field(Field::SectionAddress) as usize;
+        let text = base + image.field(Field::TextAddress) as usize;
+        let helpers = base + image.field(Field::CellsAddress) as usize;
+        let helper_count = image.field(Field::HelperCount);
+        for helper in 0..helper_count as u16 {
+            let value = runtime().code.helper_cell(helper).load(Ordering::Relaxed);
+            place(helpers + usize::from(helper) * size_of::<usize>()).store(value, Ordering::Relaxed);
+        }
+        let ranges = std::iter::repeat_with(AtomicPtr::default).take(image.field(Field::MethodCount) as usize);
+        Some(Box::leak(Box::new(LoadedImage {
+            assembly,
+            text: text..text + image.field(Field::TextLength) as usize,
+            image,
+            cells: helpers + helper_count as usize * size_of::<usize>(),
+            assemblies,
+            ranges: ranges.collect(),
+        })))
+    }
+
+    /// Address of the code of a method, if the image has it.
+    pub fn find(&self, method: MethodId) -> Option<usize> {
+        let types = &runtime().types;
+        let data = types.method(method);
+        let is_instance = !data.method_args.is_empty() || !types.type_args(data.owner).is_empty();
+        let entry = match data.kind {
+            MethodKind::Definition { row } if !is_instance => self.image.definition(row)?,
+            _ => self.image.instance(&self.describe(method)?)?,
+        };
+        Some(self.text.start + entry.code_offset as usize)
+    }
+
+    /// A method's description in this image; `None` if it speaks of assemblies that the image does not know.
+    fn describe(&self, method: MethodId) -> Option<Vec<u8>> {
+        let mut is_known = true;
+        let mut number = |id: AssemblyId| match self.assemblies.iter().position(|&known| known == id) {
+            Some(number) => number as u32,
+            None => {
+                is_known = false;
+                0
+            }
+        };
+        let mut writer = DescriptionWriter::new(&runtime().types, &mut number);
+        writer.method(method);
+        let description = writer.take();
+        is_known.then_some(description)
+    }
+
+    fn assembly_number(&self, number: u32) -> il::Result<AssemblyId> {
+        let known = self.assemblies.get(number as usize).copied();
+        known.ok_or_else(|| il::Error::bad_image("a description in the AOT image names an assembly that the image does not list"))
+    }
+
+    /// Whether a method, not a stub, lies at an address in the text. Decodes nothing.
+    pub fn is_method(&self, address: usize) -> bool {
+        self.image.method_at((address - self.text.start) as u32).is_some_and(|entry| entry.is_method)
+    }
+
+    /// The method or stub at an address in the text.
+    pub fn range(&self, address: usize) -> Option<&CodeRange> {
+        let entry = self.image.method_at((address - self.text.start) as u32)?;
+        let decoded = self.ranges.get(entry.index as usize)?;
+        let mut range = decoded.load(Ordering::Acquire);
+        if range.is_null() {
+            range = Box::into_raw(Box::new(self.decode(entry)?));
+            if let Err(other) = decoded.compare_exchange(std::ptr::null_mut(), range, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: another thread was first; ours was never shared.
+                drop(unsafe { Box::from_raw(range) });
+                range = other;
+            }
+        }
+        // SAFETY: made above, never freed.
+        unsafe { range.as_ref() }
+    }
+
+    fn decode(&self, entry: MethodEntry) -> Option<CodeRange> {
+        let types = &runtime().types;
+        let assembly = |number| self.assembly_number(number);
+        let kind = match self.image.key(entry) {
+            None => CodeKind::Stub,
+            Some(EntryKey::Definition(row)) => CodeKind::Method(types.method_definition(self.assembly, row).ok()?),
+            Some(EntryKey::Instance(key)) => CodeKind::Method(DescriptionReader::new(types, &assembly, key).method().ok()?),
+        };
+        let (code, bytes) = self.image.info(entry)?;
+        let (regions, catch_types) = clauses::decode(&mut DescriptionReader::new(types, &assembly, bytes)).ok()?;
+        Some(CodeRange::new(self.text.start + entry.code_offset as usize, kind, &code, regions, catch_types))
+    }
+
+    /// Number of the cell at an address.
+    fn cell_number(&self, address: usize) -> Option<u32> {
+        let number = (address.checked_sub(self.cells)? / size_of::<usize>()) as u32;
+        (number < self.image.field(Field::CellCount)).then_some(number)
+    }
+
+    /// What a cell asks for. Cells that only stand for a lookup or an error keep the number that these have in this process.
+    fn request(&self, number: u32, address: usize) -> Result<CellRequest> {
+        let runtime = runtime();
+        let bytes = self.image.cell(number).ok_or_else(|| Exception::engine("a cell of an image has no description"))?;
+        let assembly = |number| self.assembly_number(number);
+        let memory = place(address);
+        let remember = |number: u32| memory.store(number as usize + 1, Ordering::Release);
+        let known = || (memory.load(Ordering::Acquire) as u32).checked_sub(1);
+        Ok(match DescriptionReader::new(&runtime.types, &assembly, bytes).cell()? {
+            CellDescription::Request(request) => request,
+            CellDescription::Lookup(lookup) => CellRequest::GenericLookup(known().unwrap_or_else(|| {
+                let number = runtime.cells.add_lookup(lookup);
+                remember(number);
+                number
+            })),
+            CellDescription::Error(kind, message, name) => CellRequest::DeferredError(known().unwrap_or_else(|| {
+                let error = il::Error::new(kind, message);
+                let number = runtime.cells.add_error(match name {
+                    Some(name) => error.with_name(name),
+                    None => error,
+                });
+                remember(number);
+                number
+            })),
+        })
+    }
+}
+
+/// A cell.
+pub fn place(address: usize) -> &'static AtomicUsize {
+    // SAFETY: only called for addresses of cells of the JIT or of loaded images, which are aligned, writable and never unmapped.
+    unsafe { &*(address as *const AtomicUsize) }
+}
+
+/// All loaded images; read without a lock.
+#[derive(Default)]
+pub struct ImageList {
+    images: IdTable<AtomicPtr<LoadedImage>>,
+    count: AtomicU32,
+}
+
+impl ImageList {
+    /// Adds an image. Calls come one at a time.
+    pub fn add(&self, image: &'static LoadedImage) {
+        let index = self.count.load(Ordering::Relaxed);
+        self.images.entry(index).store(std::ptr::from_ref(image).cast_mut(), Ordering::Release);
+        self.count.store(index + 1, Ordering::Release);
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'static LoadedImage> {
+        let count = self.count.load(Ordering::Acquire);
+        // SAFETY: images are never freed.
+        (0..count).filter_map(|index| unsafe { self.images.get(index)?.load(Ordering::Acquire).as_ref() })
+    }
+
+    /// The image whose text contains an address, or ends with it.
+    pub fn at(&self, address: usize) -> Option<&'static LoadedImage> {
+        self.iter().find(|image| image.text.start <= address && address <= image.text.end)
+    }
+
+    /// What the cell at an address asks for, if it is one of an image.
+    pub fn request(&self, address: usize) -> Option<Result<CellRequest>> {
+        let (image, number) = self.iter().find_map(|image| Some((image, image.cell_number(address)?)))?;
+        Some(image.request(number, address))
+    }
+}

@@ -1,0 +1,130 @@
+//! Finding an assembly's image and making sure that it is the right one.
+
+use super::image::LoadedImage;
+use super::log::{self, Level};
+use super::{abi_fingerprint, content_hash};
+use crate::runtime;
+use aot_writer::reader::{self, Image};
+use aot_writer::tables::{FORMAT_VERSION, Field};
+use il::AssemblyName;
+use il::types::AssemblyId;
+use memmap2::Mmap;
+use std::ffi::{CStr, CString, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Where images lie that are not beside their assembly.
+const SYSTEM_CACHE: &str = "/usr/lib/saki/aot";
+
+/// Looks for a usable image of an assembly, in Mono's order.
+pub fn load(assembly: AssemblyId) -> Option<&'static LoadedImage> {
+    let path = runtime().types.assembly(assembly).path()?.to_owned();
+    for candidate in candidates(&path) {
+        match File::open(&candidate) {
+            Ok(file) => match open(assembly, &candidate, &file) {
+                Ok(image) => {
+                    log::write(Level::Info, format_args!(": image '{}' found.", candidate.display()));
+                    return Some(image);
+                }
+                Err(reason) => {
+                    log::write(Level::Info, format_args!(": module {} is unusable: {reason}.", candidate.display()));
+                }
+            },
+            Err(error) => {
+                log::write(Level::Info, format_args!(": image '{}' not found: {error}", candidate.display()));
+            }
+        }
+    }
+    None
+}
+
+/// The files to try.
+fn candidates(assembly: &Path) -> Vec<PathBuf> {
+    let with_suffix = |path: &Path| {
+        let mut name: OsString = path.as_os_str().to_owned();
+        name.push(".so");
+        PathBuf::from(name)
+    };
+    let mut list = vec![with_suffix(assembly)];
+    let Some(name) = assembly.file_name() else { return list };
+    let name = with_suffix(Path::new(name));
+    let runtime = runtime();
+    let architecture = runtime.backend.architecture().name();
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from).or_else(home);
+    list.extend(cache.map(|cache| cache.join("saki/aot").join(architecture).join(&name)));
+    list.push(Path::new(SYSTEM_CACHE).join(architecture).join(&name));
+    list.extend(runtime.options.aot.paths.iter().map(|path| path.join(&name)));
+    list
+}
+
+/// Checks a file and maps it with the system's loader.
+fn open(assembly: AssemblyId, path: &Path, file: &File) -> Result<&'static LoadedImage, String> {
+    // SAFETY: images are replaced by renaming, never written in place.
+    let bytes = unsafe { Mmap::map(file) }.map_err(|error| error.to_string())?;
+    let dependencies = check(assembly, &reader::open(&bytes).map_err(|error| error.message)?)?;
+    drop(bytes);
+    let section = map(path)?;
+    LoadedImage::new(assembly, section, dependencies).ok_or_else(|| "it is damaged".to_owned())
+}
+
+/// Whether the image is made for this runtime and for the very assemblies that this process uses; gives these in the image's order.
+fn check(assembly: AssemblyId, image: &Image<'_>) -> Result<Vec<AssemblyId>, String> {
+    let runtime = runtime();
+    if image.field(Field::Version) != FORMAT_VERSION {
+        return Err("wrong file format version".to_owned());
+    }
+    if image.field(Field::Architecture) != runtime.backend.architecture() as u32 {
+        return Err("it is for another architecture".to_owned());
+    }
+    if image.abi() != abi_fingerprint() {
+        return Err("it was made for another version of Saki".to_owned());
+    }
+    if image.cpu_features() & !runtime.backend.host_features() != 0 {
+        return Err("it needs CPU features that this machine lacks".to_owned());
+    }
+    let (own, _, dependencies) = image.identity().ok_or("it is damaged")?;
+    if own != hash(assembly) {
+        return Err("doesn't match assembly".to_owned());
+    }
+    let mut numbered = vec![assembly];
+    for dependency in dependencies {
+        let name = AssemblyName::parse(&dependency.name).map_err(|error| error.to_string())?;
+        let missing = |error| format!("it depends on {}: {error}", dependency.name);
+        let id = runtime.types.load_by_name(&name, Some(assembly)).map_err(missing)?;
+        if hash(id) != dependency.content {
+            return Err(format!("it was compiled against another {}", dependency.name));
+        }
+        numbered.push(id);
+    }
+    Ok(numbered)
+}
+
+/// Hash of an assembly's file.
+fn hash(assembly: AssemblyId) -> u128 {
+    let runtime = runtime();
+    let images = &runtime.images;
+    if let Some(&known) = images.hashes.lock().get(&assembly) {
+        return known;
+    }
+    let hash = content_hash(runtime.types.assembly(assembly).image().bytes());
+    images.hashes.lock().insert(assembly, hash);
+    hash
+}
+
+/// Maps a file by `dlopen`; gives the address of its section `.saki`.
+fn map(path: &Path) -> Result<*const u8, String> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path contains a zero".to_owned())?;
+    // SAFETY: the file is an image of ours, which runs no code when it is loaded; it stays loaded.
+    unsafe {
+        let handle = libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+        if handle.is_null() {
+            let message = libc::dlerror();
+            let text = if message.is_null() { c"it cannot be loaded" } else { CStr::from_ptr(message) };
+            return Err(text.to_string_lossy().into_owned());
+        }
+        let section = libc::dlsym(handle, c"saki_image".as_ptr());
+        if section.is_null() { Err("it has no section .saki".to_owned()) } else { Ok(section.cast()) }
+    }
+}

@@ -1,0 +1,132 @@
+//! Memory for compiled code and for the cells it reads. No page is ever writable and executable: the code area is mapped twice,
+//! once to run and once to write; the cells lie behind it, within reach of relative addressing.
+//!
+//! Nothing in the code area is patched after it was published.
+
+use crate::exceptions::{Exception, Result};
+use ir::function::SymbolRef;
+use ir::mach::{Backend, CompiledCode};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+const CODE_BYTES: usize = if size_of::<usize>() == 8 { 512 << 20 } else { 64 << 20 };
+const CELL_BYTES: usize = if size_of::<usize>() == 8 { 128 << 20 } else { 16 << 20 };
+/// Cells that hold the addresses of helpers, before the numbered ones.
+const HELPER_CELLS: u32 = 256;
+
+/// The code heap.
+pub struct CodeHeap {
+    /// Start of the view that runs.
+    code: usize,
+    /// Start of the view that is written.
+    writable: usize,
+    cells: usize,
+    used: Mutex<usize>,
+    cell_count: AtomicU32,
+}
+
+impl CodeHeap {
+    /// Reserves the areas; memory is taken as it is used.
+    pub fn new() -> std::io::Result<CodeHeap> {
+        let failed = || Err(std::io::Error::last_os_error());
+        // SAFETY: plain system calls; the mappings are fresh and stay for the life of the process.
+        unsafe {
+            let file = libc::memfd_create(c"saki-code".as_ptr(), libc::MFD_CLOEXEC);
+            if file < 0 || libc::ftruncate(file, CODE_BYTES as libc::off_t) != 0 {
+                return failed();
+            }
+            let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let area = libc::mmap(std::ptr::null_mut(), CODE_BYTES + CELL_BYTES, libc::PROT_NONE, private, -1, 0);
+            if area == libc::MAP_FAILED {
+                return failed();
+            }
+            let code = area as usize;
+            let run = libc::PROT_READ | libc::PROT_EXEC;
+            let write = libc::PROT_READ | libc::PROT_WRITE;
+            let cells = code + CODE_BYTES;
+            let mapped = [
+                libc::mmap(area, CODE_BYTES, run, libc::MAP_SHARED | libc::MAP_FIXED, file, 0),
+                libc::mmap(cells as *mut _, CELL_BYTES, write, private | libc::MAP_FIXED, -1, 0),
+                libc::mmap(std::ptr::null_mut(), CODE_BYTES, write, libc::MAP_SHARED, file, 0),
+            ];
+            libc::close(file);
+            if mapped.contains(&libc::MAP_FAILED) {
+                return failed();
+            }
+            let writable = mapped[2] as usize;
+            Ok(CodeHeap { code, writable, cells, used: Mutex::new(0), cell_count: AtomicU32::new(0) })
+        }
+    }
+
+    /// Whether an address lies in the code area.
+    pub fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.code) < CODE_BYTES
+    }
+
+    /// A new numbered cell, zero.
+    pub fn new_cell(&self) -> u32 {
+        let number = self.cell_count.fetch_add(1, Ordering::Relaxed);
+        assert!((number + HELPER_CELLS) as usize * size_of::<usize>() < CELL_BYTES, "the cell area is used up");
+        number
+    }
+
+    /// A numbered cell.
+    #[inline]
+    pub fn cell(&self, number: u32) -> &AtomicUsize {
+        self.place(HELPER_CELLS + number)
+    }
+
+    /// The cell of a helper.
+    pub fn helper_cell(&self, helper: u16) -> &AtomicUsize {
+        assert!((helper as u32) < HELPER_CELLS);
+        self.place(helper as u32)
+    }
+
+    fn place(&self, index: u32) -> &AtomicUsize {
+        // SAFETY: in the cell area (`new_cell` checks), aligned, zeroed by the system, never unmapped.
+        unsafe { &*(self.cells as *const AtomicUsize).add(index as usize) }
+    }
+
+    /// The number of the cell at an address.
+    pub fn cell_number(&self, address: usize) -> Option<u32> {
+        let index = (address.checked_sub(self.cells)? / size_of::<usize>()) as u32;
+        index.checked_sub(HELPER_CELLS).filter(|&number| number < self.cell_count.load(Ordering::Relaxed))
+    }
+
+    /// Puts code where it can run, and calls `registered` with its address before anybody else can know it. Calls of `registered` come
+    /// one at a time, in rising order of addresses.
+    pub fn publish(&self, backend: &dyn Backend, code: &CompiledCode, registered: impl FnOnce(usize)) -> Result<usize> {
+        let mut used = self.used.lock();
+        let align = (code.align.max(16)) as usize;
+        let offset = (*used + align - 1) & !(align - 1);
+        let end = offset + code.bytes.len();
+        if end > CODE_BYTES {
+            return Err(Exception::out_of_memory());
+        }
+        let address = self.code + offset;
+        let mut bytes = code.bytes.clone();
+        for reloc in &code.relocs {
+            let target = self.symbol(reloc.target).ok_or_else(|| {
+                Exception::engine(format!("code refers to {:?}, which the code heap does not hold", reloc.target))
+            })?;
+            let field = reloc.offset as usize;
+            let place = bytes.get_mut(field..).ok_or_else(|| Exception::engine("a relocation lies outside of its code"))?;
+            backend
+                .apply_reloc(reloc.kind, place, (address + field) as u64, target as u64, reloc.addend)
+                .map_err(|error| Exception::engine(error.message))?;
+        }
+        // SAFETY: the range was not handed out before, lies in the writable view, and nobody runs it yet.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (self.writable + offset) as *mut u8, bytes.len()) };
+        *used = end;
+        registered(address);
+        Ok(address)
+    }
+
+    fn symbol(&self, symbol: SymbolRef) -> Option<usize> {
+        match symbol {
+            SymbolRef::Helper(helper) => Some(std::ptr::from_ref(self.helper_cell(helper)) as usize),
+            SymbolRef::Cell(number) => Some(std::ptr::from_ref(self.cell(number)) as usize),
+            SymbolRef::Method(_) | SymbolRef::RoData(_) => None,
+        }
+    }
+}

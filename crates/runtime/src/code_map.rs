@@ -1,0 +1,181 @@
+//! From a code address to what is known of it: which method or stub, how to unwind, which handlers, which source line. Reads take no
+//! lock, so that signal handlers and the collector's threads may ask.
+
+use crate::aot::ImageList;
+use crate::id_table::IdTable;
+use il::types::{MethodId, TypeId};
+use ir::entity::{Entity, Region};
+use ir::function::RegionData;
+use ir::instruction::TrapCode;
+use ir::mach::{CompiledCode, FrameInfo, HandlerSite};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// What a range of code is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CodeKind {
+    /// A method.
+    Method(MethodId),
+    /// A stub with a frame like a method's.
+    Stub,
+    /// The stub that enters managed code: managed frames end at it.
+    EnterManaged,
+}
+
+/// A range of code.
+#[derive(Debug)]
+pub struct CodeRange {
+    /// First address.
+    pub start: usize,
+    /// Address after its last instruction.
+    pub end: usize,
+    /// What it is.
+    pub kind: CodeKind,
+    /// How to unwind.
+    pub frame: FrameInfo,
+    /// Protected regions.
+    pub regions: Vec<RegionData>,
+    /// Caught types by the numbers of catch handlers.
+    pub catch_types: Vec<TypeId>,
+    call_sites: Vec<(u32, Option<Region>)>,
+    traps: Vec<(u32, TrapCode, Option<Region>)>,
+    handlers: Vec<HandlerSite>,
+    lines: Vec<(u32, u32)>,
+}
+
+impl CodeRange {
+    /// The range of `code`, placed at `start`.
+    pub fn new(
+        start: usize,
+        kind: CodeKind,
+        code: &CompiledCode,
+        regions: Vec<RegionData>,
+        catch_types: Vec<TypeId>,
+    ) -> CodeRange {
+        CodeRange {
+            start,
+            end: start + code.code_len as usize,
+            kind,
+            frame: code.frame.clone(),
+            regions,
+            catch_types,
+            call_sites: code.call_sites.iter().map(|site| (site.return_offset, site.region)).collect(),
+            traps: code.traps.iter().map(|site| (site.offset, site.code, site.region)).collect(),
+            handlers: code.handlers.clone(),
+            lines: code.lines.iter().map(|&(offset, source)| (offset, source.0)).collect(),
+        }
+    }
+
+    /// The method, if it is one.
+    pub fn method(&self) -> Option<MethodId> {
+        match self.kind {
+            CodeKind::Method(method) => Some(method),
+            _ => None,
+        }
+    }
+
+    /// The protected region of the call that returns to `address`.
+    pub fn region_of_call(&self, address: usize) -> Option<Region> {
+        let offset = (address - self.start) as u32;
+        let index = self.call_sites.binary_search_by_key(&offset, |site| site.0).ok()?;
+        self.call_sites[index].1
+    }
+
+    /// What a fault at `address` means, and its protected region.
+    pub fn trap(&self, address: usize) -> Option<(TrapCode, Option<Region>)> {
+        let offset = (address - self.start) as u32;
+        let index = self.traps.binary_search_by_key(&offset, |site| site.0).ok()?;
+        Some((self.traps[index].1, self.traps[index].2))
+    }
+
+    /// Where handler number `index` of a region is.
+    pub fn handler(&self, region: Region, index: u32) -> Option<&HandlerSite> {
+        self.handlers.iter().find(|site| site.region == region && site.index == index)
+    }
+
+    /// A region's data.
+    pub fn region(&self, region: Region) -> Option<&RegionData> {
+        self.regions.get(region.index())
+    }
+
+    /// IL offset of the instruction before `address` (of the call that returns there).
+    pub fn il_offset(&self, address: usize) -> Option<u32> {
+        let offset = (address - self.start) as u32;
+        let after = self.lines.partition_point(|line| line.0 < offset);
+        let (_, source) = *self.lines.get(after.checked_sub(1)?)?;
+        if source == u32::MAX { None } else { Some(source) }
+    }
+}
+
+/// All ranges: those of the code heap in rising order, and the images.
+#[derive(Default)]
+pub struct CodeMap {
+    /// Code that lies elsewhere.
+    pub images: ImageList,
+    ranges: IdTable<AtomicPtr<CodeRange>>,
+    count: AtomicU32,
+}
+
+impl CodeMap {
+    /// Adds a range behind all others. Calls come one at a time (see `CodeHeap::publish`).
+    pub fn add(&self, range: CodeRange) {
+        let index = self.count.load(Ordering::Relaxed);
+        self.ranges.entry(index).store(Box::into_raw(Box::new(range)), Ordering::Release);
+        self.count.store(index + 1, Ordering::Release);
+    }
+
+    fn range(&self, index: u32) -> Option<&'static CodeRange> {
+        // SAFETY: ranges are never freed.
+        self.ranges.get(index).and_then(|entry| unsafe { entry.load(Ordering::Acquire).as_ref() })
+    }
+
+    /// The range that holds `address`; a return address may be the one just after its end.
+    pub fn find(&self, address: usize) -> Option<&'static CodeRange> {
+        self.find_in_heap(address).or_else(|| self.images.at(address)?.range(address))
+    }
+
+    /// Whether an address lies in a method. Takes no memory and no lock, whatever was asked for before.
+    pub fn is_method(&self, address: usize) -> bool {
+        match self.find_in_heap(address) {
+            Some(range) => range.method().is_some(),
+            None => self.images.at(address).is_some_and(|image| image.is_method(address)),
+        }
+    }
+
+    fn find_in_heap(&self, address: usize) -> Option<&'static CodeRange> {
+        let (mut low, mut high) = (0, self.count.load(Ordering::Acquire));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.range(middle)?.start <= address { low = middle + 1 } else { high = middle }
+        }
+        let range = self.range(low.checked_sub(1)?)?;
+        if address < range.end {
+            return Some(range);
+        }
+        if address == range.end { Some(range) } else { None }
+    }
+
+    /// The range of the call that returns to `address`.
+    pub fn find_call(&self, address: usize) -> Option<&'static CodeRange> {
+        self.find(address.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ir::instruction::SourceOffset;
+
+    #[test]
+    fn addresses_lead_to_ranges_and_lines() {
+        let map = CodeMap::default();
+        let code = CompiledCode { code_len: 16, lines: vec![(0, SourceOffset(1)), (8, SourceOffset(5))], ..Default::default() };
+        map.add(CodeRange::new(0x1000, CodeKind::Method(MethodId(1)), &code, Vec::new(), Vec::new()));
+        map.add(CodeRange::new(0x1010, CodeKind::Method(MethodId(2)), &code, Vec::new(), Vec::new()));
+        assert_eq!(map.find(0x100f).and_then(CodeRange::method), Some(MethodId(1)));
+        assert_eq!(map.find(0x1010).and_then(CodeRange::method), Some(MethodId(2)));
+        assert_eq!(map.find_call(0x1010).and_then(CodeRange::method), Some(MethodId(1)));
+        assert!(map.find(0xfff).is_none() && map.find(0x1021).is_none());
+        let range = map.find(0x1004).expect("in the first range");
+        assert_eq!((range.il_offset(0x1008), range.il_offset(0x1009)), (Some(1), Some(5)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Compiling a method while the program runs. One method at a time; a compilation may load types but runs no managed code.
+
+use crate::code_map::{CodeKind, CodeRange};
+use crate::exceptions::{Exception, Result};
+use crate::gc;
+use crate::jit_env::JitEnv;
+use crate::object::ABI;
+use crate::options::Options;
+use crate::runtime;
+use compiler::abi::HelperId;
+use compiler::compile::{CompileError, compile_imported};
+use compiler::{CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, compile_method, import_delegate_stub};
+use il::types::MethodId;
+use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
+use ir::pass_manager::PassManager;
+use ir::types::{Access, Type};
+use parking_lot::ReentrantMutex;
+
+/// Largest object that compiled code allocates by itself, in bytes.
+const FAST_ALLOCATION_BYTES: u32 = 4096;
+
+/// The compiler's state.
+pub struct Compiler {
+    lock: ReentrantMutex<()>,
+    passes: PassManager,
+    expand: ExpandOptions,
+}
+
+impl Compiler {
+    /// A compiler with these options, for the heap that was set up before.
+    pub fn new(options: &Options) -> Compiler {
+        Compiler {
+            lock: ReentrantMutex::new(()),
+            passes: PassManager::new(options.passes.clone(), Box::new(std::io::stderr())),
+            expand: expand_options(),
+        }
+    }
+}
+
+/// How object operations expand for this process's heap.
+pub fn expand_options() -> ExpandOptions {
+    ExpandOptions {
+        resolve_cell: HelperId::ResolveCell as u16,
+        new_object: HelperId::NewObject as u16,
+        new_array: HelperId::NewArray as u16,
+        alloc: Some(BumpAllocation {
+            cursor_offset: ABI.thread_allocation_cursor(),
+            limit_offset: ABI.thread_allocation_limit(),
+            max_fast_size: FAST_ALLOCATION_BYTES,
+            alignment: gc::OBJECT_ALIGNMENT as u32,
+            // The collector finds the objects of a window by walking it.
+            object_bit: None,
+        }),
+        barrier: Barrier::ObjectRemembering {
+            unlogged: SideBit { base: MetadataBase::Constant(gc::log_bits_base() as i64), byte_shift: 6, bit_shift: 3 },
+            slow_helper: HelperId::WriteBarrier as u16,
+        },
+        store_ref_unknown: HelperId::StoreReference as u16,
+        method_table_offset: ABI.object_method_table(),
+        array_length_offset: ABI.length(),
+        array_length: Access::Full(Type::I32),
+    }
+}
+
+fn options() -> CompileOptions<'static> {
+    let runtime = runtime();
+    CompileOptions {
+        import: ImportFlags::default(),
+        passes: &runtime.compiler.passes,
+        expand: &runtime.compiler.expand,
+        codegen: runtime.codegen_options(),
+    }
+}
+
+fn raised(method: MethodId, error: CompileError) -> Exception {
+    match error {
+        CompileError::Import(ImportError::Invalid(error)) => Exception::from(error),
+        other => Exception::engine(format!("{}: {other}", runtime().types.method_full_name(method))),
+    }
+}
+
+fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
+    let runtime = runtime();
+    let CompiledMethod { code, regions, catch_types, .. } = compiled;
+    let address = runtime.code.publish(&*runtime.backend, &code, |address| {
+        runtime.code_map.add(CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types));
+    })?;
+    if let Some(part) = &runtime.options.dump_code {
+        let name = runtime.types.method_full_name(method);
+        if name.contains(part.as_str()) {
+            let text = runtime.backend.disassemble(&code.bytes[..code.code_len as usize], address as u64);
+            eprintln!("{name}:\n{text}");
+        }
+    }
+    Ok(address)
+}
+
+/// Compiles a canonical method and gives its address.
+pub fn compile(method: MethodId) -> Result<usize> {
+    let runtime = runtime();
+    let _guard = runtime.compiler.lock.lock();
+    if let Some(code) = crate::methods::existing_code(method) {
+        return Ok(code);
+    }
+    if runtime.options.trace_compilation {
+        eprintln!("compiling {}", runtime.types.method_full_name(method));
+    }
+    let compiled = compile_method(&JitEnv { runtime }, method, &options()).map_err(|error| raised(method, error))?;
+    publish(method, compiled)
+}
+
+/// Compiles what `invoke_impl` of a delegate points to. `invoke` is the canonical `Invoke` of its class.
+pub fn compile_delegate_stub(invoke: MethodId, stub: DelegateStub) -> Result<usize> {
+    let runtime = runtime();
+    let _guard = runtime.compiler.lock.lock();
+    let env = JitEnv { runtime };
+    let imported = import_delegate_stub(&env, invoke, stub).map_err(|error| raised(invoke, CompileError::Import(error)))?;
+    let compiled = compile_imported(&env, invoke, imported, &options()).map_err(|error| raised(invoke, error))?;
+    publish(invoke, compiled)
+}

@@ -1,0 +1,243 @@
+//! Exceptions as the runtime's own functions see them: a `Result` whose error is a managed exception, made late.
+
+use crate::handles;
+use crate::invoke::{self, Argument};
+use crate::method_table::method_table;
+use crate::object::{self, ObjectRef, StringRef};
+use crate::{runtime, unwind};
+use il::ErrorKind;
+use il::types::TypeId;
+use ir::instruction::TrapCode;
+
+/// What a function of the runtime gives that may raise.
+pub type Result<T> = std::result::Result<T, Exception>;
+
+/// An exception to be raised.
+#[derive(Debug)]
+pub struct Exception(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    /// An exception object that exists. It stays alive only while a reference to it is on the stack, too: see [`Exception::from_object`].
+    Object(Kept),
+    /// One of a class of the core library, with the arguments of its constructor.
+    New { namespace: &'static str, class: &'static str, arguments: Vec<Option<String>> },
+}
+
+/// A reference held from Rust's heap by a handle.
+#[derive(Debug)]
+struct Kept(usize);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        crate::gc::free_handle(self.0);
+    }
+}
+
+impl Exception {
+    /// A new exception of a class of the core library with this message.
+    pub fn new(namespace: &'static str, class: &'static str, message: impl Into<String>) -> Exception {
+        Exception::with_arguments(namespace, class, vec![Some(message.into())])
+    }
+
+    /// A new exception of a class of the core library made by its constructor without parameters.
+    pub fn default_of(namespace: &'static str, class: &'static str) -> Exception {
+        Exception::with_arguments(namespace, class, Vec::new())
+    }
+
+    /// A new exception of a class of the core library, made by its constructor with that many `string` parameters.
+    pub fn with_arguments(namespace: &'static str, class: &'static str, arguments: Vec<Option<String>>) -> Exception {
+        Exception(Box::new(Kind::New { namespace, class, arguments }))
+    }
+
+    /// An existing exception object.
+    pub fn from_object(object: ObjectRef) -> Exception {
+        let handle = crate::gc::allocate_handle(object.raw().cast(), crate::gc::HandleKind::Normal);
+        Exception(Box::new(Kind::Object(Kept(handle))))
+    }
+
+    /// `NullReferenceException`
+    pub fn null_reference() -> Exception {
+        Exception::default_of("System", "NullReferenceException")
+    }
+    /// `OutOfMemoryException`
+    pub fn out_of_memory() -> Exception {
+        Exception::default_of("System", "OutOfMemoryException")
+    }
+    /// `OverflowException`
+    pub fn overflow() -> Exception {
+        Exception::default_of("System", "OverflowException")
+    }
+    /// `IndexOutOfRangeException`
+    pub fn index_out_of_range() -> Exception {
+        Exception::default_of("System", "IndexOutOfRangeException")
+    }
+    /// `ArrayTypeMismatchException`
+    pub fn array_type_mismatch() -> Exception {
+        Exception::default_of("System", "ArrayTypeMismatchException")
+    }
+    /// `InvalidCastException` with Mono's message for a failed cast.
+    pub fn invalid_cast() -> Exception {
+        Exception::default_of("System", "InvalidCastException")
+    }
+    /// `ArgumentNullException` for the parameter `name`.
+    pub fn argument_null(name: &str) -> Exception {
+        Exception::new("System", "ArgumentNullException", name)
+    }
+    /// `ArgumentException` for the parameter `name`.
+    pub fn argument(name: &str, message: &str) -> Exception {
+        Exception::with_arguments("System", "ArgumentException", vec![Some(message.into()), Some(name.into())])
+    }
+    /// `ArgumentOutOfRangeException` for the parameter `name`.
+    pub fn argument_out_of_range(name: &str) -> Exception {
+        Exception::new("System", "ArgumentOutOfRangeException", name)
+    }
+    /// `InvalidOperationException`
+    pub fn invalid_operation(message: &str) -> Exception {
+        Exception::new("System", "InvalidOperationException", message)
+    }
+    /// `NotSupportedException`
+    pub fn not_supported(message: &str) -> Exception {
+        Exception::new("System", "NotSupportedException", message)
+    }
+    /// `NotImplementedException`
+    pub fn not_implemented(message: &str) -> Exception {
+        Exception::new("System", "NotImplementedException", message)
+    }
+    /// `MissingMethodException`
+    pub fn missing_method(message: impl Into<String>) -> Exception {
+        Exception::new("System", "MissingMethodException", message)
+    }
+    /// `ExecutionEngineException`: the runtime met something that it does not know how to handle.
+    pub fn engine(message: impl Into<String>) -> Exception {
+        Exception::new("System", "ExecutionEngineException", message)
+    }
+
+    /// What a trap means.
+    pub fn of_trap(code: TrapCode) -> Exception {
+        const CLASSES: [&str; 9] = [
+            "NullReferenceException",
+            "IndexOutOfRangeException",
+            "DivideByZeroException",
+            "OverflowException",
+            "ArrayTypeMismatchException",
+            "InvalidCastException",
+            "ArithmeticException",
+            "StackOverflowException",
+            "InvalidProgramException",
+        ];
+        Exception::default_of("System", CLASSES[code as usize])
+    }
+
+    /// The exception object, made now if need be. If making it raises, that exception.
+    pub fn into_object(self) -> ObjectRef {
+        match *self.0 {
+            // SAFETY: the handle holds an object.
+            Kind::Object(ref kept) => unsafe { ObjectRef::from_raw(crate::gc::handle_target(kept.0).cast()) },
+            Kind::New { namespace, class, ref arguments } => match create(namespace, class, arguments) {
+                Ok(object) => object,
+                Err(exception) => exception.into_object(),
+            },
+        }
+    }
+
+    /// Class and message, for reports when no object can be made.
+    pub fn describe(&self) -> String {
+        match &*self.0 {
+            Kind::Object(_) => "exception object".to_string(),
+            Kind::New { namespace, class, arguments } => {
+                let message = arguments.first().and_then(|argument| argument.clone()).unwrap_or_default();
+                format!("{namespace}.{class}: {message}")
+            }
+        }
+    }
+}
+
+fn create(namespace: &str, class: &str, arguments: &[Option<String>]) -> Result<ObjectRef> {
+    let types = &runtime().types;
+    let ty = types
+        .find_type(types.corlib(), namespace, class)?
+        .ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{class}")))?;
+    let parameters = vec![TypeId::STRING; arguments.len()];
+    let constructor = types
+        .find_method(ty, ".ctor", Some(&parameters))?
+        .ok_or_else(|| Exception::engine(format!("{namespace}.{class} lacks a constructor")))?;
+    let object = object::allocate(method_table(ty)?)?;
+    let mut values = smallvec::SmallVec::<[Argument; 4]>::new();
+    values.push(Argument::reference(object));
+    for argument in arguments {
+        let text = match argument {
+            Some(text) => StringRef::new(text)?,
+            None => StringRef::NULL,
+        };
+        values.push(Argument::reference(text.object()));
+    }
+    invoke::call(constructor, &values)?;
+    Ok(object)
+}
+
+impl From<il::Error> for Exception {
+    /// Each kind of error is one class of exception; messages are Mono's where programs see them often.
+    fn from(error: il::Error) -> Exception {
+        let (namespace, class) = match error.kind() {
+            ErrorKind::BadImage => ("System", "BadImageFormatException"),
+            ErrorKind::FileNotFound => ("System.IO", "FileNotFoundException"),
+            ErrorKind::FileLoad => ("System.IO", "FileLoadException"),
+            ErrorKind::TypeLoad => ("System", "TypeLoadException"),
+            ErrorKind::MissingMethod => ("System", "MissingMethodException"),
+            ErrorKind::MissingField => ("System", "MissingFieldException"),
+            ErrorKind::InvalidProgram => ("System", "InvalidProgramException"),
+            ErrorKind::MethodAccess => ("System", "MethodAccessException"),
+            ErrorKind::FieldAccess => ("System", "FieldAccessException"),
+            ErrorKind::NotSupported => ("System", "NotSupportedException"),
+        };
+        match (error.kind(), error.name()) {
+            (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {
+                let message = format!("Could not load file or assembly '{name}' or one of its dependencies.");
+                Exception::with_arguments(namespace, class, vec![Some(message), Some(name.to_string())])
+            }
+            (ErrorKind::TypeLoad, Some(name)) if error.message().is_empty() => {
+                Exception::new(namespace, class, format!("Could not load type '{name}'"))
+            }
+            (ErrorKind::TypeLoad | ErrorKind::MissingMethod | ErrorKind::MissingField, _) => {
+                Exception::new(namespace, class, error.message())
+            }
+            _ => Exception::new(namespace, class, error.to_string()),
+        }
+    }
+}
+
+/// Raises an exception in the managed code that called the running helper or internal call. Nothing in the frames between may need a
+/// drop.
+pub fn raise(exception: Exception) -> ! {
+    let object = exception.into_object();
+    unwind::throw(object)
+}
+
+/// Whether an object is a `System.Exception`.
+pub fn is_exception(object: ObjectRef) -> bool {
+    crate::casts::is_assignable(object.type_id(), runtime().types.well_known().exception)
+}
+
+/// `TypeInitializationException` for a class whose initialiser threw `inner`.
+pub fn type_initialization(ty: TypeId, inner: ObjectRef) -> Result<ObjectRef> {
+    let types = &runtime().types;
+    let exception = types.well_known().type_initialization_exception;
+    let constructor = types
+        .find_method(exception, ".ctor", Some(&[TypeId::STRING, types.well_known().exception]))?
+        .ok_or_else(|| Exception::engine("System.TypeInitializationException lacks a constructor"))?;
+    let object = object::allocate(method_table(exception)?)?;
+    let name = StringRef::new(&types.reflection_name(ty))?;
+    invoke::call(constructor, &[Argument::reference(object), Argument::reference(name.object()), Argument::reference(inner)])?;
+    Ok(object)
+}
+
+/// Name of the class of an exception object, for reports.
+pub fn class_name(object: ObjectRef) -> String {
+    runtime().types.reflection_name(object.type_id())
+}
+
+/// The `Type` object of an object's class.
+pub fn exact_type(object: ObjectRef) -> Result<ObjectRef> {
+    handles::type_object(object.type_id())
+}

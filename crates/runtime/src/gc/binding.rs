@@ -1,0 +1,170 @@
+//! The types by which MMTk knows Saki, and its set-up.
+
+use super::suspension;
+use super::{GcOptions, scanning};
+use mmtk::util::heap::vm_layout::VMLayout;
+use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
+use mmtk::util::{Address, ObjectReference};
+use mmtk::vm::slot::{SimpleSlot, UnimplementedMemorySlice};
+use mmtk::vm::{ActivePlan, Collection, GCThreadContext, ReferenceGlue, VMBinding};
+use mmtk::{MMTK, MMTKBuilder, Mutator};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Saki, as MMTk's virtual machine.
+#[derive(Default)]
+pub struct Saki;
+
+/// Its objects.
+pub struct SakiObjectModel;
+
+impl VMBinding for Saki {
+    type VMObjectModel = SakiObjectModel;
+    type VMScanning = scanning::SakiScanning;
+    type VMCollection = SakiCollection;
+    type VMActivePlan = SakiActivePlan;
+    type VMReferenceGlue = SakiReferenceGlue;
+    type VMSlot = SimpleSlot;
+    type VMMemorySlice = UnimplementedMemorySlice;
+
+    const MIN_ALIGNMENT: usize = 8;
+    const MAX_ALIGNMENT: usize = 16;
+    const USE_ALLOCATION_OFFSET: bool = false;
+}
+
+static MMTK_INSTANCE: OnceLock<Box<MMTK<Saki>>> = OnceLock::new();
+static HEAP_START: AtomicUsize = AtomicUsize::new(0);
+static HEAP_END: AtomicUsize = AtomicUsize::new(0);
+
+/// The one collector.
+///
+/// # Panics
+/// If it is not initialised.
+pub(super) fn mmtk() -> &'static MMTK<Saki> {
+    MMTK_INSTANCE.get().expect("the collector is initialised before the first allocation")
+}
+
+pub(super) fn is_in_heap(address: usize) -> bool {
+    address >= HEAP_START.load(Ordering::Relaxed) && address < HEAP_END.load(Ordering::Relaxed)
+}
+
+/// log2 of the address space of one of MMTk's sixteen spaces: 64 GiB.
+#[cfg(target_pointer_width = "64")]
+const LOG_SPACE_EXTENT: usize = 36;
+
+#[cfg(target_pointer_width = "64")]
+fn set_layout(builder: &mut MMTKBuilder) {
+    let start = 1usize << LOG_SPACE_EXTENT;
+    let end = start + (16 << LOG_SPACE_EXTENT);
+    // SAFETY: plain numbers; MMTk maps the range itself and fails if it is taken.
+    let (heap_start, heap_end) = unsafe { (Address::from_usize(start), Address::from_usize(end)) };
+    builder.set_vm_layout(VMLayout {
+        log_address_space: LOG_SPACE_EXTENT + 5,
+        heap_start,
+        heap_end,
+        log_space_extent: LOG_SPACE_EXTENT,
+        force_use_contiguous_spaces: true,
+    });
+    HEAP_START.store(start, Ordering::Relaxed);
+    HEAP_END.store(end, Ordering::Relaxed);
+}
+
+#[cfg(target_pointer_width = "32")]
+fn set_layout(_builder: &mut MMTKBuilder) {
+    let layout = VMLayout::new_32bit();
+    HEAP_START.store(layout.heap_start.as_usize(), Ordering::Relaxed);
+    HEAP_END.store(layout.heap_end.as_usize(), Ordering::Relaxed);
+}
+
+/// Builds the collector; says whether a stress option is set. Reads the environment only if it has a variable of MMTk's,
+/// since that takes longer than all the rest.
+pub(super) fn initialize(options: &GcOptions) -> bool {
+    let from_environment = std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"MMTK_"));
+    let mut builder = if from_environment { MMTKBuilder::new() } else { MMTKBuilder::new_no_env_vars() };
+    set_layout(&mut builder);
+    if !from_environment || std::env::var_os("MMTK_PLAN").is_none() {
+        assert!(builder.set_option("plan", "StickyImmix"));
+    }
+    if std::env::var_os("MMTK_THREADS").is_none() {
+        assert!(builder.set_option("threads", &options.threads.to_string()));
+    }
+    if std::env::var_os("MMTK_GC_TRIGGER").is_none() {
+        let trigger = format!("DynamicHeapSize:{},{}", options.minimum_heap, options.maximum_heap);
+        assert!(builder.set_option("gc_trigger", &trigger));
+    }
+    let stress = builder.options.is_stress_test_gc_enabled();
+    let instance = mmtk::memory_manager::mmtk_init::<Saki>(&builder);
+    assert!(MMTK_INSTANCE.set(instance).is_ok(), "the collector is initialised once");
+    stress
+}
+
+/// Stopping and going on.
+pub struct SakiCollection;
+
+impl Collection<Saki> for SakiCollection {
+    fn stop_all_mutators<F>(_tls: VMWorkerThread, mut visit: F)
+    where
+        F: FnMut(&'static mut Mutator<Saki>),
+    {
+        suspension::stop_all();
+        super::COLLECTIONS.fetch_add(1, Ordering::Relaxed);
+        for mutator in suspension::mutators() {
+            visit(mutator);
+        }
+    }
+
+    fn resume_mutators(_tls: VMWorkerThread) {
+        suspension::resume_all();
+    }
+
+    fn block_for_gc(tls: VMMutatorThread) {
+        suspension::block_until_resumed(tls);
+    }
+
+    fn spawn_gc_thread(_tls: VMThread, context: GCThreadContext<Saki>) {
+        let GCThreadContext::Worker(worker) = context;
+        let spawned = std::thread::Builder::new().name("saki-gc".into()).spawn(move || {
+            let identity = std::ptr::from_ref(&*worker) as usize;
+            worker.run(VMWorkerThread(super::tls_of(identity).0), mmtk());
+        });
+        if let Err(error) = spawned {
+            eprintln!("saki: cannot start a collector thread: {error}");
+            std::process::abort();
+        }
+    }
+
+    fn out_of_memory(_tls: VMThread, _kind: mmtk::util::alloc::AllocationError) {
+        // The allocation gives null, and the caller raises OutOfMemoryException.
+    }
+}
+
+/// The threads.
+pub struct SakiActivePlan;
+
+impl ActivePlan<Saki> for SakiActivePlan {
+    fn is_mutator(tls: VMThread) -> bool {
+        suspension::is_mutator(tls)
+    }
+    fn mutator(tls: VMMutatorThread) -> &'static mut Mutator<Saki> {
+        suspension::mutator(tls)
+    }
+    fn mutators<'a>() -> Box<dyn Iterator<Item = &'a mut Mutator<Saki>> + 'a> {
+        Box::new(suspension::mutators().into_iter())
+    }
+    fn number_of_mutators() -> usize {
+        suspension::mutators().len()
+    }
+}
+
+/// MMTk's own weak references are not used: see `handles` and `finalizers`.
+pub struct SakiReferenceGlue;
+
+impl ReferenceGlue<Saki> for SakiReferenceGlue {
+    type FinalizableType = ObjectReference;
+    fn clear_referent(_reference: ObjectReference) {}
+    fn get_referent(_object: ObjectReference) -> Option<ObjectReference> {
+        None
+    }
+    fn set_referent(_reference: ObjectReference, _referent: ObjectReference) {}
+    fn enqueue_references(_references: &[ObjectReference], _tls: VMWorkerThread) {}
+}

@@ -1,0 +1,58 @@
+//! Objects with finalisers: known from their allocation, queued when nothing else reaches them.
+
+use mmtk::util::{Address, ObjectReference};
+use mmtk::vm::slot::SimpleSlot;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+
+struct Finalizers {
+    /// Objects whose finaliser is to run some day.
+    registered: Vec<usize>,
+    /// Unreachable ones, kept alive until their finaliser ran. Boxed for the sake of stable slots.
+    ready: VecDeque<Box<usize>>,
+}
+
+static FINALIZERS: Mutex<Finalizers> = Mutex::new(Finalizers { registered: Vec::new(), ready: VecDeque::new() });
+
+/// Notes that the finaliser of `object` is to run when it becomes unreachable.
+pub fn register_finalizer(object: *mut u8) {
+    FINALIZERS.lock().registered.push(object as usize);
+}
+
+/// `GC.SuppressFinalize`.
+pub fn suppress_finalizer(object: *mut u8) {
+    let registered = &mut FINALIZERS.lock().registered;
+    if let Some(index) = registered.iter().rposition(|&known| known == object as usize) {
+        registered.swap_remove(index);
+    }
+}
+
+/// The next object whose finaliser is due. From here on only the caller's stack keeps it.
+pub fn take_finalizable() -> Option<*mut u8> {
+    FINALIZERS.lock().ready.pop_front().map(|object| *object as *mut u8)
+}
+
+/// Slots of the queue.
+pub(super) fn queue_roots() -> Vec<SimpleSlot> {
+    let slot = |object: &mut Box<usize>| SimpleSlot::from_address(Address::from_mut_ptr(&raw mut **object));
+    FINALIZERS.lock().ready.iter_mut().map(slot).collect()
+}
+
+/// After tracing: queues what is unreachable, tracing it with `trace`, and follows the rest. Says whether anything was queued.
+pub(super) fn queue_unreachable(mut trace: impl FnMut(ObjectReference) -> ObjectReference) -> bool {
+    let mut finalizers = FINALIZERS.lock();
+    let registered = std::mem::take(&mut finalizers.registered);
+    let mut queued = false;
+    for address in registered {
+        // SAFETY: a plain number; registered addresses are objects.
+        let Some(object) = ObjectReference::from_raw_address(unsafe { Address::from_usize(address) }) else { continue };
+        if object.is_reachable() {
+            let object = object.get_forwarded_object().unwrap_or(object);
+            finalizers.registered.push(object.to_raw_address().as_usize());
+        } else {
+            queued = true;
+            finalizers.ready.push_back(Box::new(trace(object).to_raw_address().as_usize()));
+        }
+    }
+    queued
+}

@@ -1,0 +1,100 @@
+//! Handles: references that native code and `GCHandle` hold, strong, pinned or weak.
+
+use mmtk::util::{Address, ObjectReference};
+use mmtk::vm::slot::SimpleSlot;
+use parking_lot::Mutex;
+
+/// Kinds of handles, numbered as `System.Runtime.InteropServices.GCHandleType`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandleKind {
+    /// Does not keep its target; forgets it when only a finaliser could still reach it.
+    Weak,
+    /// Does not keep its target; forgets it after its finaliser ran.
+    WeakTrackResurrection,
+    /// Keeps its target.
+    Normal,
+    /// Keeps its target where it is.
+    Pinned,
+}
+
+struct Entry {
+    kind: HandleKind,
+    /// Address of the object or 0. Boxed, so that the collector has a slot that stays.
+    target: Box<usize>,
+}
+
+static HANDLES: Mutex<Vec<Option<Entry>>> = Mutex::new(Vec::new());
+
+/// A new handle for `target` (or null). Never 0.
+pub fn allocate_handle(target: *mut u8, kind: HandleKind) -> usize {
+    let mut handles = HANDLES.lock();
+    let entry = Some(Entry { kind, target: Box::new(target as usize) });
+    match handles.iter().position(Option::is_none) {
+        Some(free) => {
+            handles[free] = entry;
+            free + 1
+        }
+        None => {
+            handles.push(entry);
+            handles.len()
+        }
+    }
+}
+
+/// The target, or null if it is gone or there is no such handle.
+pub fn handle_target(handle: usize) -> *mut u8 {
+    with_entry(handle, |entry| *entry.target as *mut u8).unwrap_or(std::ptr::null_mut())
+}
+
+/// Gives the handle another target.
+pub fn set_handle_target(handle: usize, target: *mut u8) {
+    with_entry(handle, |entry| *entry.target = target as usize);
+}
+
+/// The kind, or `None` if there is no such handle.
+pub fn handle_kind(handle: usize) -> Option<HandleKind> {
+    with_entry(handle, |entry| entry.kind)
+}
+
+/// Frees the handle.
+pub fn free_handle(handle: usize) {
+    if let Some(entry) = handle.checked_sub(1).and_then(|index| HANDLES.lock().get_mut(index).map(Option::take)) {
+        drop(entry);
+    }
+}
+
+fn with_entry<R>(handle: usize, action: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    let index = handle.checked_sub(1)?;
+    HANDLES.lock().get_mut(index)?.as_mut().map(action)
+}
+
+fn object_at(address: usize) -> Option<ObjectReference> {
+    // SAFETY: a plain number; handles hold references or 0.
+    ObjectReference::from_raw_address(unsafe { Address::from_usize(address) })
+}
+
+/// Slots of the strong handles, and targets of the pinned ones.
+pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
+    let mut slots = Vec::new();
+    let mut pinned = Vec::new();
+    for entry in HANDLES.lock().iter_mut().flatten() {
+        let Some(object) = object_at(*entry.target) else { continue };
+        match entry.kind {
+            HandleKind::Normal => slots.push(SimpleSlot::from_address(Address::from_mut_ptr(&raw mut *entry.target))),
+            HandleKind::Pinned => pinned.push(object),
+            HandleKind::Weak | HandleKind::WeakTrackResurrection => {}
+        }
+    }
+    (slots, pinned)
+}
+
+/// After tracing: forgets or follows the targets of weak handles of a kind.
+pub(super) fn update_weak(kind: HandleKind) {
+    for entry in HANDLES.lock().iter_mut().flatten().filter(|entry| entry.kind == kind) {
+        let Some(object) = object_at(*entry.target) else { continue };
+        *entry.target = match object.is_reachable() {
+            true => object.get_forwarded_object().unwrap_or(object).to_raw_address().as_usize(),
+            false => 0,
+        };
+    }
+}

@@ -1,0 +1,167 @@
+//! The garbage collector behind one narrow module: allocate, barrier, roots, handles, finalisers, statistics.
+//!
+//! Behind it stands MMTk's sticky Immix: mark-region, generational by sticky mark bits, moving where nothing pins. The heap is
+//! scanned precisely by the method tables' [`ReferenceMap`]s, stacks conservatively: every word on a stack that points
+//! into an object pins it for the collection.
+//!
+//! What compiled code may do by itself is data that this module hands out: bump allocation in the thread's
+//! [`AllocationWindow`] and the test of an object's log bit ([`log_bits_base`]).
+
+mod binding;
+mod finalizers;
+mod handles;
+mod object_model;
+mod reference_map;
+mod roots;
+mod scanning;
+mod suspension;
+
+pub use finalizers::{register_finalizer, suppress_finalizer, take_finalizable};
+pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_target, set_handle_target};
+pub use object_model::object_size;
+pub use reference_map::ReferenceMap;
+pub use roots::{add_root_range, remove_root_range};
+pub use suspension::{AllocationWindow, ThreadHeap, attach, detach, set_interruptible_test};
+
+use binding::{Saki, mmtk};
+use mmtk::AllocationSemantics;
+use mmtk::memory_manager;
+use mmtk::util::opaque_pointer::{OpaquePointer, VMMutatorThread, VMThread};
+use mmtk::util::{Address, ObjectReference};
+use mmtk::vm::ObjectModel;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Objects of this size and more go to the large object space, in bytes.
+const LARGE_OBJECT_BYTES: usize = 16 << 10;
+/// Pages in use at which the collector's threads are started: programs that stay below never pay for them.
+const START_WORKERS_AT_PAGES: usize = 4 << 20 >> 12;
+/// Alignment of every object, in bytes.
+pub const OBJECT_ALIGNMENT: usize = 8;
+
+/// Settings of the heap.
+#[derive(Clone, Debug)]
+pub struct GcOptions {
+    /// Heap size at which the first full collection may come, in bytes.
+    pub minimum_heap: usize,
+    /// Heap size that is never exceeded, in bytes.
+    pub maximum_heap: usize,
+    /// Number of collector threads.
+    pub threads: usize,
+}
+
+/// What an object is allocated for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AllocationKind {
+    /// May move and die.
+    Default,
+    /// Never moves and never dies: interned strings and type objects, whose addresses stand in cells.
+    Immortal,
+    /// Never moves.
+    Pinned,
+}
+
+static WORKERS_STARTED: AtomicBool = AtomicBool::new(false);
+static STRESS: AtomicBool = AtomicBool::new(false);
+static COLLECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets up the heap. To be called once, before any thread is attached.
+///
+/// # Panics
+/// If it is called twice, or an `MMTK_…` variable has a value that MMTk does not know.
+pub fn initialize(options: &GcOptions) {
+    let stress = binding::initialize(options);
+    STRESS.store(stress, Ordering::Relaxed);
+}
+
+/// Allocates `size` bytes, zeroed but for nothing, aligned to 8; the caller stores the method table before the next allocation.
+/// `None` if the memory is used up.
+pub fn allocate(heap: &mut ThreadHeap, size: usize, kind: AllocationKind) -> Option<*mut u8> {
+    let size = (size + OBJECT_ALIGNMENT - 1) & !(OBJECT_ALIGNMENT - 1);
+    let semantics = match kind {
+        AllocationKind::Immortal => AllocationSemantics::Immortal,
+        AllocationKind::Pinned => AllocationSemantics::NonMoving,
+        AllocationKind::Default if size >= LARGE_OBJECT_BYTES => AllocationSemantics::Los,
+        AllocationKind::Default => AllocationSemantics::Default,
+    };
+    if semantics == AllocationSemantics::Default && !STRESS.load(Ordering::Relaxed) {
+        if let Some(address) = heap.bump(size) {
+            return Some(address);
+        }
+    }
+    start_workers_if_due(heap);
+    heap.retire_window();
+    let mutator = heap.mutator();
+    let address = memory_manager::alloc::<Saki>(mutator, size, OBJECT_ALIGNMENT, 0, semantics);
+    let object = ObjectReference::from_raw_address(address)?;
+    memory_manager::post_alloc::<Saki>(mutator, object, size, semantics);
+    if !STRESS.load(Ordering::Relaxed) {
+        heap.adopt_window();
+    }
+    Some(address.to_mut_ptr())
+}
+
+fn start_workers_if_due(heap: &ThreadHeap) {
+    if WORKERS_STARTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let due = STRESS.load(Ordering::Relaxed) || mmtk().get_plan().get_used_pages() >= START_WORKERS_AT_PAGES;
+    if due {
+        start_workers(heap);
+    }
+}
+
+fn start_workers(heap: &ThreadHeap) {
+    if !WORKERS_STARTED.swap(true, Ordering::SeqCst) {
+        memory_manager::initialize_collection(mmtk(), heap.tls().0);
+    }
+}
+
+/// Address from which the log bit of an object is found: the byte at `base + (object >> 6)`, bit `(object >> 3) & 7`.
+/// A set bit means that a reference store into the object must call [`write_barrier`] after the store.
+pub fn log_bits_base() -> usize {
+    binding::SakiObjectModel::GLOBAL_LOG_BIT_SPEC.as_spec().extract_side_spec().get_absolute_offset().as_usize()
+}
+
+/// The write barrier, after a reference was stored into `object`.
+///
+/// # Safety
+/// `object` is a live heap object.
+pub unsafe fn write_barrier(heap: &mut ThreadHeap, object: *mut u8) {
+    let Some(source) = ObjectReference::from_raw_address(Address::from_mut_ptr(object)) else { return };
+    let slot = mmtk::vm::slot::SimpleSlot::from_address(source.to_raw_address());
+    heap.mutator().barrier.object_reference_write_post(source, slot, None);
+}
+
+/// The object that `address` points into, or `None` if it points to no live object of the heap. Objects that were allocated
+/// since the last call of [`ThreadHeap::retire_window`] are found only after it.
+pub fn find_object(heap: &mut ThreadHeap, address: usize) -> Option<*mut u8> {
+    heap.publish_window();
+    scanning::object_containing(address).map(|object| object.to_raw_address().to_mut_ptr())
+}
+
+/// Whether an address lies in the heap.
+pub fn is_in_heap(address: usize) -> bool {
+    binding::is_in_heap(address)
+}
+
+/// Collects now; `full` collects old objects too.
+pub fn collect(heap: &mut ThreadHeap, full: bool) {
+    start_workers(heap);
+    heap.retire_window();
+    mmtk().handle_user_collection_request(heap.tls(), true, full);
+}
+
+/// Number of collections so far.
+pub fn collection_count() -> usize {
+    COLLECTIONS.load(Ordering::Relaxed)
+}
+
+/// Bytes in use.
+pub fn used_bytes() -> usize {
+    memory_manager::used_bytes(mmtk())
+}
+
+/// A thread number as MMTk wants it.
+fn tls_of(address: usize) -> VMMutatorThread {
+    VMMutatorThread(VMThread(OpaquePointer::from_address(Address::from_mut_ptr(address as *mut u8))))
+}

@@ -1,0 +1,121 @@
+//! Finding references: in objects by their reference maps, on stacks by looking at every word.
+
+use super::binding::Saki;
+use super::handles::{self, HandleKind};
+use super::object_model::{ABI, ObjectShape, read};
+use super::{finalizers, roots, suspension};
+use compiler::abi::method_table_flags as flags;
+use mmtk::Mutator;
+use mmtk::memory_manager;
+use mmtk::scheduler::GCWorker;
+use mmtk::util::opaque_pointer::VMWorkerThread;
+use mmtk::util::{Address, ObjectReference};
+use mmtk::vm::slot::SimpleSlot;
+use mmtk::vm::{ObjectTracer, ObjectTracerContext, RootsWorkFactory, Scanning, SlotVisitor};
+
+/// How far before an address an object may begin that contains it, in bytes: the largest array.
+const MAXIMUM_OBJECT_BYTES: usize = 1 << 36;
+
+/// Saki's way to scan.
+pub struct SakiScanning;
+
+/// The live object that contains `address`, if there is one.
+pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
+    if !super::is_in_heap(address) {
+        return None;
+    }
+    // SAFETY: a plain number.
+    let address = unsafe { Address::from_usize(address) };
+    // Small objects first: a long search backwards is for the large object space alone.
+    let object = memory_manager::find_object_from_internal_pointer(address, super::LARGE_OBJECT_BYTES)
+        .or_else(|| memory_manager::find_object_from_internal_pointer(address, MAXIMUM_OBJECT_BYTES))?;
+    // SAFETY: a set valid-object bit means an object with its method table stored, unless it was allocated this very moment.
+    let end = unsafe {
+        let start: *const u8 = object.to_raw_address().to_ptr();
+        if read::<usize>(start, ABI.object_method_table()) == 0 {
+            return Some(object);
+        }
+        object.to_raw_address() + super::object_size(start)
+    };
+    (address < end).then_some(object)
+}
+
+fn visit(base: Address, offset: usize, visitor: &mut impl SlotVisitor<SimpleSlot>) {
+    visitor.visit_slot(SimpleSlot::from_address(base + offset));
+}
+
+impl Scanning<Saki> for SakiScanning {
+    fn scan_object<V: SlotVisitor<SimpleSlot>>(_tls: VMWorkerThread, object: ObjectReference, visitor: &mut V) {
+        let base = object.to_raw_address();
+        let start: *const u8 = base.to_ptr();
+        // SAFETY: MMTk scans live objects.
+        unsafe {
+            if read::<usize>(start, ABI.object_method_table()) == 0 {
+                return; // allocated, its method table not yet stored: all zero
+            }
+            let shape = ObjectShape::of(start);
+            if shape.flags & flags::HAS_REFERENCES == 0 {
+                return;
+            }
+            let map = shape.references();
+            if shape.flags & (flags::VECTOR | flags::ARRAY) == 0 {
+                for &offset in &map.instance {
+                    visit(base, offset as usize, visitor);
+                }
+                return;
+            }
+            let length = read::<u32>(start, ABI.length()) as usize;
+            let size = shape.component_size();
+            for index in 0..length {
+                for &offset in &map.element {
+                    visit(base, shape.base_size() + index * size + offset as usize, visitor);
+                }
+            }
+        }
+    }
+
+    fn notify_initial_thread_scan_complete(_partial_scan: bool, _tls: VMWorkerThread) {}
+
+    fn scan_roots_in_mutator_thread(
+        _tls: VMWorkerThread,
+        mutator: &'static mut Mutator<Saki>,
+        mut factory: impl RootsWorkFactory<SimpleSlot>,
+    ) {
+        let mut pinned = Vec::new();
+        let mut last = 0;
+        suspension::for_each_stack_word(mutator.mutator_tls, |word| {
+            // The same word often stands several times in a row of frames.
+            if word != last {
+                last = word;
+                pinned.extend(object_containing(word));
+            }
+        });
+        pinned.sort_unstable();
+        pinned.dedup();
+        factory.create_process_pinning_roots_work(pinned);
+    }
+
+    fn scan_vm_specific_roots(_tls: VMWorkerThread, mut factory: impl RootsWorkFactory<SimpleSlot>) {
+        factory.create_process_roots_work(roots::root_slots());
+        factory.create_process_roots_work(finalizers::queue_roots());
+        let (slots, pinned) = handles::strong_roots();
+        factory.create_process_roots_work(slots);
+        factory.create_process_pinning_roots_work(pinned);
+    }
+
+    fn supports_return_barrier() -> bool {
+        false
+    }
+
+    fn prepare_for_roots_re_scanning() {}
+
+    fn process_weak_refs(worker: &mut GCWorker<Saki>, context: impl ObjectTracerContext<Saki>) -> bool {
+        handles::update_weak(HandleKind::Weak);
+        let queued = context
+            .with_tracer(worker, |tracer| finalizers::queue_unreachable(|object| tracer.trace_object(object)));
+        if !queued {
+            handles::update_weak(HandleKind::WeakTrackResurrection);
+        }
+        queued
+    }
+}

@@ -1,0 +1,433 @@
+//! Threads as the collector sees them: their allocation windows, their stacks, and how they are stopped.
+//!
+//! A thread stops at once if a signal finds it in code that may be interrupted anywhere (compiled code, see
+//! [`set_interruptible_test`]); elsewhere it is let go and asked again, until it is found there, waits for this collection
+//! itself, or has said that it runs native code that touches no object.
+
+use super::binding::{Saki, mmtk};
+use super::object_model::object_size;
+use mmtk::Mutator;
+use mmtk::memory_manager;
+use mmtk::util::alloc::ImmixAllocator;
+use mmtk::util::metadata::side_metadata::VO_BIT_SIDE_METADATA_ADDR;
+use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread};
+use mmtk::util::Address;
+use mmtk::{AllocationSemantics, util::alloc::AllocatorSelector};
+use parking_lot::{Condvar, Mutex};
+use std::cell::UnsafeCell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The part of a thread's structure in which compiled code allocates: it takes memory from `cursor` as long as that stays
+/// below `limit`. The memory is zeroed.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct AllocationWindow {
+    /// Next free byte.
+    pub cursor: usize,
+    /// End of the window.
+    pub limit: usize,
+}
+
+/// What a thread is doing, as far as the collector cares.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Runs compiled code or the runtime.
+    Running = 0,
+    /// Runs native code that touches no object, or waits: its stack below `stopped_at` does not change.
+    Native = 1,
+    /// Waits in the signal handler or for the end of the collection.
+    Stopped = 2,
+}
+
+/// The collector's side of a thread. Lives as long as the thread, at one address.
+pub struct ThreadHeap {
+    mutator: UnsafeCell<Box<Mutator<Saki>>>,
+    window: *mut AllocationWindow,
+    /// Where the objects begin that have no valid-object bit yet.
+    unpublished: usize,
+    selector: AllocatorSelector,
+    stack_base: usize,
+    stopped_at: AtomicUsize,
+    /// Callee-saved registers at the time of `enter_native`: references of frames further up may live in them alone.
+    saved_registers: UnsafeCell<[usize; SAVED_REGISTERS]>,
+    state: AtomicU32,
+    native_thread: libc::pthread_t,
+}
+
+// SAFETY: the registry hands out references for stopped threads only; `state` orders the accesses.
+unsafe impl Sync for ThreadHeap {}
+// SAFETY: likewise.
+unsafe impl Send for ThreadHeap {}
+
+static THREADS: Mutex<Vec<&'static ThreadHeap>> = Mutex::new(Vec::new());
+static STOPPING: AtomicBool = AtomicBool::new(false);
+static RESUMED: Condvar = Condvar::new();
+static RESUME_LOCK: Mutex<()> = Mutex::new(());
+static INTERRUPTIBLE: OnceLock<fn(usize) -> bool> = OnceLock::new();
+
+thread_local! {
+    static CURRENT: AtomicPtr<ThreadHeap> = const { AtomicPtr::new(std::ptr::null_mut()) };
+}
+
+/// Sets the test whether a thread may be stopped at a program counter. Must be safe in a signal handler.
+pub fn set_interruptible_test(test: fn(usize) -> bool) {
+    if INTERRUPTIBLE.set(test).is_ok() {
+        install_handler();
+    }
+}
+
+/// Makes the current thread known to the collector. `stack_base` is the highest address of its stack.
+///
+/// # Safety
+/// `window` is valid until [`detach`], and the current thread's.
+pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'static mut ThreadHeap {
+    let selector = memory_manager::get_allocator_mapping(mmtk(), AllocationSemantics::Default);
+    let heap = Box::leak(Box::new_uninit());
+    let tls = super::tls_of(heap.as_ptr() as usize);
+    // SAFETY: pthread_self has no preconditions.
+    let native_thread = unsafe { libc::pthread_self() };
+    let heap = heap.write(ThreadHeap {
+        mutator: UnsafeCell::new(memory_manager::bind_mutator(mmtk(), tls)),
+        window,
+        unpublished: 0,
+        selector,
+        stack_base,
+        stopped_at: AtomicUsize::new(0),
+        saved_registers: UnsafeCell::new([0; SAVED_REGISTERS]),
+        state: AtomicU32::new(State::Running as u32),
+        native_thread,
+    });
+    let pointer: *mut ThreadHeap = heap;
+    CURRENT.with(|current| current.store(pointer, Ordering::Relaxed));
+    wait_while_stopping();
+    // SAFETY: leaked; the registry only reads it while its thread is stopped.
+    THREADS.lock().push(unsafe { &*pointer });
+    // SAFETY: the thread itself is the only user while it runs.
+    unsafe { &mut *pointer }
+}
+
+/// Forgets the current thread.
+pub fn detach(heap: &'static mut ThreadHeap) {
+    heap.retire_window();
+    let pointer: *mut ThreadHeap = heap;
+    heap.enter_native();
+    let mut threads = THREADS.lock();
+    threads.retain(|known| !std::ptr::addr_eq(*known, pointer));
+    memory_manager::destroy_mutator(heap.mutator());
+    drop(threads);
+    CURRENT.with(|current| current.store(std::ptr::null_mut(), Ordering::Relaxed));
+    // SAFETY: made by `Box::leak` in `attach`, and out of the registry now.
+    drop(unsafe { Box::from_raw(pointer) });
+}
+
+impl ThreadHeap {
+    /// MMTk's side of the thread.
+    pub(super) fn mutator(&self) -> &'static mut Mutator<Saki> {
+        // SAFETY: used by the thread itself while it runs and by the collector while it is stopped; both end before the thread does.
+        unsafe { &mut *std::ptr::from_mut::<Mutator<Saki>>(&mut *self.mutator.get()) }
+    }
+
+    pub(super) fn tls(&self) -> VMMutatorThread {
+        super::tls_of(std::ptr::from_ref(self) as usize)
+    }
+
+    fn window(&self) -> &mut AllocationWindow {
+        // SAFETY: valid until `detach`, see `attach`; used by one thread at a time like the mutator.
+        unsafe { &mut *self.window }
+    }
+
+    /// Takes `size` bytes from the window.
+    pub(super) fn bump(&mut self, size: usize) -> Option<*mut u8> {
+        let window = self.window();
+        let end = window.cursor.checked_add(size)?;
+        if window.cursor == 0 || end > window.limit {
+            return None;
+        }
+        let address = window.cursor;
+        window.cursor = end;
+        Some(address as *mut u8)
+    }
+
+    /// Gives every object in the window its valid-object bit.
+    pub(super) fn publish_window(&mut self) {
+        let cursor = self.window().cursor;
+        let mut address = self.unpublished;
+        while address < cursor {
+            // SAFETY: the window is zeroed memory in which objects follow each other without gaps.
+            unsafe {
+                if (address as *const usize).read() == 0 {
+                    break; // allocated, its method table not yet stored
+                }
+                set_valid_object_bit(address);
+                address += object_size(address as *const u8);
+            }
+        }
+        self.unpublished = address;
+    }
+
+    /// Gives the window back to MMTk's allocator.
+    pub fn retire_window(&mut self) {
+        self.publish_window();
+        if let Some(allocator) = self.immix_allocator() {
+            let window = self.window();
+            if window.cursor != 0 {
+                // SAFETY: plain numbers that came from this bump pointer.
+                let (cursor, limit) = unsafe { (Address::from_usize(window.cursor), Address::from_usize(window.limit)) };
+                allocator.bump_pointer.reset(cursor, limit);
+            }
+        }
+        *self.window() = AllocationWindow::default();
+        self.unpublished = 0;
+    }
+
+    /// Takes over what is left of the allocator's bump area.
+    pub(super) fn adopt_window(&mut self) {
+        let Some(allocator) = self.immix_allocator() else { return };
+        let (cursor, limit) = (allocator.bump_pointer.cursor.as_usize(), allocator.bump_pointer.limit.as_usize());
+        *self.window() = AllocationWindow { cursor, limit };
+        self.unpublished = cursor;
+    }
+
+    fn immix_allocator(&self) -> Option<&'static mut ImmixAllocator<Saki>> {
+        match self.selector {
+            // SAFETY: the selector says that there is an Immix allocator at this place.
+            AllocatorSelector::Immix(_) => Some(unsafe { self.mutator().allocator_impl_mut::<ImmixAllocator<Saki>>(self.selector) }),
+            _ => None,
+        }
+    }
+
+    /// The thread is about to run code that touches no object, or to wait. Until [`ThreadHeap::leave_native`] collections go on without it.
+    #[inline(never)]
+    pub fn enter_native(&self) {
+        let here = 0usize;
+        // SAFETY: the collector reads the registers only while the thread is in native code.
+        unsafe { *self.saved_registers.get() = callee_saved_registers() };
+        self.stopped_at.store(std::ptr::from_ref(&here) as usize, Ordering::Relaxed);
+        self.state.store(State::Native as u32, Ordering::SeqCst);
+    }
+
+    /// The end of that: waits for a running collection.
+    pub fn leave_native(&self) {
+        loop {
+            self.state.store(State::Running as u32, Ordering::SeqCst);
+            if !STOPPING.load(Ordering::SeqCst) {
+                return;
+            }
+            self.state.store(State::Native as u32, Ordering::SeqCst);
+            wait_while_stopping();
+        }
+    }
+}
+
+/// # Safety
+/// `address` is that of an object in MMTk's heap, in a line that only this thread allocates in.
+unsafe fn set_valid_object_bit(address: usize) {
+    let byte = (VO_BIT_SIDE_METADATA_ADDR.as_usize() + (address >> 6)) as *mut u8;
+    // SAFETY: MMTk maps the bits together with the heap; one byte stands for 64 bytes of the thread's own line.
+    unsafe { *byte |= 1 << ((address >> 3) & 7) };
+}
+
+fn wait_while_stopping() {
+    let mut guard = RESUME_LOCK.lock();
+    while STOPPING.load(Ordering::SeqCst) {
+        RESUMED.wait(&mut guard);
+    }
+}
+
+/// Calls `action` with the stack pointer after all registers are on the stack.
+#[inline(never)]
+fn with_registers_on_stack(action: impl FnOnce(usize)) {
+    let mut context = std::mem::MaybeUninit::<libc::ucontext_t>::zeroed();
+    // SAFETY: getcontext fills the structure that it is given.
+    unsafe { libc::getcontext(context.as_mut_ptr()) };
+    action(context.as_ptr() as usize);
+    std::hint::black_box(&context);
+}
+
+/// A thread that asked for a collection waits for its end.
+pub(super) fn block_until_resumed(tls: VMMutatorThread) {
+    let heap = heap_of(tls.0);
+    with_registers_on_stack(|stack_pointer| {
+        heap.stopped_at.store(stack_pointer, Ordering::Relaxed);
+        heap.state.store(State::Stopped as u32, Ordering::SeqCst);
+        let mut guard = RESUME_LOCK.lock();
+        // The collection may not have begun yet: it begins by setting STOPPING, and ends by the state that `resume_all` sets.
+        while heap.state.load(Ordering::SeqCst) == State::Stopped as u32 {
+            RESUMED.wait(&mut guard);
+        }
+    });
+}
+
+/// Stops all threads; returns when they stand.
+pub(super) fn stop_all() {
+    STOPPING.store(true, Ordering::SeqCst);
+    let threads = THREADS.lock();
+    loop {
+        let mut running = false;
+        for thread in threads.iter() {
+            if thread.state.load(Ordering::SeqCst) == State::Running as u32 {
+                running = true;
+                if INTERRUPTIBLE.get().is_some() {
+                    // SAFETY: a thread leaves the registry before it ends, and the registry is locked.
+                    unsafe { libc::pthread_kill(thread.native_thread, stop_signal()) };
+                }
+            }
+        }
+        if !running {
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    for thread in threads.iter() {
+        let heap: *const ThreadHeap = *thread;
+        // SAFETY: the thread stands, so the collector is the only user.
+        unsafe { (*heap.cast_mut()).retire_window() };
+    }
+}
+
+/// Lets all threads go on.
+pub(super) fn resume_all() {
+    let guard = RESUME_LOCK.lock();
+    STOPPING.store(false, Ordering::SeqCst);
+    for thread in THREADS.lock().iter() {
+        let stopped = State::Stopped as u32;
+        let _ = thread.state.compare_exchange(stopped, State::Running as u32, Ordering::SeqCst, Ordering::SeqCst);
+    }
+    RESUMED.notify_all();
+    drop(guard);
+}
+
+/// The real-time signal that stops threads.
+fn stop_signal() -> libc::c_int {
+    libc::SIGRTMIN() + 4
+}
+
+fn install_handler() {
+    // SAFETY: a zeroed sigaction with handler and flags set is a valid one; the handler is async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = stop_handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        libc::sigfillset(&mut action.sa_mask);
+        libc::sigaction(stop_signal(), &action, std::ptr::null_mut());
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(context: &libc::ucontext_t) -> (usize, usize) {
+    let registers = &context.uc_mcontext.gregs;
+    (registers[libc::REG_RIP as usize] as usize, registers[libc::REG_RSP as usize] as usize)
+}
+
+#[cfg(target_arch = "x86")]
+fn registers(context: &libc::ucontext_t) -> (usize, usize) {
+    let registers = &context.uc_mcontext.gregs;
+    (registers[libc::REG_EIP as usize] as usize, registers[libc::REG_ESP as usize] as usize)
+}
+
+#[cfg(target_arch = "arm")]
+fn registers(context: &libc::ucontext_t) -> (usize, usize) {
+    (context.uc_mcontext.arm_pc as usize, context.uc_mcontext.arm_sp as usize)
+}
+
+extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    if !STOPPING.load(Ordering::SeqCst) || context.is_null() {
+        return;
+    }
+    let heap = CURRENT.with(|current| current.load(Ordering::Relaxed));
+    // SAFETY: the pointer is the thread's own, valid until `detach`; the kernel gives a whole context.
+    let (heap, (pc, _)) = match unsafe { (heap.as_ref(), registers(&*context.cast())) } {
+        (Some(heap), registers) => (heap, registers),
+        (None, _) => return,
+    };
+    let interruptible = INTERRUPTIBLE.get().is_some_and(|test| test(pc));
+    if !interruptible || heap.state.load(Ordering::SeqCst) != State::Running as u32 {
+        return;
+    }
+    // The kernel saved the registers on this stack, above this frame: scanning from here finds them.
+    let here = 0usize;
+    heap.stopped_at.store(std::ptr::from_ref(&here) as usize, Ordering::Relaxed);
+    heap.state.store(State::Stopped as u32, Ordering::SeqCst);
+    while heap.state.load(Ordering::SeqCst) == State::Stopped as u32 {
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000 };
+        // SAFETY: nanosleep is async-signal-safe and reads the structure.
+        unsafe { libc::nanosleep(&pause, std::ptr::null_mut()) };
+    }
+}
+
+fn heap_of(tls: VMThread) -> &'static ThreadHeap {
+    // SAFETY: mutator identities are addresses of ThreadHeaps, which live until `detach`.
+    unsafe { &*(tls.0.to_address().to_ptr::<ThreadHeap>()) }
+}
+
+pub(super) fn is_mutator(tls: VMThread) -> bool {
+    let address = tls.0.to_address().as_usize();
+    CURRENT.with(|current| current.load(Ordering::Relaxed) as usize == address)
+        || THREADS.lock().iter().any(|thread| std::ptr::from_ref(*thread) as usize == address)
+}
+
+pub(super) fn mutator(tls: VMMutatorThread) -> &'static mut Mutator<Saki> {
+    heap_of(tls.0).mutator()
+}
+
+pub(super) fn mutators() -> Vec<&'static mut Mutator<Saki>> {
+    THREADS.lock().iter().map(|thread| thread.mutator()).collect()
+}
+
+/// Number of words that [`callee_saved_registers`] gives.
+const SAVED_REGISTERS: usize = 8;
+
+/// The registers that calls preserve, which a function in native code may hold for its callers.
+#[cfg(target_arch = "x86_64")]
+fn callee_saved_registers() -> [usize; SAVED_REGISTERS] {
+    let mut saved = [0; SAVED_REGISTERS];
+    // SAFETY: stores six registers to memory of that size.
+    unsafe {
+        std::arch::asm!(
+            "mov [{0}], rbx", "mov [{0} + 8], rbp", "mov [{0} + 16], r12", "mov [{0} + 24], r13", "mov [{0} + 32], r14", "mov [{0} + 40], r15",
+            in(reg) saved.as_mut_ptr(), options(nostack, preserves_flags)
+        );
+    }
+    saved
+}
+
+/// The registers that calls preserve, which a function in native code may hold for its callers.
+#[cfg(target_arch = "x86")]
+fn callee_saved_registers() -> [usize; SAVED_REGISTERS] {
+    let mut saved = [0; SAVED_REGISTERS];
+    // SAFETY: stores four registers to memory of that size.
+    unsafe {
+        std::arch::asm!(
+            "mov [{0}], ebx", "mov [{0} + 4], esi", "mov [{0} + 8], edi", "mov [{0} + 12], ebp",
+            in(reg) saved.as_mut_ptr(), options(nostack, preserves_flags)
+        );
+    }
+    saved
+}
+
+/// The registers that calls preserve, which a function in native code may hold for its callers.
+#[cfg(target_arch = "arm")]
+fn callee_saved_registers() -> [usize; SAVED_REGISTERS] {
+    let mut saved = [0; SAVED_REGISTERS];
+    // SAFETY: stores eight registers to memory of that size.
+    unsafe { std::arch::asm!("stm {0}, {{r4-r11}}", in(reg) saved.as_mut_ptr(), options(nostack, preserves_flags)) };
+    saved
+}
+
+/// Calls `action` with every word on a stopped thread's stack, and with the registers that it left in native code.
+pub(super) fn for_each_stack_word(tls: VMMutatorThread, mut action: impl FnMut(usize)) {
+    let heap = heap_of(tls.0);
+    // SAFETY: the thread stands.
+    for register in unsafe { *heap.saved_registers.get() } {
+        action(register);
+    }
+    let mut address = heap.stopped_at.load(Ordering::Relaxed) & !(size_of::<usize>() - 1);
+    while address < heap.stack_base {
+        // SAFETY: between the stack pointer of a stopped thread and its base the stack is mapped.
+        action(unsafe { (address as *const usize).read_volatile() });
+        address += size_of::<usize>();
+    }
+}

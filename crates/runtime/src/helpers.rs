@@ -1,0 +1,393 @@
+//! The functions that compiled code calls by number: the table and the implementations. Each is `extern "C"`; one that raises returns a
+//! `Result` from its body to [`raising`], so that nothing needs a drop when the exception leaves.
+
+use crate::class_init::ensure_initialized;
+use crate::exceptions::{Exception, Result};
+use crate::icalls::{owner_of, raising, store_unknown};
+use crate::method_table::{MethodTable, ensure_statics};
+use crate::object::{self, ObjectRef};
+use crate::thread::Thread;
+use crate::{aot, casts, cells, delegates, gc, generic_dictionary, handles, methods, monitor, runtime, unwind};
+use compiler::abi::HelperId;
+use ir::instruction::TrapCode;
+use ir::mach::SavedArguments;
+
+type Table = &'static MethodTable;
+
+/// The address of each helper but those that are stubs.
+pub static TABLE: &[(HelperId, Address)] = &[
+    (HelperId::ResolveCell, Address(resolve_cell as *const ())),
+    (HelperId::GenericLookup, Address(generic_lookup as *const ())),
+    (HelperId::VirtualCode, Address(virtual_code as *const ())),
+    (HelperId::InitializeClass, Address(initialize_class as *const ())),
+    (HelperId::ThreadStatics, Address(thread_statics as *const ())),
+    (HelperId::NewObject, Address(new_object as *const ())),
+    (HelperId::NewArray, Address(new_array as *const ())),
+    (HelperId::NewMultiArray, Address(new_multi_array as *const ())),
+    (HelperId::BoxNullable, Address(box_value as *const ())),
+    (HelperId::UnboxNullable, Address(unbox_nullable as *const ())),
+    (HelperId::Box, Address(box_value as *const ())),
+    (HelperId::WriteBarrier, Address(write_barrier as *const ())),
+    (HelperId::StoreReference, Address(store_reference as *const ())),
+    (HelperId::CopyValue, Address(copy_value as *const ())),
+    (HelperId::StoreElement, Address(store_element as *const ())),
+    (HelperId::IsInstance, Address(is_instance as *const ())),
+    (HelperId::CastClass, Address(cast_class as *const ())),
+    (HelperId::Unbox, Address(unbox as *const ())),
+    (HelperId::CheckElementAddress, Address(check_element_address as *const ())),
+    (HelperId::Throw, Address(throw as *const ())),
+    (HelperId::Rethrow, Address(rethrow as *const ())),
+    (HelperId::RaiseTrap, Address(raise_trap as *const ())),
+    (HelperId::RaiseDeferred, Address(raise_deferred as *const ())),
+    (HelperId::ResumeUnwind, Address(resume_unwind as *const ())),
+    (HelperId::InitializeDelegate, Address(initialize_delegate as *const ())),
+    (HelperId::TypeObject, Address(type_object as *const ())),
+    (HelperId::GetType, Address(get_type as *const ())),
+    (HelperId::Frem64, Address(frem64 as *const ())),
+    (HelperId::Frem32, Address(frem32 as *const ())),
+    (HelperId::DivI64, Address(div_i64 as *const ())),
+    (HelperId::DivU64, Address(div_u64 as *const ())),
+    (HelperId::RemI64, Address(rem_i64 as *const ())),
+    (HelperId::RemU64, Address(rem_u64 as *const ())),
+    (HelperId::CopyBlock, Address(copy_block as *const ())),
+    (HelperId::FillBlock, Address(fill_block as *const ())),
+    (HelperId::MonitorEnter, Address(monitor_enter as *const ())),
+    (HelperId::MonitorExit, Address(monitor_exit as *const ())),
+    (HelperId::EnterNative, Address(enter_native as *const ())),
+    (HelperId::LeaveNative, Address(leave_native as *const ())),
+    (HelperId::ResolveMethod, Address(resolve_method as *const ())),
+    (HelperId::ResolveSlot, Address(resolve_slot as *const ())),
+    (HelperId::ResolveInterface, Address(resolve_interface as *const ())),
+    (HelperId::ResolveImport, Address(resolve_import as *const ())),
+    (HelperId::TraceEnter, Address(trace as *const ())),
+    (HelperId::TraceLeave, Address(trace as *const ())),
+];
+
+/// A function's address.
+#[derive(Clone, Copy)]
+pub struct Address(pub *const ());
+
+// SAFETY: the address of a function.
+unsafe impl Sync for Address {}
+
+// Late binding
+
+extern "C" fn resolve_cell(address: usize) -> usize {
+    raising(|| cells::resolve_cell_at(address))
+}
+
+extern "C" fn generic_lookup(context: usize, cell: usize) -> usize {
+    raising(|| generic_dictionary::lookup(context, cell))
+}
+
+extern "C" fn virtual_code(object: ObjectRef, handle: usize) -> usize {
+    raising(|| {
+        let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
+        methods::virtual_code(object, method)
+    })
+}
+
+extern "C" fn initialize_class(table: Table) {
+    raising(|| {
+        ensure_statics(table)?;
+        ensure_initialized(table).map(|_| ())
+    });
+}
+
+extern "C" fn thread_statics(table: Table) -> usize {
+    raising(|| thread_area(table))
+}
+
+/// The current thread's area of a class's thread-static fields.
+pub fn thread_area(table: &MethodTable) -> Result<usize> {
+    let known = Thread::current().static_areas.get(&table.type_id).copied();
+    known.map_or_else(|| make_thread_statics(table), Ok)
+}
+
+/// The area of references comes first, then that of the other fields.
+fn make_thread_statics(table: &MethodTable) -> Result<usize> {
+    let layout = runtime().types.statics(table.ty())?;
+    let references = (layout.thread_reference_size as usize).next_multiple_of(16);
+    let words = (references + layout.thread_data_size as usize).div_ceil(size_of::<u128>()) + 1;
+    let area = Vec::leak(vec![0u128; words]).as_ptr() as usize;
+    // SAFETY: leaked and zeroed; only references are stored in its first part.
+    unsafe { gc::add_root_range(area as *const usize, references / size_of::<usize>()) };
+    for &(offset, ty) in &layout.thread_boxed {
+        let object = object::allocate(crate::method_table::method_table(ty)?)?;
+        // SAFETY: the layout's offsets lie in the area.
+        unsafe { ((area + offset as usize) as *mut ObjectRef).write(object) };
+    }
+    Thread::current().static_areas.insert(table.type_id, area);
+    Ok(area)
+}
+
+// Allocation
+
+extern "C" fn new_object(table: Table) -> ObjectRef {
+    raising(|| object::allocate(table))
+}
+
+extern "C" fn new_array(table: Table, length: isize) -> ObjectRef {
+    raising(|| {
+        let length = usize::try_from(length).map_err(|_| Exception::overflow())?;
+        Ok(object::allocate_vector(table, length)?.object())
+    })
+}
+
+/// As many 32-bit arguments as dimensions are lengths; twice as many are (lower bound, length) pairs.
+extern "C" fn new_multi_array(table: Table, count: i32, arguments: *const i32) -> ObjectRef {
+    raising(|| {
+        // SAFETY: the caller's array of that many numbers.
+        let arguments = unsafe { std::slice::from_raw_parts(arguments, count as usize) };
+        let rank = runtime().types.array_rank(table.ty()).unwrap_or(1) as usize;
+        let dimensions: smallvec::SmallVec<[(i32, i32); 4]> = if arguments.len() == rank {
+            arguments.iter().map(|&length| (0, length)).collect()
+        } else {
+            arguments.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+        };
+        Ok(object::allocate_array(table, &dimensions)?.object())
+    })
+}
+
+extern "C" fn box_value(table: Table, value: *const u8) -> ObjectRef {
+    // SAFETY: compiled code passes the address of a value of this class.
+    raising(|| unsafe { object::box_value(table, value) })
+}
+
+/// Where the parts of a nullable lie: (flag, value).
+fn nullable_parts(table: &MethodTable) -> Result<(u32, u32)> {
+    let types = &runtime().types;
+    let mut parts = (0, 0);
+    for (field, offset) in types.instance_fields(table.ty())? {
+        match types.field_name(field) {
+            "has_value" | "hasValue" => parts.0 = offset,
+            _ => parts.1 = offset,
+        }
+    }
+    Ok(parts)
+}
+
+/// Boxes the value of a nullable, or gives null.
+///
+/// # Safety
+/// `value` points to a nullable of the class `table`.
+pub unsafe fn box_nullable(table: &MethodTable, value: *const u8) -> Result<ObjectRef> {
+    let (flag, content) = nullable_parts(table)?;
+    let element = table.element().ok_or_else(|| Exception::engine("a nullable without its class"))?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if value.add(flag as usize).read() == 0 {
+            return Ok(ObjectRef::NULL);
+        }
+        object::box_value(element, value.add(content as usize))
+    }
+}
+
+extern "C" fn unbox_nullable(table: Table, destination: *mut u8, object: ObjectRef) {
+    // SAFETY: the destination is a nullable of this class.
+    raising(|| unsafe { store_nullable(table, owner_of(destination as usize), destination, object) });
+}
+
+/// Stores an object or null as a nullable of the class `table`. A null `owner` means that the place is not in the heap.
+///
+/// # Safety
+/// The destination is a nullable of this class, in `owner`.
+pub unsafe fn store_nullable(table: &MethodTable, owner: ObjectRef, destination: *mut u8, object: ObjectRef) -> Result<()> {
+    let (flag, content) = nullable_parts(table)?;
+    let element = table.element().ok_or_else(|| Exception::engine("a nullable without its class"))?;
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::ptr::write_bytes(destination, 0, table.class().value_size as usize);
+        if object.is_null() {
+            return Ok(());
+        }
+        if !casts::can_unbox(element, object) {
+            return Err(Exception::invalid_cast());
+        }
+        let class = element.class();
+        let place = destination.add(content as usize);
+        object::copy_value(owner, place, object.payload(), class.value_size as usize, &class.value_references);
+        destination.add(flag as usize).write(1);
+    }
+    Ok(())
+}
+
+// References into the heap
+
+extern "C" fn write_barrier(object: ObjectRef, _address: *mut ObjectRef, _value: ObjectRef) {
+    if !object.is_null() {
+        object::write_barrier(object);
+    }
+}
+
+extern "C" fn store_reference(address: *mut ObjectRef, value: ObjectRef) {
+    // SAFETY: compiled code passes the address of a variable of reference type.
+    unsafe { store_unknown(address, value) }
+}
+
+extern "C" fn copy_value(table: Table, destination: *mut u8, source: *const u8) {
+    let class = table.class();
+    let owner = owner_of(destination as usize);
+    // SAFETY: compiled code passes addresses of values of this class.
+    unsafe { object::copy_value(owner, destination, source, class.value_size as usize, &class.value_references) }
+}
+
+extern "C" fn store_element(array: ObjectRef, index: isize, value: ObjectRef) {
+    raising(|| {
+        let array_ref = array.check()?.as_array().ok_or_else(Exception::null_reference)?;
+        if index as usize >= array_ref.len() {
+            return Err(Exception::index_out_of_range());
+        }
+        if !casts::can_store(array, value) {
+            return Err(Exception::array_type_mismatch());
+        }
+        array_ref.set_ref(index as usize, value);
+        Ok(())
+    });
+}
+
+// Casts
+
+extern "C" fn is_instance(table: Table, object: ObjectRef) -> ObjectRef {
+    if object.is_null() || casts::is_instance(table, object) { object } else { ObjectRef::NULL }
+}
+
+extern "C" fn cast_class(table: Table, object: ObjectRef) -> ObjectRef {
+    raising(|| casts::cast_class(table, object))
+}
+
+extern "C" fn unbox(table: Table, object: ObjectRef) -> *mut u8 {
+    raising(|| {
+        let object = object.check()?;
+        if casts::can_unbox(table, object) { Ok(object.payload()) } else { Err(Exception::invalid_cast()) }
+    })
+}
+
+extern "C" fn check_element_address(table: Table, array: ObjectRef) {
+    raising(|| {
+        let same = std::ptr::eq(array.check()?.method_table(), table);
+        if same { Ok(()) } else { Err(Exception::array_type_mismatch()) }
+    });
+}
+
+// Exceptions
+
+extern "C" fn throw(object: ObjectRef) -> ! {
+    let object = if object.is_null() { Exception::null_reference().into_object() } else { object };
+    unwind::throw(object)
+}
+
+extern "C" fn rethrow(object: ObjectRef) -> ! {
+    unwind::rethrow(object)
+}
+
+extern "C" fn raise_trap(code: i32) -> ! {
+    let trap = TrapCode::ALL.get(code as usize).copied().unwrap_or(TrapCode::Unreachable);
+    crate::exceptions::raise(Exception::of_trap(trap))
+}
+
+extern "C" fn raise_deferred(cell: usize) -> ! {
+    let error = || {
+        let runtime = runtime();
+        match cells::request_at(cell).ok()? {
+            compiler::env::CellRequest::DeferredError(number) => runtime.cells.error(number),
+            _ => None,
+        }
+    };
+    let exception = error().map_or_else(|| Exception::engine("an unknown deferred error"), Exception::from);
+    crate::exceptions::raise(exception)
+}
+
+extern "C" fn resume_unwind() -> ! {
+    unwind::resume()
+}
+
+// Delegates, reflection
+
+extern "C" fn initialize_delegate(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) {
+    raising(|| delegates::initialize(delegate, target, code, handle));
+}
+
+extern "C" fn type_object(table: Table) -> ObjectRef {
+    raising(|| handles::type_object(table.ty()))
+}
+
+extern "C" fn get_type(object: ObjectRef) -> ObjectRef {
+    raising(|| handles::type_object(object.check()?.type_id()))
+}
+
+// Arithmetic
+
+extern "C" fn frem64(a: f64, b: f64) -> f64 {
+    a % b
+}
+extern "C" fn frem32(a: f32, b: f32) -> f32 {
+    a % b
+}
+extern "C" fn div_i64(a: i64, b: i64) -> i64 {
+    if b == 0 { 0 } else { a.wrapping_div(b) }
+}
+extern "C" fn div_u64(a: u64, b: u64) -> u64 {
+    a.checked_div(b).unwrap_or(0)
+}
+extern "C" fn rem_i64(a: i64, b: i64) -> i64 {
+    if b == 0 { 0 } else { a.wrapping_rem(b) }
+}
+extern "C" fn rem_u64(a: u64, b: u64) -> u64 {
+    a.checked_rem(b).unwrap_or(0)
+}
+
+// Memory
+
+extern "C" fn copy_block(destination: *mut u8, source: *const u8, bytes: usize) {
+    // SAFETY: as far as the program's own code is.
+    unsafe { std::ptr::copy(source, destination, bytes) }
+}
+extern "C" fn fill_block(destination: *mut u8, byte: i32, bytes: usize) {
+    // SAFETY: likewise.
+    unsafe { std::ptr::write_bytes(destination, byte as u8, bytes) }
+}
+
+// Monitors
+
+extern "C" fn monitor_enter(object: ObjectRef) {
+    raising(|| monitor::enter(object.argument("obj")?));
+}
+extern "C" fn monitor_exit(object: ObjectRef) {
+    raising(|| monitor::exit(object.argument("obj")?));
+}
+
+// Native calls
+
+extern "C" fn enter_native() {
+    Thread::current().heap().enter_native();
+}
+extern "C" fn leave_native(keep_error: i32) {
+    let thread = Thread::current();
+    if keep_error != 0 {
+        thread.last_error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    }
+    thread.heap().leave_native();
+}
+
+// Stubs
+
+extern "C" fn resolve_method(_thread: *mut Thread, token: usize, _saved: *const SavedArguments) -> usize {
+    raising(|| methods::resolve_method(token))
+}
+
+extern "C" fn resolve_slot(_thread: *mut Thread, token: usize, saved: *const SavedArguments) -> usize {
+    // SAFETY: the stub saved the arguments; the first of a virtual call is its receiver.
+    raising(|| methods::resolve_slot(token as u32, unsafe { ObjectRef::from_raw((*saved).this as *mut _) }))
+}
+
+extern "C" fn resolve_interface(_thread: *mut Thread, token: usize, saved: *const SavedArguments) -> usize {
+    // SAFETY: likewise; the key register names the interface method.
+    raising(|| unsafe { methods::resolve_interface(token as u32, ObjectRef::from_raw((*saved).this as *mut _), (*saved).key) })
+}
+
+extern "C" fn resolve_import(_thread: *mut Thread, token: usize, _saved: *const SavedArguments) -> usize {
+    raising(|| aot::resolve_import(token))
+}
+
+extern "C" fn trace(_name: usize) {}

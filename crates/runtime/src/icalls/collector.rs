@@ -1,0 +1,250 @@
+//! `System.GC`, `GCHandle`, ephemerons, and the thread that runs finalisers.
+
+use super::native_text::blocking;
+use super::{InternalCall, icall, raising};
+use crate::exceptions::Exception;
+use crate::gc::{self, HandleKind};
+use crate::method_table::method_table;
+use crate::object::{self, ABI, ArrayRef, ObjectRef};
+use crate::thread::Thread;
+use crate::{invoke, roots, runtime, unhandled};
+use compiler::abi::method_table_flags as flags;
+use il::types::{MethodId, TypeId};
+use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Value of `GCHandleType` that means: keep the kind of the handle.
+const SAME_KIND: i32 = -1;
+
+/// What finaliser thread and waiting threads tell each other: how many requests there were, and up to which one all is done.
+struct Progress {
+    requested: u64,
+    finished: u64,
+}
+
+static PROGRESS: Mutex<Progress> = Mutex::new(Progress { requested: 0, finished: 0 });
+static REQUEST: Condvar = Condvar::new();
+static DONE: Condvar = Condvar::new();
+static HAS_THREAD: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static IS_FINALIZER_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the finaliser thread that a collection may have queued objects. Cheap; may be called by a thread that is not attached.
+pub fn wake_finalizer_thread() {
+    PROGRESS.lock().requested += 1;
+    REQUEST.notify_one();
+}
+
+/// Starts the finaliser thread if there is none.
+fn ensure_finalizer_thread() {
+    if !HAS_THREAD.swap(true, Ordering::AcqRel) {
+        super::threads::spawn(0, run_finalizers_for_good);
+    }
+}
+
+fn finalize_method() -> Option<MethodId> {
+    static METHOD: OnceLock<Option<MethodId>> = OnceLock::new();
+    *METHOD.get_or_init(|| runtime().types.find_method(TypeId::OBJECT, "Finalize", Some(&[])).ok().flatten())
+}
+
+/// Runs the finalisers that are due.
+pub fn run_due_finalizers() {
+    let Some(method) = finalize_method() else { return };
+    while let Some(address) = gc::take_finalizable() {
+        // SAFETY: the collector gives live objects.
+        let object = unsafe { ObjectRef::from_raw(address.cast()) };
+        if let Err(exception) = invoke::call_virtual(method, object, &[]) {
+            unhandled::report_and_exit(exception.into_object());
+        }
+    }
+}
+
+fn run_finalizers_for_good() {
+    IS_FINALIZER_THREAD.set(true);
+    loop {
+        let request = blocking(|| {
+            let mut progress = PROGRESS.lock();
+            while progress.finished == progress.requested {
+                REQUEST.wait(&mut progress);
+            }
+            progress.requested
+        });
+        run_due_finalizers();
+        PROGRESS.lock().finished = request;
+        DONE.notify_all();
+    }
+}
+
+extern "C" fn wait_for_pending_finalizers() {
+    if IS_FINALIZER_THREAD.get() {
+        return;
+    }
+    ensure_finalizer_thread();
+    blocking(|| {
+        let mut progress = PROGRESS.lock();
+        progress.requested += 1;
+        let request = progress.requested;
+        REQUEST.notify_one();
+        while progress.finished < request {
+            DONE.wait(&mut progress);
+        }
+    });
+}
+
+extern "C" fn collect(generation: i32) {
+    gc::collect(Thread::current().heap(), generation != 0);
+    ensure_finalizer_thread();
+    wake_finalizer_thread();
+}
+
+extern "C" fn collection_count(_generation: i32) -> i32 {
+    gc::collection_count() as i32
+}
+
+extern "C" fn max_generation() -> i32 {
+    1
+}
+
+extern "C" fn generation_of(_object: ObjectRef) -> i32 {
+    0
+}
+
+extern "C" fn total_memory(force: u8) -> i64 {
+    if force != 0 {
+        gc::collect(Thread::current().heap(), true);
+    }
+    gc::used_bytes() as i64
+}
+
+extern "C" fn allocated_bytes() -> i64 {
+    gc::used_bytes() as i64
+}
+
+extern "C" fn record_pressure(_bytes: i64) {}
+
+extern "C" fn suppress_finalize(object: ObjectRef) {
+    raising(|| {
+        let object = object.argument("obj")?;
+        if object.method_table().has(flags::FINALIZER) {
+            gc::suppress_finalizer(object.raw().cast());
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn reregister_for_finalize(object: ObjectRef) {
+    raising(|| {
+        let object = object.argument("obj")?;
+        if object.method_table().has(flags::FINALIZER) {
+            gc::register_finalizer(object.raw().cast());
+        }
+        Ok(())
+    })
+}
+
+/// The object that stands for the key of a dead ephemeron.
+extern "C" fn ephemeron_tombstone() -> ObjectRef {
+    static TOMBSTONE: OnceLock<usize> = OnceLock::new();
+    raising(|| {
+        if let Some(&slot) = TOMBSTONE.get() {
+            // SAFETY: the slot was made by `roots::keep`.
+            return Ok(unsafe { *(slot as *const ObjectRef) });
+        }
+        let object = object::allocate(method_table(TypeId::OBJECT)?)?;
+        let slot = *TOMBSTONE.get_or_init(|| roots::keep(object) as usize);
+        // SAFETY: as above.
+        Ok(unsafe { *(slot as *const ObjectRef) })
+    })
+}
+
+/// The collector keeps the keys of all ephemerons alive as long as their table lives, so there is nothing to note.
+extern "C" fn register_ephemeron_array(_array: ArrayRef) {}
+
+fn kind_of(number: i32) -> Option<HandleKind> {
+    Some(match number {
+        0 => HandleKind::Weak,
+        1 => HandleKind::WeakTrackResurrection,
+        2 => HandleKind::Normal,
+        3 => HandleKind::Pinned,
+        _ => return None,
+    })
+}
+
+fn handle_object(handle: i32) -> ObjectRef {
+    // SAFETY: targets of handles are null or live objects.
+    unsafe { ObjectRef::from_raw(gc::handle_target(handle as usize).cast()) }
+}
+
+extern "C" fn get_target(handle: i32) -> ObjectRef {
+    handle_object(handle)
+}
+
+extern "C" fn set_target(object: ObjectRef, handle: i32, kind: i32) -> i32 {
+    raising(|| {
+        if handle != 0 && (kind == SAME_KIND || kind_of(kind) == gc::handle_kind(handle as usize)) {
+            gc::set_handle_target(handle as usize, object.raw().cast());
+            return Ok(handle);
+        }
+        let kind = kind_of(kind).ok_or_else(|| Exception::argument_out_of_range("type"))?;
+        if handle != 0 {
+            gc::free_handle(handle as usize);
+        }
+        Ok(gc::allocate_handle(object.raw().cast(), kind) as i32)
+    })
+}
+
+extern "C" fn free_handle(handle: i32) {
+    gc::free_handle(handle as usize);
+}
+
+extern "C" fn is_of_current_domain(handle: i32) -> bool {
+    gc::handle_kind(handle as usize).is_some()
+}
+
+/// Address of the pinned object's data; -1 for a handle of another kind, -2 for an object without such.
+extern "C" fn pinned_address(handle: i32) -> isize {
+    if gc::handle_kind(handle as usize) != Some(HandleKind::Pinned) {
+        return -2;
+    }
+    let object = handle_object(handle);
+    if object.is_null() {
+        return 0;
+    }
+    if object.as_string().is_some() {
+        return object.at::<u8>(ABI.string_chars() as u32) as isize;
+    }
+    match object.as_array() {
+        Some(array) => array.data::<u8>() as isize,
+        None => object.payload::<u8>() as isize,
+    }
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.GC:GetAllocatedBytesForCurrentThread ()", allocated_bytes as *const ()),
+    icall("System.GC:GetCollectionCount (int)", collection_count as *const ()),
+    icall("System.GC:GetGeneration (object)", generation_of as *const ()),
+    icall("System.GC:GetMaxGeneration ()", max_generation as *const ()),
+    icall("System.GC:GetTotalMemory (bool)", total_memory as *const ()),
+    icall("System.GC:InternalCollect (int)", collect as *const ()),
+    icall("System.GC:RecordPressure (long)", record_pressure as *const ()),
+    icall("System.GC:WaitForPendingFinalizers ()", wait_for_pending_finalizers as *const ()),
+    icall("System.GC:_ReRegisterForFinalize (object)", reregister_for_finalize as *const ()),
+    icall("System.GC:_SuppressFinalize (object)", suppress_finalize as *const ()),
+    icall("System.GC:get_ephemeron_tombstone ()", ephemeron_tombstone as *const ()),
+    icall(
+        "System.GC:register_ephemeron_array (System.Runtime.CompilerServices.Ephemeron[])",
+        register_ephemeron_array as *const (),
+    ),
+    icall("System.Runtime.InteropServices.GCHandle:CheckCurrentDomain (int)", is_of_current_domain as *const ()),
+    icall("System.Runtime.InteropServices.GCHandle:FreeHandle (int)", free_handle as *const ()),
+    icall("System.Runtime.InteropServices.GCHandle:GetAddrOfPinnedObject (int)", pinned_address as *const ()),
+    icall("System.Runtime.InteropServices.GCHandle:GetTarget (int)", get_target as *const ()),
+    icall(
+        "System.Runtime.InteropServices.GCHandle:GetTargetHandle (object,int,System.Runtime.InteropServices.GCHandleType)",
+        set_target as *const (),
+    ),
+];

@@ -1,0 +1,67 @@
+//! Internal calls of `System.Diagnostics.StackTrace` and `StackFrame`.
+
+use super::{InternalCall, icall, raising, store_out};
+use crate::exceptions::Result;
+use crate::object::{ArrayRef, ObjectRef, StringRef};
+use crate::stack_trace::{self, TracedFrame};
+use crate::stack_walk::{Step, Walk};
+use crate::thread::Thread;
+use crate::{delegates, handles};
+
+extern "C" fn get_trace(exception: ObjectRef, skip: i32, _need_file_info: u8) -> ArrayRef {
+    raising(|| stack_trace::managed_frames(exception, skip.max(0) as usize))
+}
+
+/// Frame number `skip` above the one that called the internal call's caller.
+fn calling_frame(skip: i32) -> Option<TracedFrame> {
+    let frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
+        Step::Frame(frame) => stack_trace::frame_at(frame.trace_address()),
+        Step::Entry { .. } => None,
+    });
+    // The first frame is that of the internal call itself.
+    frames.skip(1 + skip.max(0) as usize).next()
+}
+
+extern "C" fn get_frame_info(
+    skip: i32,
+    _need_file_info: u8,
+    method: *mut ObjectRef,
+    il_offset: *mut i32,
+    native_offset: *mut i32,
+    file: *mut ObjectRef,
+    line: *mut i32,
+    column: *mut i32,
+) -> bool {
+    raising(|| -> Result<bool> {
+        let Some(frame) = calling_frame(skip) else { return Ok(false) };
+        store_out(method, super::reflection::method_object(frame.method, None)?);
+        store_out(file, StringRef::NULL.object());
+        // SAFETY: compiled code passes the addresses of variables.
+        unsafe {
+            *il_offset = frame.il_offset.map_or(-1, |offset| offset as i32);
+            *native_offset = frame.native_offset as i32;
+            *line = 0;
+            *column = 0;
+        }
+        Ok(true)
+    })
+}
+
+extern "C" fn virtual_method(delegate: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let handle: usize = delegates::METHOD.get(delegate.check()?);
+        let target: ObjectRef = delegates::TARGET.get(delegate);
+        let Some(method) = handles::to_method(handle) else { return Ok(ObjectRef::NULL) };
+        let method = match target.non_null() {
+            Some(target) => crate::methods::resolve_virtual(target.type_id(), method)?,
+            None => method,
+        };
+        super::reflection::method_object(method, None)
+    })
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Diagnostics.StackTrace:get_trace", get_trace as *const ()),
+    icall("System.Diagnostics.StackFrame:get_frame_info", get_frame_info as *const ()),
+    icall("System.Delegate:GetVirtualMethod_internal", virtual_method as *const ()),
+];

@@ -1,0 +1,393 @@
+//! Internal calls of assemblies: `Assembly`, `RuntimeAssembly`, `AssemblyName`.
+
+use super::assembly_names::{self, NativeAssemblyName};
+use super::methods::frames;
+use super::native::{free, pointer_array, text_at};
+use super::objects::{
+    assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array, type_array,
+};
+use super::type_handles::{find_named, not_found};
+use super::type_names::Lookup;
+use super::{Handle, names};
+use crate::exceptions::{Exception, Result};
+use crate::fields::KnownField;
+use crate::icalls::{InternalCall, icall, raising, store_out};
+use crate::object::{ArrayRef, ObjectRef, StringRef};
+use crate::{handles, runtime};
+use il::assembly::Resource;
+use il::tables::TypeDefRow;
+use il::types::{AssemblyId, GenericContext, TypeId, type_attributes};
+use il::{AssemblyName, TableId, Token};
+use std::ffi::c_char;
+use std::path::Path;
+
+/// Class names of the core library whose frames do not count as callers.
+const ASSEMBLY_CLASSES: [&str; 2] = ["Assembly", "RuntimeAssembly"];
+
+/// The assemblies of the managed frames from the innermost outwards, without those of `Assembly` itself.
+fn frame_assemblies() -> impl Iterator<Item = AssemblyId> {
+    let types = &runtime().types;
+    let outside = move |owner: TypeId| {
+        let (namespace, name) = types.simple_name(owner);
+        namespace != "System.Reflection" || !ASSEMBLY_CLASSES.contains(&name)
+    };
+    frames().map(|method| types.method(method)).filter(move |method| outside(method.owner)).map(|method| method.assembly)
+}
+
+/// The assembly of the method that called the one that called the runtime.
+pub fn calling_assembly() -> Option<AssemblyId> {
+    let mut assemblies = frame_assemblies();
+    let own = assemblies.next();
+    assemblies.next().or(own)
+}
+
+/// The assembly of the innermost method outside of the core library's `System` and `System.Reflection`.
+pub(super) fn assembly_outside_of_system() -> Option<AssemblyId> {
+    let types = &runtime().types;
+    let is_outside = |owner: TypeId| {
+        let in_core = types.definition_of(owner).is_some_and(|(assembly, _)| assembly == types.corlib());
+        !in_core || !matches!(types.simple_name(owner).0, "System" | "System.Reflection")
+    };
+    frames().map(|method| types.method(method)).find(|method| is_outside(method.owner)).map(|method| method.assembly)
+}
+
+extern "C" fn executing() -> ObjectRef {
+    raising(|| assembly_object(frame_assemblies().next().unwrap_or(runtime().types.corlib())))
+}
+
+extern "C" fn calling() -> ObjectRef {
+    raising(|| assembly_object(calling_assembly().unwrap_or(runtime().types.corlib())))
+}
+
+extern "C" fn entry() -> ObjectRef {
+    raising(|| {
+        let runtime = runtime();
+        match runtime.program() {
+            Some(path) => assembly_object(runtime.types.load_file(path)?),
+            None => Ok(ObjectRef::NULL),
+        }
+    })
+}
+
+/// Loads an assembly by its path as a program gave it.
+fn load(path: StringRef) -> Result<ObjectRef> {
+    let path = path.argument("assemblyFile")?.text();
+    if !Path::new(&path).exists() {
+        let message = format!("Could not load file or assembly '{path}' or one of its dependencies.");
+        let arguments = vec![Some(message), Some(path)];
+        return Err(Exception::with_arguments("System.IO", "FileNotFoundException", arguments));
+    }
+    assembly_object(runtime().types.load_file(Path::new(&path))?)
+}
+
+extern "C" fn load_from(path: StringRef, _reflection_only: u8, _stack_mark: *mut i32) -> ObjectRef {
+    raising(|| load(path))
+}
+
+extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
+    raising(|| load(path))
+}
+
+extern "C" fn load_by_partial_name(name: StringRef, _evidence: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let name = AssemblyName::parse(&name.argument("partialName")?.text())?;
+        match runtime().types.load_by_name(&name, None) {
+            Ok(assembly) => assembly_object(assembly),
+            Err(_) => Ok(ObjectRef::NULL),
+        }
+    })
+}
+
+extern "C" fn type_by_name(
+    this: ObjectRef,
+    _module: ObjectRef,
+    name: StringRef,
+    throw_on_error: u8,
+    ignore_case: u8,
+) -> ObjectRef {
+    raising(|| {
+        let assembly = assembly_of_object(this)?;
+        let name = name.argument("name")?.text();
+        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0 };
+        match find_named(&name, &lookup, throw_on_error != 0)? {
+            Some(ty) => handles::type_object(ty),
+            None if throw_on_error != 0 => Err(not_found(&name, assembly)),
+            None => Ok(ObjectRef::NULL),
+        }
+    })
+}
+
+/// The types of an assembly in metadata order, but for the one of global members; exported ones are visible outside.
+pub(super) fn types_in(assembly: AssemblyId, exported_only: bool) -> Result<Vec<TypeId>> {
+    const PUBLIC: u32 = 1;
+    const NESTED_PUBLIC: u32 = 2;
+    let types = &runtime().types;
+    let metadata = types.metadata(assembly);
+    let is_visible = |row: u32| {
+        let mut current = Some(row);
+        while let Some(row) = current {
+            let flags = metadata.row::<TypeDefRow>(row).map_or(0, |columns| columns.flags);
+            if !matches!(flags & type_attributes::VISIBILITY, PUBLIC | NESTED_PUBLIC) {
+                return false;
+            }
+            current = metadata.enclosing_type(row);
+        }
+        true
+    };
+    let rows = metadata.row_numbers(TableId::TypeDef).filter(|&row| row > 1 && (!exported_only || is_visible(row)));
+    Ok(rows.map(|row| types.type_definition(assembly, row)).collect())
+}
+
+extern "C" fn all_types(this: ObjectRef, exported_only: u8) -> ArrayRef {
+    raising(|| {
+        let found = types_in(assembly_of_object(this)?, exported_only != 0)?;
+        type_array(runtime().types.well_known().type_, &found)
+    })
+}
+
+extern "C" fn full_name(this: ObjectRef) -> StringRef {
+    raising(|| StringRef::new(&names::assembly_name(runtime().types.assembly(assembly_of_object(this)?).name())))
+}
+
+extern "C" fn location(this: ObjectRef) -> StringRef {
+    raising(|| {
+        let path = runtime().types.assembly(assembly_of_object(this)?).path();
+        StringRef::new(&path.map_or_else(String::new, |path| path.to_string_lossy().into_owned()))
+    })
+}
+
+extern "C" fn code_base(this: ObjectRef, escaped: u8) -> StringRef {
+    raising(|| {
+        let types = &runtime().types;
+        let Some(path) = types.assembly(assembly_of_object(this)?).path() else { return Ok(StringRef::NULL) };
+        let path = path.to_string_lossy();
+        if escaped == 0 {
+            return StringRef::new(&format!("file://{path}"));
+        }
+        let mut url = String::from("file://");
+        for byte in path.bytes() {
+            match byte {
+                b'/' | b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' | b'$' | b'&' | b'+' | b',' | b':'
+                | b'@' | b'=' => url.push(byte as char),
+                _ if byte.is_ascii_alphanumeric() => url.push(byte as char),
+                _ => url.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        StringRef::new(&url)
+    })
+}
+
+extern "C" fn entry_point(this: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let assembly = assembly_of_object(this)?;
+        match types.assembly(assembly).entry_point() {
+            Some(row) => {
+                let token = Token::new(TableId::MethodDef, row);
+                method_object(types.resolve_method(assembly, token, &GenericContext::EMPTY)?, None)
+            }
+            None => Ok(ObjectRef::NULL),
+        }
+    })
+}
+
+extern "C" fn runtime_version(this: ObjectRef) -> StringRef {
+    raising(|| StringRef::new(runtime().types.assembly(assembly_of_object(this)?).image().runtime_version()))
+}
+
+extern "C" fn is_in_global_cache(this: ObjectRef) -> bool {
+    raising(|| {
+        let types = &runtime().types;
+        let path = types.assembly(assembly_of_object(this)?).path();
+        Ok(path.is_some_and(|path| path.components().any(|part| part.as_os_str() == "gac")))
+    })
+}
+
+extern "C" fn is_reflection_only(_this: ObjectRef) -> bool {
+    false
+}
+
+extern "C" fn aot_id(_id: ArrayRef) -> bool {
+    false
+}
+
+extern "C" fn load_permissions(
+    _assembly: ObjectRef,
+    _minimum: *mut isize,
+    _minimum_length: *mut i32,
+    _optional: *mut isize,
+    _optional_length: *mut i32,
+    _refused: *mut isize,
+    _refused_length: *mut i32,
+) -> bool {
+    false
+}
+
+extern "C" fn manifest_module(this: ObjectRef) -> ObjectRef {
+    raising(|| module_object(assembly_of_object(this)?))
+}
+
+extern "C" fn modules(this: ObjectRef) -> ArrayRef {
+    raising(|| {
+        let assembly = assembly_of_object(this)?;
+        object_array(core_type("System.Reflection", "Module")?, 1, |_| module_object(assembly))
+    })
+}
+
+extern "C" fn files(this: ObjectRef, name: StringRef, _resource_modules: u8) -> ObjectRef {
+    raising(|| {
+        let path = location(this);
+        if name.is_null() {
+            return Ok(object_array(TypeId::STRING, 1, |_| Ok(path.object()))?.object());
+        }
+        Ok(ObjectRef::NULL)
+    })
+}
+
+extern "C" fn references(this: ObjectRef) -> isize {
+    raising(|| {
+        let types = &runtime().types;
+        let mut found = Vec::new();
+        for (_, reference) in types.assembly(assembly_of_object(this)?).references() {
+            found.push(assembly_names::allocate(&reference?)? as usize);
+        }
+        pointer_array(&found)
+    })
+}
+
+extern "C" fn resource_names(this: ObjectRef) -> ArrayRef {
+    raising(|| {
+        let file = runtime().types.assembly(assembly_of_object(this)?);
+        let found: Vec<&str> = file.resources().map(|(_, name)| name).collect();
+        object_array(TypeId::STRING, found.len(), |index| Ok(StringRef::new(found[index])?.object()))
+    })
+}
+
+extern "C" fn resource(this: ObjectRef, name: StringRef, size: *mut i32, module: *mut ObjectRef) -> usize {
+    raising(|| {
+        let assembly = assembly_of_object(this)?;
+        let file = runtime().types.assembly(assembly);
+        let Some(row) = file.find_resource(&name.argument("name")?.text()) else { return Ok(0) };
+        let Resource::Embedded(bytes) = file.resource(row)? else { return Ok(0) };
+        // SAFETY: an `out` parameter.
+        unsafe { size.write(bytes.len() as i32) };
+        store_out(module, module_object(assembly)?);
+        Ok(bytes.as_ptr() as usize)
+    })
+}
+
+static RESOURCE_ASSEMBLY: KnownField =
+    KnownField::new("System.Reflection", "ManifestResourceInfo", "<ReferencedAssembly>k__BackingField");
+static RESOURCE_FILE: KnownField = KnownField::new("System.Reflection", "ManifestResourceInfo", "<FileName>k__BackingField");
+static RESOURCE_LOCATION: KnownField =
+    KnownField::new("System.Reflection", "ManifestResourceInfo", "<ResourceLocation>k__BackingField");
+
+extern "C" fn resource_info(this: ObjectRef, name: StringRef, info: ObjectRef) -> bool {
+    /// `ResourceLocation`
+    const EMBEDDED: i32 = 1;
+    const ANOTHER_ASSEMBLY: i32 = 2;
+    const MANIFEST: i32 = 4;
+    raising(|| {
+        let types = &runtime().types;
+        let assembly = assembly_of_object(this)?;
+        let file = types.assembly(assembly);
+        let Some(row) = file.find_resource(&name.argument("resourceName")?.text()) else { return Ok(false) };
+        let info = info.check()?;
+        match file.resource(row)? {
+            Resource::Embedded(_) => RESOURCE_LOCATION.set(info, EMBEDDED | MANIFEST),
+            Resource::File(name) => {
+                RESOURCE_FILE.set_ref(info, StringRef::new(name)?.object());
+                RESOURCE_LOCATION.set(info, 0i32);
+            }
+            Resource::Assembly(row) => {
+                let other = types.resolve_reference(assembly, row)?;
+                RESOURCE_ASSEMBLY.set_ref(info, assembly_object(other)?);
+                RESOURCE_LOCATION.set(info, ANOTHER_ASSEMBLY);
+            }
+        }
+        Ok(true)
+    })
+}
+
+extern "C" fn native_name(assembly: Handle) -> *mut NativeAssemblyName {
+    raising(|| assembly_names::name_of_loaded(assembly_of_handle(assembly)?))
+}
+
+extern "C" fn parse_name(text: *const c_char, name: *mut NativeAssemblyName, has_version: *mut u8, has_token: *mut u8) -> bool {
+    raising(|| {
+        let text = text_at(text).unwrap_or_default();
+        let Ok(parsed) = AssemblyName::parse(&text) else { return Ok(false) };
+        let lower = text.to_ascii_lowercase();
+        // SAFETY: `out` parameters.
+        unsafe {
+            name.write(NativeAssemblyName::new(&parsed)?);
+            has_version.write(u8::from(lower.contains("version=")));
+            has_token.write(u8::from(lower.contains("publickeytoken=")));
+        }
+        Ok(true)
+    })
+}
+
+extern "C" fn free_name(name: *mut NativeAssemblyName, free_structure: u8) {
+    if name.is_null() {
+        return;
+    }
+    // SAFETY: the class library passes what one of the functions here filled.
+    unsafe { (*name).clear() };
+    if free_structure != 0 {
+        free(name);
+    }
+}
+
+extern "C" fn name_of_file(path: StringRef, name: *mut NativeAssemblyName, code_base: *mut ObjectRef) {
+    raising(|| {
+        let path = path.argument("assemblyFile")?.text();
+        let file = il::Assembly::open(Path::new(&path))?;
+        let absolute = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone().into());
+        // SAFETY: an `out` parameter.
+        unsafe { name.write(NativeAssemblyName::new(file.name())?) };
+        store_out(code_base, StringRef::new(&format!("file://{}", absolute.display()))?.object());
+        Ok(())
+    })
+}
+
+extern "C" fn public_token(token: *mut u8, key: *const u8, length: i32) {
+    // SAFETY: the class library passes a key of this length and room for 8 bytes.
+    let key = unsafe { std::slice::from_raw_parts(key, length.max(0) as usize) };
+    let name = AssemblyName { public_key: key.into(), ..AssemblyName::default() };
+    let computed = name.token().unwrap_or_default();
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(computed.as_ptr(), token, computed.len()) };
+}
+
+pub(in crate::icalls) const TABLE: &[InternalCall] = &[
+    icall("System.Reflection.Assembly:GetExecutingAssembly", executing as *const ()),
+    icall("System.Reflection.Assembly:GetCallingAssembly", calling as *const ()),
+    icall("System.Reflection.Assembly:GetEntryAssembly", entry as *const ()),
+    icall("System.Reflection.Assembly:LoadFrom (string,bool,System.Threading.StackCrawlMark&)", load_from as *const ()),
+    icall("System.Reflection.Assembly:LoadFile_internal", load_file as *const ()),
+    icall("System.Reflection.Assembly:load_with_partial_name", load_by_partial_name as *const ()),
+    icall("System.Reflection.Assembly:InternalGetType", type_by_name as *const ()),
+    icall("System.Reflection.Assembly:GetTypes (bool)", all_types as *const ()),
+    icall("System.Reflection.Assembly:InternalGetReferencedAssemblies", references as *const ()),
+    icall("System.Reflection.Assembly:InternalGetAssemblyName", name_of_file as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_fullname", full_name as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_location", location as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_code_base", code_base as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_EntryPoint", entry_point as *const ()),
+    icall("System.Reflection.RuntimeAssembly:InternalImageRuntimeVersion", runtime_version as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_global_assembly_cache", is_in_global_cache as *const ()),
+    icall("System.Reflection.RuntimeAssembly:get_ReflectionOnly", is_reflection_only as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetAotIdInternal", aot_id as *const ()),
+    icall("System.Reflection.RuntimeAssembly:LoadPermissions", load_permissions as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetManifestModuleInternal", manifest_module as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetModulesInternal", modules as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetFilesInternal", files as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetManifestResourceNames", resource_names as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetManifestResourceInternal", resource as *const ()),
+    icall("System.Reflection.RuntimeAssembly:GetManifestResourceInfoInternal", resource_info as *const ()),
+    icall("System.Reflection.AssemblyName:GetNativeName", native_name as *const ()),
+    icall("System.Reflection.AssemblyName:ParseAssemblyName", parse_name as *const ()),
+    icall("System.Reflection.AssemblyName:get_public_token", public_token as *const ()),
+    icall("Mono.RuntimeMarshal:FreeAssemblyName", free_name as *const ()),
+];

@@ -1,0 +1,299 @@
+//! Listing the members of types: `RuntimeType.GetMethodsByName_native` and its like, which give arrays of handles.
+
+use super::events::event_handle;
+use super::native::{pointer_array, text_at};
+use super::objects::{is_constructor, type_of};
+use super::properties::property_handle;
+use super::relations::{base_type, is_bare};
+use crate::exceptions::Result;
+use crate::icalls::{InternalCall, icall, raising};
+use crate::object::ObjectRef;
+use crate::{handles, runtime};
+use il::signature::PropertySig;
+use il::tables::{EventRow, MethodSemanticsRow, PropertyRow, TypeDefRow};
+use il::types::{ArrayMethod, AssemblyId, MethodId, TypeId, TypeKind, method_attributes, type_attributes};
+use il::{TableId, Token};
+use rustc_hash::FxHashSet;
+use std::ffi::c_char;
+
+/// `BindingFlags`
+mod binding {
+    pub(super) const IGNORE_CASE: i32 = 1;
+    pub(super) const DECLARED_ONLY: i32 = 2;
+    pub(super) const INSTANCE: i32 = 4;
+    pub(super) const STATIC: i32 = 8;
+    pub(super) const PUBLIC: i32 = 0x10;
+    pub(super) const NON_PUBLIC: i32 = 0x20;
+    pub(super) const FLATTEN_HIERARCHY: i32 = 0x40;
+}
+
+/// `RuntimeType.MemberListType.CaseInsensitive`
+const CASE_INSENSITIVE: i32 = 2;
+/// `MethodSemanticsAttributes.Setter` and `Getter`
+pub(super) const SETTER: u16 = 1;
+pub(super) const GETTER: u16 = 2;
+
+/// What is asked for.
+struct Query {
+    name: Option<String>,
+    ignore_case: bool,
+    flags: i32,
+}
+
+impl Query {
+    fn new(name: *const c_char, flags: i32, list_type: i32) -> Query {
+        let ignore_case = list_type == CASE_INSENSITIVE || flags & binding::IGNORE_CASE != 0;
+        Query { name: text_at(name), ignore_case, flags }
+    }
+
+    fn wants(&self, flag: i32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn matches_name(&self, name: &str) -> bool {
+        match &self.name {
+            None => true,
+            Some(wanted) if self.ignore_case => wanted.eq_ignore_ascii_case(name) || wanted.to_lowercase() == name.to_lowercase(),
+            Some(wanted) => wanted == name,
+        }
+    }
+
+    /// Whether a method's accessibility and staticness are asked for; `own`: it is declared by the very type.
+    fn matches_method(&self, attributes: u16, own: bool) -> bool {
+        let is_visible = match attributes & method_attributes::ACCESS {
+            method_attributes::PUBLIC => self.wants(binding::PUBLIC),
+            method_attributes::PRIVATE | method_attributes::ASSEMBLY => self.wants(binding::NON_PUBLIC) && own,
+            _ => self.wants(binding::NON_PUBLIC),
+        };
+        is_visible && self.matches_staticness(attributes & method_attributes::STATIC != 0, own)
+    }
+
+    fn matches_staticness(&self, is_static: bool, own: bool) -> bool {
+        match is_static {
+            true => self.wants(binding::STATIC) && (own || self.wants(binding::FLATTEN_HIERARCHY)),
+            false => self.wants(binding::INSTANCE),
+        }
+    }
+}
+
+/// The types whose members are listed: the type, and its bases unless only declared members are asked for.
+fn lineage(ty: TypeId, query: &Query) -> Result<Vec<TypeId>> {
+    if is_bare(ty) {
+        return Ok(Vec::new());
+    }
+    let mut lineage = vec![ty];
+    if !query.wants(binding::DECLARED_ONLY) {
+        let mut current = ty;
+        while let Some(base) = base_type(current)? {
+            lineage.push(base);
+            current = base;
+        }
+    }
+    Ok(lineage)
+}
+
+/// The methods that a type declares, those of arrays included.
+fn declared_methods(ty: TypeId) -> Vec<MethodId> {
+    let types = &runtime().types;
+    let (rank, is_vector) = match *types.kind(ty) {
+        TypeKind::SzArray(_) => (1, true),
+        TypeKind::Array { rank, .. } => (rank, false),
+        _ => return types.methods_of(ty),
+    };
+    let mut kinds = vec![ArrayMethod::Constructor(rank)];
+    if !is_vector {
+        kinds.push(ArrayMethod::Constructor(2 * rank));
+    }
+    kinds.extend([ArrayMethod::Set, ArrayMethod::Address, ArrayMethod::Get]);
+    kinds.into_iter().map(|kind| types.array_method(ty, kind)).collect()
+}
+
+extern "C" fn methods(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
+    raising(|| {
+        let ty = type_of(this)?;
+        let query = Query::new(name, flags, list_type);
+        let found = find_methods(ty, &query)?;
+        pointer_array(&found)
+    })
+}
+
+fn find_methods(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
+    let types = &runtime().types;
+    let mut found = Vec::new();
+    let mut overridden_slots = FxHashSet::default();
+    for class in lineage(ty, query)? {
+        let has_slots = types.header(class).is_ok_and(|header| !header.is_interface());
+        for method in declared_methods(class) {
+            let attributes = types.method(method).attributes;
+            if attributes & method_attributes::VIRTUAL != 0 && has_slots {
+                if let Ok(Some(slot)) = types.vtable_slot(method) {
+                    if overridden_slots.contains(&slot) {
+                        continue;
+                    }
+                    if attributes & method_attributes::NEW_SLOT == 0 {
+                        overridden_slots.insert(slot);
+                    }
+                }
+            }
+            if query.matches_method(attributes, class == ty)
+                && query.matches_name(types.method_name(method))
+                && !is_constructor(method)
+            {
+                found.push(handles::from_method(method));
+            }
+        }
+    }
+    Ok(found)
+}
+
+extern "C" fn constructors(this: ObjectRef, flags: i32) -> isize {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let query = Query { name: None, ignore_case: false, flags: flags | binding::DECLARED_ONLY };
+        let mut found = Vec::new();
+        for class in lineage(ty, &query)? {
+            let matches =
+                |&method: &MethodId| is_constructor(method) && query.matches_method(types.method(method).attributes, true);
+            found.extend(declared_methods(class).into_iter().filter(matches).map(handles::from_method));
+        }
+        pointer_array(&found)
+    })
+}
+
+extern "C" fn fields(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
+    /// `FieldAttributes.FieldAccessMask`, `Private`, `Public`
+    const ACCESS: u16 = 7;
+    const PRIVATE: u16 = 1;
+    const PUBLIC: u16 = 6;
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let query = Query::new(name, flags, list_type);
+        let mut found = Vec::new();
+        for class in lineage(ty, &query)? {
+            let own = class == ty;
+            for &field in types.fields_of(class)? {
+                let declaration = types.field(field);
+                let is_visible = match declaration.attributes & ACCESS {
+                    PUBLIC => query.wants(binding::PUBLIC),
+                    PRIVATE => query.wants(binding::NON_PUBLIC) && own,
+                    _ => query.wants(binding::NON_PUBLIC),
+                };
+                if is_visible
+                    && query.matches_staticness(declaration.is_static(), own)
+                    && query.matches_name(types.field_name(field))
+                {
+                    found.push(handles::from_field(field));
+                }
+            }
+        }
+        pointer_array(&found)
+    })
+}
+
+/// The accessor of a property (or event) of this sort, on `owner`.
+pub(super) fn accessor(owner: TypeId, assembly: AssemblyId, association: Token, semantics: u16) -> Option<MethodId> {
+    let types = &runtime().types;
+    let mut rows = types.metadata(assembly).method_semantics_of(association);
+    let row: MethodSemanticsRow = rows.find(|row| row.semantics & semantics != 0)?;
+    Some(types.method_on(owner, row.method))
+}
+
+extern "C" fn properties(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
+    raising(|| {
+        let ty = type_of(this)?;
+        let query = Query::new(name, flags, list_type);
+        pointer_array(&find_properties(ty, &query)?)
+    })
+}
+
+fn find_properties(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
+    let types = &runtime().types;
+    let mut found = Vec::new();
+    // A property hides those of base classes with the same name and index parameters.
+    let mut hidden: FxHashSet<(String, Vec<TypeId>)> = FxHashSet::default();
+    for class in lineage(ty, query)? {
+        let Some((assembly, row)) = types.definition_of(class) else { continue };
+        let metadata = types.metadata(assembly);
+        for row in metadata.properties_of(row) {
+            let columns: PropertyRow = metadata.row(row)?;
+            let name = metadata.string(columns.name);
+            let token = Token::new(TableId::Property, row);
+            let own = class == ty;
+            let accessors: Vec<u16> = [GETTER, SETTER]
+                .into_iter()
+                .filter_map(|semantics| accessor(class, assembly, token, semantics))
+                .map(|method| types.method(method).attributes)
+                .collect();
+            let is_public = |&attributes: &u16| attributes & method_attributes::ACCESS == method_attributes::PUBLIC;
+            let is_visible = match accessors.iter().any(is_public) {
+                true => query.wants(binding::PUBLIC),
+                false => accessors.iter().any(|&attributes| query.matches_method(attributes, own)),
+            };
+            let is_static = accessors.iter().any(|attributes| attributes & method_attributes::STATIC != 0);
+            if !is_visible || !query.matches_staticness(is_static, own) || !query.matches_name(name) {
+                continue;
+            }
+            let signature = PropertySig::parse(metadata.blob(columns.signature)?)?;
+            let context = super::parameters::OpenContext::of_type(class);
+            let params = signature.params.iter().map(|param| types.type_from_signature(assembly, param, &context.generic()));
+            if hidden.insert((name.to_owned(), params.collect::<il::Result<_>>()?)) {
+                found.push(property_handle(class, row));
+            }
+        }
+    }
+    Ok(found)
+}
+
+extern "C" fn events(this: ObjectRef, name: *const c_char, list_type: i32) -> isize {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let query = Query::new(name, 0, list_type);
+        let mut found = Vec::new();
+        let mut hidden = FxHashSet::default();
+        for class in lineage(ty, &query)? {
+            let Some((assembly, row)) = types.definition_of(class) else { continue };
+            let metadata = types.metadata(assembly);
+            for row in metadata.events_of(row) {
+                let columns: EventRow = metadata.row(row)?;
+                let name = metadata.string(columns.name);
+                if query.matches_name(name) && hidden.insert(name.to_owned()) {
+                    found.push(event_handle(class, row));
+                }
+            }
+        }
+        pointer_array(&found)
+    })
+}
+
+extern "C" fn nested_types(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
+    const NESTED_PUBLIC: u32 = 2;
+    raising(|| {
+        let types = &runtime().types;
+        let query = Query::new(name, flags, list_type);
+        let mut found = Vec::new();
+        if let Some((assembly, outer)) = types.definition_of(type_of(this)?) {
+            let metadata = types.metadata(assembly);
+            for row in metadata.nested_types(outer) {
+                let columns: TypeDefRow = metadata.row(row)?;
+                let is_public = columns.flags & type_attributes::VISIBILITY == NESTED_PUBLIC;
+                let wanted = if is_public { binding::PUBLIC } else { binding::NON_PUBLIC };
+                if query.wants(wanted) && query.matches_name(metadata.string(columns.name)) {
+                    found.push(handles::from_type(types.type_definition(assembly, row)));
+                }
+            }
+        }
+        pointer_array(&found)
+    })
+}
+
+pub(in crate::icalls) const TABLE: &[InternalCall] = &[
+    icall("System.RuntimeType:GetMethodsByName_native", methods as *const ()),
+    icall("System.RuntimeType:GetConstructors_native", constructors as *const ()),
+    icall("System.RuntimeType:GetFields_native", fields as *const ()),
+    icall("System.RuntimeType:GetPropertiesByName_native", properties as *const ()),
+    icall("System.RuntimeType:GetEvents_native", events as *const ()),
+    icall("System.RuntimeType:GetNestedTypes_native", nested_types as *const ()),
+];

@@ -1,0 +1,39 @@
+//! Internal calls of reflection: types, members, assemblies and modules as objects, invocation, custom attributes, enumerations.
+//!
+//! What reflection shows of generic definitions differs from what the type system stores: a member of `List<>` mentions the very
+//! parameter `T` of `List<>`, which has a name and an owner. [`parameters`] has types for these; everything shown to a program goes
+//! through [`parameters::OpenContext::reveal`] first.
+
+pub(super) mod assemblies;
+mod assembly_names;
+pub(super) mod attribute_data;
+pub(super) mod attributes;
+mod constants;
+pub(super) mod delegates;
+pub(super) mod enums;
+pub(super) mod events;
+pub(super) mod fields;
+pub(super) mod invocation;
+mod marshalling;
+pub(super) mod members;
+pub(super) mod methods;
+pub(super) mod modules;
+mod names;
+pub(super) mod native;
+mod objects;
+mod parameters;
+pub(super) mod properties;
+mod relations;
+pub(super) mod runtime_types;
+pub(super) mod type_handles;
+mod type_names;
+pub(super) mod values;
+
+pub use assemblies::calling_assembly;
+pub use assembly_names::NativeAssemblyName;
+pub use names::assembly_name;
+pub use objects::{assembly_object, assembly_of_object, field_object, method_object, module_object};
+pub use type_names::{Lookup, find_type};
+
+/// Size of a native pointer array's element and the like: handles travel as pointers.
+type Handle = usize;

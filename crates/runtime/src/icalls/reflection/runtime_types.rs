@@ -1,0 +1,317 @@
+//! Internal calls of `System.RuntimeType` but for the listing of members.
+
+use super::names::{self, Style};
+use super::objects::{core_type, method_object, method_of, object_array, type_array, type_of, types_of};
+use super::parameters::{parameter_of, self_instance_to_definition, type_parameters};
+use super::relations::{interfaces, is_assignable, is_bare};
+use crate::exceptions::{Exception, Result};
+use crate::icalls::{InternalCall, icall, raising, store_out};
+use crate::method_table::method_table;
+use crate::object::{self, ArrayRef, ObjectRef, StringRef};
+use crate::{handles, invoke, runtime};
+use il::tables::ClassLayoutRow;
+use il::types::{MethodId, Primitive, TypeId, TypeKind};
+
+extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
+    raising(|| {
+        let ty = type_of(this)?;
+        let style = match (full != 0, qualified != 0) {
+            (false, _) => Style::Plain,
+            (true, false) => Style::Full,
+            (true, true) => Style::Qualified,
+        };
+        // Only what can be found again by its name has one; a qualified name is given for all but bare parameters.
+        let is_unnamed = match style {
+            Style::Plain => false,
+            Style::Full => mentions_parameters(ty),
+            Style::Qualified => parameter_of(ty).is_some(),
+        };
+        if is_unnamed {
+            return Ok(StringRef::NULL);
+        }
+        StringRef::new(&names::type_name(ty, style))
+    })
+}
+
+/// Whether a generic parameter occurs in a type. A definition by itself has none.
+pub(super) fn mentions_parameters(ty: TypeId) -> bool {
+    runtime().types.contains_type_variables(ty)
+}
+
+extern "C" fn name(this: ObjectRef) -> StringRef {
+    raising(|| StringRef::new(&names::short_name(type_of(this)?)))
+}
+
+extern "C" fn namespace(this: ObjectRef) -> StringRef {
+    raising(|| names::namespace(type_of(this)?).map_or(Ok(StringRef::NULL), StringRef::new))
+}
+
+extern "C" fn declaring_type(this: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let declaring = match parameter_of(ty) {
+            Some(parameter) => parameter.declaring_type(),
+            None => types.declaring_type(ty),
+        };
+        declaring.map_or(Ok(ObjectRef::NULL), handles::type_object)
+    })
+}
+
+extern "C" fn declaring_method(this: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let method = parameter_of(type_of(this)?).and_then(|parameter| parameter.declaring_method());
+        method.map_or(Ok(ObjectRef::NULL), |method| method_object(method, None))
+    })
+}
+
+extern "C" fn parameter_position(this: ObjectRef) -> i32 {
+    raising(|| Ok(parameter_of(type_of(this)?).map_or(-1, |parameter| i32::from(parameter.columns.number))))
+}
+
+extern "C" fn generic_arguments(this: ObjectRef, as_runtime_types: u8) -> ArrayRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let arguments = match types.kind(ty) {
+            TypeKind::Instance { args, .. } => args.to_vec(),
+            _ => type_parameters(ty),
+        };
+        let known = types.well_known();
+        type_array(if as_runtime_types != 0 { known.runtime_type } else { known.type_ }, &arguments)
+    })
+}
+
+extern "C" fn make_generic_type(definition: ObjectRef, arguments: ArrayRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let definition = type_of(definition)?;
+        let arguments = types_of(arguments)?;
+        let parameters = type_parameters(definition);
+        if parameters.len() != arguments.len() {
+            return Err(Exception::argument("typeArguments", "The number of generic arguments does not fit the definition."));
+        }
+        if !satisfies_constraints(&parameters, &arguments)? {
+            return Err(Exception::argument("typeArguments", "Invalid generic arguments"));
+        }
+        handles::type_object(self_instance_to_definition(types.instance(definition, &arguments)))
+    })
+}
+
+/// Whether arguments satisfy the constraints of a definition's parameters (ECMA-335 II.10.1.7). Open arguments are not checked.
+fn satisfies_constraints(parameters: &[TypeId], arguments: &[TypeId]) -> Result<bool> {
+    const REFERENCE: u16 = 4;
+    const VALUE: u16 = 8;
+    let types = &runtime().types;
+    for (&parameter, &argument) in parameters.iter().zip(arguments) {
+        let Some(parameter) = parameter_of(parameter) else { continue };
+        if mentions_parameters(argument) {
+            continue;
+        }
+        if is_bare(argument) || argument == TypeId::VOID {
+            return Ok(false);
+        }
+        let flags = parameter.columns.flags;
+        let is_value_type = types.is_value_type(argument);
+        if flags & REFERENCE != 0 && is_value_type {
+            return Ok(false);
+        }
+        if flags & VALUE != 0 && (!is_value_type || types.nullable_argument(argument).is_some()) {
+            return Ok(false);
+        }
+        for constraint in parameter.constraints()? {
+            let constraint = replace(constraint, parameters, arguments);
+            if !mentions_parameters(constraint) && !is_assignable(argument, constraint)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// A type with some named parameters replaced.
+fn replace(ty: TypeId, parameters: &[TypeId], arguments: &[TypeId]) -> TypeId {
+    let types = &runtime().types;
+    if let Some(position) = parameters.iter().position(|&parameter| parameter == ty) {
+        return arguments[position];
+    }
+    match types.kind(ty) {
+        TypeKind::Instance { definition, args } => {
+            let args: Vec<TypeId> = args.iter().map(|&arg| replace(arg, parameters, arguments)).collect();
+            types.instance(*definition, &args)
+        }
+        TypeKind::SzArray(element) => types.sz_array(replace(*element, parameters, arguments)),
+        _ => ty,
+    }
+}
+
+extern "C" fn make_array_type(this: ObjectRef, rank: i32) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        if matches!(types.kind(ty), TypeKind::ByRef(_)) || matches!(ty, TypeId::VOID | TypeId::TYPED_REFERENCE) {
+            let message = format!("Could not create array type '{}[]'.", names::type_name(ty, Style::Plain));
+            return Err(Exception::new("System", "TypeLoadException", message));
+        }
+        handles::type_object(if rank == 0 { types.sz_array(ty) } else { types.array(ty, rank as u32) })
+    })
+}
+
+extern "C" fn make_by_ref_type(this: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        if matches!(types.kind(ty), TypeKind::ByRef(_)) {
+            let message = format!("Could not load type '{}&'.", names::type_name(ty, Style::Plain));
+            return Err(Exception::new("System", "TypeLoadException", message));
+        }
+        handles::type_object(types.by_ref(ty))
+    })
+}
+
+extern "C" fn make_pointer_type(ty: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(ty)?;
+        if matches!(types.kind(ty), TypeKind::ByRef(_)) {
+            let message = format!("Could not load type '{}*'.", names::type_name(ty, Style::Plain));
+            return Err(Exception::new("System", "TypeLoadException", message));
+        }
+        handles::type_object(types.pointer(ty))
+    })
+}
+
+extern "C" fn interface_list(this: ObjectRef) -> ArrayRef {
+    raising(|| type_array(runtime().types.well_known().type_, &interfaces(type_of(this)?)?))
+}
+
+extern "C" fn type_code(ty: ObjectRef) -> i32 {
+    /// `System.TypeCode` by primitive, from `void` on.
+    const CODES: [i32; Primitive::ALL.len()] = [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1, 1];
+    const OTHERS: [(&str, i32); 3] = [("DBNull", 2), ("Decimal", 15), ("DateTime", 16)];
+    const OBJECT: i32 = 1;
+    const STRING: i32 = 18;
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(ty)?;
+        let ty = if is_bare(ty) { ty } else { types.enum_underlying(ty)? };
+        if let Some(primitive) = types.primitive_of(ty) {
+            return Ok(CODES[primitive as usize]);
+        }
+        if ty == TypeId::STRING {
+            return Ok(STRING);
+        }
+        let is_core = types.definition_of(ty).is_some_and(|(assembly, _)| assembly == types.corlib());
+        let named = OTHERS.iter().find(|(name, _)| is_core && types.simple_name(ty) == ("System", *name));
+        Ok(named.map_or(OBJECT, |&(_, code)| code))
+    })
+}
+
+extern "C" fn create_instance(ty: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(ty)?;
+        if types.nullable_argument(ty).is_some() {
+            return Ok(ObjectRef::NULL);
+        }
+        let object = object::allocate(method_table(ty)?)?;
+        if !types.is_value_type(ty) {
+            let constructor = types
+                .find_method(ty, ".ctor", Some(&[]))?
+                .ok_or_else(|| Exception::missing_method("Default constructor not found."))?;
+            invoke::call(constructor, &[invoke::Argument::reference(object)])?;
+        }
+        Ok(object)
+    })
+}
+
+extern "C" fn packing(this: ObjectRef, packing: *mut i32, size: *mut i32) {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let layout: Option<ClassLayoutRow> =
+            types.definition_of(ty).and_then(|(assembly, row)| types.metadata(assembly).class_layout(row));
+        // SAFETY: both are `out` parameters.
+        unsafe {
+            packing.write(layout.map_or(0, |layout| i32::from(layout.packing_size)));
+            size.write(layout.map_or(0, |layout| layout.class_size as i32));
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn interface_map(ty: ObjectRef, interface: ObjectRef, targets: *mut ObjectRef, methods: *mut ObjectRef) {
+    raising(|| {
+        let types = &runtime().types;
+        let (ty, interface) = (type_of(ty)?, type_of(interface)?);
+        if !is_assignable(ty, interface)? {
+            return Ok(());
+        }
+        let declared: Vec<MethodId> =
+            types.methods_of(interface).into_iter().filter(|&method| !types.method(method).is_static()).collect();
+        let mut implementations = Vec::with_capacity(declared.len());
+        for &method in &declared {
+            implementations.push(types.resolve_interface_method(ty, method).ok());
+        }
+        let class = core_type("System.Reflection", "MethodInfo")?;
+        let found = object_array(class, declared.len(), |index| match implementations[index] {
+            Some(method) => method_object(method, None),
+            None => Ok(ObjectRef::NULL),
+        })?;
+        store_out(targets, found.object());
+        store_out(methods, object_array(class, declared.len(), |index| method_object(declared[index], None))?.object());
+        Ok(())
+    })
+}
+
+extern "C" fn inflated_member(this: ObjectRef, generic: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(this)?;
+        let method = method_of(generic)?;
+        let owner = types.generic_definition_type(types.method(method).owner);
+        let mut current = Some(ty);
+        while let Some(class) = current {
+            if types.generic_definition_type(class) == owner {
+                return method_object(types.instantiate_method(types.generic_definition(method), class, &[]), Some(ty));
+            }
+            current = super::relations::base_type(class)?;
+        }
+        Err(Exception::argument("generic", "The method is not one of the type's definition."))
+    })
+}
+
+extern "C" fn is_windows_runtime(_ty: ObjectRef) -> bool {
+    false
+}
+
+extern "C" fn security_level(_this: ObjectRef) -> i32 {
+    0
+}
+
+pub(in crate::icalls) const TABLE: &[InternalCall] = &[
+    icall("System.RuntimeType:getFullName", full_name as *const ()),
+    icall("System.RuntimeType:get_Name", name as *const ()),
+    icall("System.RuntimeType:get_Namespace", namespace as *const ()),
+    icall("System.RuntimeType:get_DeclaringType", declaring_type as *const ()),
+    icall("System.RuntimeType:get_DeclaringMethod", declaring_method as *const ()),
+    icall("System.RuntimeType:GetGenericParameterPosition", parameter_position as *const ()),
+    icall("System.RuntimeType:GetGenericArgumentsInternal", generic_arguments as *const ()),
+    icall("System.RuntimeType:MakeGenericType", make_generic_type as *const ()),
+    icall("System.RuntimeType:make_array_type", make_array_type as *const ()),
+    icall("System.RuntimeType:make_byref_type", make_by_ref_type as *const ()),
+    icall("System.RuntimeType:MakePointerType", make_pointer_type as *const ()),
+    icall("System.RuntimeType:GetInterfaces", interface_list as *const ()),
+    icall("System.RuntimeType:GetTypeCodeImplInternal", type_code as *const ()),
+    icall("System.RuntimeType:CreateInstanceInternal", create_instance as *const ()),
+    icall("System.RuntimeType:GetPacking", packing as *const ()),
+    icall("System.RuntimeType:GetInterfaceMapData", interface_map as *const ()),
+    icall("System.RuntimeType:GetCorrespondingInflatedMethod", inflated_member as *const ()),
+    icall("System.RuntimeType:GetCorrespondingInflatedConstructor", inflated_member as *const ()),
+    icall("System.RuntimeType:IsTypeExportedToWindowsRuntime", is_windows_runtime as *const ()),
+    icall("System.RuntimeType:IsWindowsRuntimeObjectType", is_windows_runtime as *const ()),
+    icall("System.RuntimeType:get_core_clr_security_level", security_level as *const ()),
+    icall("System.Reflection.RuntimeMethodInfo:get_core_clr_security_level", security_level as *const ()),
+    icall("System.Reflection.RuntimeConstructorInfo:get_core_clr_security_level", security_level as *const ()),
+    icall("System.Reflection.RuntimeFieldInfo:get_core_clr_security_level", security_level as *const ()),
+];

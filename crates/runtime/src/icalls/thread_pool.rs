@@ -1,0 +1,197 @@
+//! `System.Threading.ThreadPool`: the native threads under the class library's queues.
+
+use super::native_text::blocking;
+use super::{InternalCall, icall, threads};
+use crate::exceptions::{Exception, Result};
+use crate::{invoke, runtime};
+use il::types::MethodId;
+use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
+
+/// How long a thread waits for work before it ends.
+const IDLE: Duration = Duration::from_secs(15);
+/// How often it is looked whether all threads are stuck.
+const STARVATION_CHECK: Duration = Duration::from_millis(250);
+const DEFAULT_MAXIMUM: i32 = 200;
+
+struct Pool {
+    /// Requests that no thread has taken up.
+    requests: u32,
+    workers: i32,
+    idle: i32,
+    /// Requests taken up since the last check.
+    taken: u32,
+    is_watched: bool,
+    minimum: i32,
+    maximum: i32,
+}
+
+static POOL: Mutex<Pool> =
+    Mutex::new(Pool { requests: 0, workers: 0, idle: 0, taken: 0, is_watched: false, minimum: 0, maximum: DEFAULT_MAXIMUM });
+static WORK: Condvar = Condvar::new();
+
+fn processors() -> i32 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as i32)
+}
+
+impl Pool {
+    fn minimum(&self) -> i32 {
+        if self.minimum == 0 { processors() } else { self.minimum }
+    }
+}
+
+/// `_ThreadPoolWaitCallback.PerformWaitCallback`, which works off the queues.
+fn callback() -> Result<MethodId> {
+    let types = &runtime().types;
+    let class = types.find_type(types.corlib(), "System.Threading", "_ThreadPoolWaitCallback")?;
+    let method = class.map(|class| types.find_method(class, "PerformWaitCallback", Some(&[]))).transpose()?.flatten();
+    method.ok_or_else(|| Exception::engine("the core library lacks _ThreadPoolWaitCallback.PerformWaitCallback"))
+}
+
+fn add_worker(pool: &mut Pool) {
+    pool.workers += 1;
+    if !threads::spawn(0, work) {
+        pool.workers -= 1;
+    }
+}
+
+fn work() {
+    let outcome = threads::become_pool_thread().and_then(|()| callback());
+    match outcome {
+        Ok(callback) => {
+            while wait_for_request() {
+                if let Err(exception) = invoke::call(callback, &[]) {
+                    threads::end_with(exception);
+                }
+            }
+        }
+        Err(exception) => threads::end_with(exception),
+    }
+    threads::end_pool_thread();
+}
+
+/// Waits for work and takes it up; says whether there is any. If not, the thread no longer counts.
+fn wait_for_request() -> bool {
+    blocking(|| {
+        let mut pool = POOL.lock();
+        pool.idle += 1;
+        while pool.requests == 0 {
+            if WORK.wait_for(&mut pool, IDLE).timed_out() && pool.requests == 0 {
+                pool.idle -= 1;
+                pool.workers -= 1;
+                return false;
+            }
+        }
+        pool.idle -= 1;
+        pool.requests -= 1;
+        pool.taken += 1;
+        true
+    })
+}
+
+/// Adds a thread whenever there is work and nobody took up any for a while: all of them wait for something then.
+fn watch() {
+    blocking(|| {
+        loop {
+            std::thread::sleep(STARVATION_CHECK);
+            let mut pool = POOL.lock();
+            if pool.requests == 0 {
+                pool.is_watched = false;
+                return;
+            }
+            if std::mem::take(&mut pool.taken) == 0 && pool.workers < pool.maximum {
+                add_worker(&mut pool);
+            }
+        }
+    });
+}
+
+extern "C" fn request_worker() -> bool {
+    let mut pool = POOL.lock();
+    pool.requests += 1;
+    if pool.idle > 0 {
+        WORK.notify_one();
+    }
+    if pool.requests as i32 > pool.idle {
+        if pool.workers < pool.minimum() {
+            add_worker(&mut pool);
+        } else if !pool.is_watched {
+            pool.is_watched = true;
+            if !threads::spawn(0, watch) {
+                pool.is_watched = false;
+            }
+        }
+    }
+    true
+}
+
+extern "C" fn initialize(enable_tracking: *mut bool) {
+    // SAFETY: the address of the caller's variable.
+    unsafe { enable_tracking.write(false) };
+}
+
+extern "C" fn yes() -> bool {
+    true
+}
+
+extern "C" fn nothing() {}
+
+extern "C" fn report_status(_is_working: u8) {}
+
+/// # Safety
+/// Both are addresses of the caller's variables.
+unsafe fn store(workers: *mut i32, ports: *mut i32, value: i32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        workers.write(value);
+        ports.write(value);
+    }
+}
+
+extern "C" fn get_minimum(workers: *mut i32, ports: *mut i32) {
+    // SAFETY: addresses of the caller's variables.
+    unsafe { store(workers, ports, POOL.lock().minimum()) };
+}
+
+extern "C" fn get_maximum(workers: *mut i32, ports: *mut i32) {
+    // SAFETY: addresses of the caller's variables.
+    unsafe { store(workers, ports, POOL.lock().maximum) };
+}
+
+extern "C" fn get_available(workers: *mut i32, ports: *mut i32) {
+    let pool = POOL.lock();
+    // SAFETY: addresses of the caller's variables.
+    unsafe { store(workers, ports, pool.maximum - (pool.workers - pool.idle)) };
+}
+
+extern "C" fn set_minimum(workers: i32, ports: i32) -> bool {
+    let mut pool = POOL.lock();
+    let fits = workers > 0 && ports > 0 && workers <= pool.maximum;
+    if fits {
+        pool.minimum = workers;
+    }
+    fits
+}
+
+extern "C" fn set_maximum(workers: i32, ports: i32) -> bool {
+    let mut pool = POOL.lock();
+    let fits = workers >= pool.minimum() && ports > 0 && workers >= processors();
+    if fits {
+        pool.maximum = workers;
+    }
+    fits
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Threading.ThreadPool:GetAvailableThreadsNative (int&,int&)", get_available as *const ()),
+    icall("System.Threading.ThreadPool:GetMaxThreadsNative (int&,int&)", get_maximum as *const ()),
+    icall("System.Threading.ThreadPool:GetMinThreadsNative (int&,int&)", get_minimum as *const ()),
+    icall("System.Threading.ThreadPool:InitializeVMTp (bool&)", initialize as *const ()),
+    icall("System.Threading.ThreadPool:NotifyWorkItemComplete ()", yes as *const ()),
+    icall("System.Threading.ThreadPool:NotifyWorkItemProgressNative ()", nothing as *const ()),
+    icall("System.Threading.ThreadPool:NotifyWorkItemQueued ()", nothing as *const ()),
+    icall("System.Threading.ThreadPool:ReportThreadStatus (bool)", report_status as *const ()),
+    icall("System.Threading.ThreadPool:RequestWorkerThread ()", request_worker as *const ()),
+    icall("System.Threading.ThreadPool:SetMaxThreadsNative (int,int)", set_maximum as *const ()),
+    icall("System.Threading.ThreadPool:SetMinThreadsNative (int,int)", set_minimum as *const ()),
+];

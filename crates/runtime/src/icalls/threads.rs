@@ -1,0 +1,530 @@
+//! `System.Threading.Thread`: thread objects, starting and ending threads, sleeping, joining, interrupting.
+
+use super::native_text::{blocking, counted_units};
+use super::{InternalCall, icall, raising, wait_handles};
+use crate::exceptions::{Exception, Result};
+use crate::fields::KnownField;
+use crate::gc::{self, HandleKind};
+use crate::invoke::{self, Argument};
+use crate::method_table::method_table;
+use crate::object::{self, ArrayRef, ObjectRef, StringRef};
+use crate::thread::{ROOTS, Thread};
+use crate::{casts, delegates, runtime, unhandled};
+use il::types::TypeId;
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+/// Slot of the thread's roots that holds its `System.Threading.Thread`.
+const ROOT_MANAGED_THREAD: usize = 2;
+/// Stack of a thread that asks for no size, in bytes.
+const DEFAULT_STACK: usize = 8 << 20;
+/// `ThreadPriority.Normal`
+const NORMAL_PRIORITY: i32 = 2;
+
+/// Bits of `System.Threading.ThreadState`.
+const STATE_BACKGROUND: i32 = 4;
+const STATE_UNSTARTED: i32 = 8;
+const STATE_STOPPED: i32 = 16;
+const STATE_WAIT_SLEEP_JOIN: i32 = 32;
+const STATE_ABORT_REQUESTED: i32 = 128;
+
+static INTERNAL: KnownField = KnownField::new("System.Threading", "Thread", "internal_thread");
+static START_ARGUMENT: KnownField = KnownField::new("System.Threading", "Thread", "m_ThreadStartArg");
+
+const fn internal_field(name: &'static str) -> KnownField {
+    KnownField::new("System.Threading", "InternalThread", name)
+}
+
+static RECORD: KnownField = internal_field("handle");
+static STATE: KnownField = internal_field("state");
+static THREAD_ID: KnownField = internal_field("thread_id");
+static MANAGED_ID: KnownField = internal_field("managed_id");
+static POOL_THREAD: KnownField = internal_field("threadpool_thread");
+static NAME_CHARS: KnownField = internal_field("name_chars");
+static NAME_LENGTH: KnownField = internal_field("name_length");
+static PRIORITY: KnownField = internal_field("priority");
+static STACK_SIZE: KnownField = internal_field("stack_size");
+static ABORT_STATE: KnownField = internal_field("abort_state_handle");
+
+/// What ends a wait before its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Interruption {
+    /// `Thread.Interrupt`
+    Interrupted,
+    /// `Thread.Abort`
+    Aborted,
+}
+
+/// The part of a thread that other threads reach, as long as somebody knows it.
+struct Record {
+    number: u64,
+    finished: AtomicBool,
+    background: AtomicBool,
+    interrupt: AtomicBool,
+    abort: AtomicBool,
+}
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+/// Threads that were started and have not ended.
+static LIVE: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Record>>> = const { RefCell::new(None) };
+}
+
+impl Record {
+    fn new() -> Arc<Record> {
+        Arc::new(Record {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            finished: AtomicBool::new(false),
+            background: AtomicBool::new(false),
+            interrupt: AtomicBool::new(false),
+            abort: AtomicBool::new(false),
+        })
+    }
+}
+
+/// The current thread's record, made at the first use.
+fn current_record() -> Arc<Record> {
+    CURRENT.with(|current| current.borrow_mut().get_or_insert_with(Record::new).clone())
+}
+
+/// The current thread's number, never 0.
+pub(super) fn current_number() -> u64 {
+    current_record().number
+}
+
+/// What is to end the current thread's wait, if anything; it is taken back by that.
+pub(super) fn take_interruption() -> Option<Interruption> {
+    let record = current_record();
+    if record.abort.swap(false, Ordering::AcqRel) {
+        return Some(Interruption::Aborted);
+    }
+    if record.interrupt.swap(false, Ordering::AcqRel) { Some(Interruption::Interrupted) } else { None }
+}
+
+/// The exception of an aborted thread.
+pub(super) fn abort_exception() -> Exception {
+    Exception::with_arguments("System.Threading", "ThreadAbortException", Vec::new())
+}
+
+fn state_of(internal: ObjectRef) -> &'static AtomicI32 {
+    internal.header();
+    // SAFETY: a 32-bit field of a live object, which the caller's reference keeps in place while it uses the result at once.
+    unsafe { &*internal.at::<AtomicI32>(STATE.offset()) }
+}
+
+fn record_of(internal: ObjectRef) -> Result<&'static Record> {
+    let record: *const Record = RECORD.get(internal.check()?);
+    // SAFETY: the field holds null or a counted pointer that lives as long as the object, whose reference the caller keeps.
+    unsafe { record.as_ref() }
+        .ok_or_else(|| Exception::new("System.Threading", "ThreadStateException", "Thread has not been created."))
+}
+
+fn internal_of(thread: ObjectRef) -> Result<ObjectRef> {
+    INTERNAL.get::<ObjectRef>(thread.check()?).check()
+}
+
+fn class(name: &str) -> Result<TypeId> {
+    let types = &runtime().types;
+    let found = types.find_type(types.corlib(), "System.Threading", name)?;
+    found.ok_or_else(|| Exception::engine(format!("the core library lacks System.Threading.{name}")))
+}
+
+/// A new `InternalThread` for a record.
+fn new_internal(record: Arc<Record>) -> Result<ObjectRef> {
+    let internal = object::allocate(method_table(class("InternalThread")?)?)?;
+    THREAD_ID.set(internal, record.number as i64);
+    MANAGED_ID.set(internal, record.number as i32);
+    PRIORITY.set(internal, NORMAL_PRIORITY);
+    RECORD.set(internal, Arc::into_raw(record));
+    Ok(internal)
+}
+
+/// The current thread's `Thread` object, made at the first use.
+fn current_thread() -> Result<ObjectRef> {
+    let known = Thread::current().root(ROOT_MANAGED_THREAD);
+    if !known.is_null() {
+        return Ok(known);
+    }
+    let internal = new_internal(current_record())?;
+    let thread = object::allocate(method_table(class("Thread")?)?)?;
+    INTERNAL.set_ref(thread, internal);
+    Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
+    Ok(thread)
+}
+
+extern "C" fn get_current_thread() -> ObjectRef {
+    raising(current_thread)
+}
+
+extern "C" fn construct_internal_thread(this: ObjectRef) {
+    raising(|| {
+        let this = this.check()?;
+        let internal = new_internal(Record::new())?;
+        STATE.set(internal, STATE_UNSTARTED);
+        INTERNAL.set_ref(this, internal);
+        Ok(())
+    })
+}
+
+extern "C" fn free_internal_thread(this: ObjectRef) {
+    let record: *const Record = RECORD.get(this);
+    let name: *mut u16 = NAME_CHARS.get(this);
+    RECORD.set(this, std::ptr::null::<Record>());
+    NAME_CHARS.set(this, std::ptr::null_mut::<u16>());
+    // SAFETY: the object owned one count and the name's memory, and gives both up here.
+    unsafe {
+        if !record.is_null() {
+            drop(Arc::from_raw(record));
+        }
+        libc::free(name.cast());
+    }
+}
+
+/// Starts a native thread that is attached to the runtime while it runs `body`. Size 0 is the usual stack. Says whether it started.
+pub(super) fn spawn(stack_bytes: usize, body: impl FnOnce() + Send + 'static) -> bool {
+    let size = if stack_bytes == 0 { DEFAULT_STACK } else { stack_bytes.max(256 << 10) };
+    let run = move || {
+        let thread = Thread::attach();
+        body();
+        for slot in 0..ROOTS {
+            thread.set_root(slot, ObjectRef::NULL);
+        }
+        gc::detach(thread.heap());
+    };
+    std::thread::Builder::new().stack_size(size).spawn(run).is_ok()
+}
+
+/// A reference on its way to another thread.
+struct Parcel(usize);
+
+impl Parcel {
+    fn new(object: ObjectRef) -> Parcel {
+        Parcel(gc::allocate_handle(object.raw().cast(), HandleKind::Normal))
+    }
+
+    fn open(self) -> ObjectRef {
+        // SAFETY: the handle keeps its target; from here on the caller's stack does.
+        let object = unsafe { ObjectRef::from_raw(gc::handle_target(self.0).cast()) };
+        gc::free_handle(self.0);
+        object
+    }
+}
+
+/// Whether an exception only ends its thread.
+fn is_abort(exception: ObjectRef) -> bool {
+    class("ThreadAbortException").is_ok_and(|abort| casts::is_assignable(exception.type_id(), abort))
+}
+
+/// What becomes of an exception that nothing in a thread handles.
+pub(super) fn end_with(exception: Exception) {
+    let exception = exception.into_object();
+    if !is_abort(exception) {
+        unhandled::report_and_exit(exception);
+    }
+}
+
+fn run_start(delegate: ObjectRef, argument: ObjectRef) -> Result<()> {
+    let method = delegates::invoke_method(delegate.type_id())?;
+    let takes_argument = !runtime().types.method_signature(method)?.params.is_empty();
+    let arguments = [Argument::reference(delegate), Argument::reference(argument)];
+    invoke::call(method, &arguments[..1 + usize::from(takes_argument)]).map(|_| ())
+}
+
+extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
+    raising(|| {
+        let internal = internal_of(this)?;
+        let delegate = delegate.argument("start")?;
+        let record: *const Record = record_of(internal)?;
+        // SAFETY: the pointer came from `Arc::into_raw`; this is one more count.
+        let record = unsafe {
+            Arc::increment_strong_count(record);
+            Arc::from_raw(record)
+        };
+        state_of(internal).fetch_and(!STATE_UNSTARTED, Ordering::AcqRel);
+        LIVE.lock().push(record.clone());
+        let parcels = [Parcel::new(this), Parcel::new(delegate), Parcel::new(START_ARGUMENT.get(this))];
+        let own = record.clone();
+        let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
+            CURRENT.set(Some(own.clone()));
+            run_thread(parcels);
+            finish(&own);
+        });
+        if !started {
+            LIVE.lock().retain(|live| !Arc::ptr_eq(live, &record));
+        }
+        Ok(started)
+    })
+}
+
+fn run_thread(parcels: [Parcel; 3]) {
+    let [thread, delegate, argument] = parcels.map(Parcel::open);
+    Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
+    if let Err(exception) = run_start(delegate, argument) {
+        end_with(exception);
+    }
+    if let Ok(internal) = internal_of(thread) {
+        state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+    }
+}
+
+/// The end of a started thread: what others wait for.
+fn finish(record: &Arc<Record>) {
+    LIVE.lock().retain(|live| !Arc::ptr_eq(live, record));
+    wait_handles::abandon_mutexes(record.number);
+    record.finished.store(true, Ordering::Release);
+    wait_handles::wake_all();
+}
+
+/// Waits until all started threads but background ones have ended: what a process does after `Main`.
+pub fn wait_for_foreground_threads() {
+    let current = current_number();
+    loop {
+        let remaining = {
+            let live = LIVE.lock();
+            live.iter().find(|record| record.number != current && !record.background.load(Ordering::Acquire)).cloned()
+        };
+        let Some(record) = remaining else { return };
+        let is_over = || record.finished.load(Ordering::Acquire) || record.background.load(Ordering::Acquire);
+        // An interruption of the ending main thread has nobody to tell.
+        let _ = wait_handles::wait_until(None, || if is_over() { Some(()) } else { None });
+    }
+}
+
+/// Runs a wait, in which collections go on and the thread's state says so.
+pub(super) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
+    let set = |on: bool| {
+        let thread = Thread::current().root(ROOT_MANAGED_THREAD);
+        if let Some(internal) = thread.non_null().and_then(|thread| INTERNAL.get::<ObjectRef>(thread).non_null()) {
+            let state = state_of(internal);
+            if on {
+                state.fetch_or(STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+            } else {
+                state.fetch_and(!STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+            }
+        }
+    };
+    set(true);
+    let result = blocking(wait);
+    set(false);
+    result
+}
+
+extern "C" fn join(this: ObjectRef, milliseconds: i32) -> bool {
+    raising(|| {
+        let internal = internal_of(this)?;
+        if state_of(internal).load(Ordering::Acquire) & STATE_UNSTARTED != 0 {
+            return Err(Exception::new("System.Threading", "ThreadStateException", "Thread has not been started."));
+        }
+        let record = record_of(internal)?;
+        let ended = || if record.finished.load(Ordering::Acquire) { Some(()) } else { None };
+        let joined = wait_handles::wait_until(wait_handles::deadline_of(milliseconds), ended);
+        std::hint::black_box(&internal);
+        Ok(joined.map_err(Interruption::into_exception)?.is_some())
+    })
+}
+
+extern "C" fn sleep(milliseconds: i32) {
+    raising(|| {
+        if milliseconds == 0 {
+            blocking(std::thread::yield_now);
+            return Ok(());
+        }
+        let deadline = wait_handles::deadline_of(milliseconds);
+        wait_handles::wait_until(deadline, || None::<()>).map(|_| ()).map_err(Interruption::into_exception)
+    })
+}
+
+extern "C" fn yield_now() -> bool {
+    blocking(std::thread::yield_now);
+    true
+}
+
+extern "C" fn spin() {
+    std::hint::spin_loop();
+}
+
+extern "C" fn interrupt(this: ObjectRef) {
+    raising(|| {
+        record_of(internal_of(this)?)?.interrupt.store(true, Ordering::Release);
+        wait_handles::wake_all();
+        Ok(())
+    })
+}
+
+extern "C" fn abort(internal: ObjectRef, state: ObjectRef) {
+    raising(|| {
+        let internal = internal.check()?;
+        let record = record_of(internal)?;
+        let flags = state_of(internal).fetch_or(STATE_ABORT_REQUESTED, Ordering::AcqRel);
+        if flags & STATE_UNSTARTED != 0 {
+            state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+            return Ok(());
+        }
+        if !state.is_null() {
+            ABORT_STATE.set(internal, gc::allocate_handle(state.raw().cast(), HandleKind::Normal) as i32);
+        }
+        if record.number == current_number() {
+            return Err(abort_exception());
+        }
+        record.abort.store(true, Ordering::Release);
+        wait_handles::wake_all();
+        Ok(())
+    })
+}
+
+extern "C" fn reset_abort(this: ObjectRef) {
+    raising(|| {
+        let internal = internal_of(this)?;
+        let flags = state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
+        if flags & STATE_ABORT_REQUESTED == 0 {
+            let message = "Unable to reset abort because no abort was requested";
+            return Err(Exception::new("System.Threading", "ThreadStateException", message));
+        }
+        record_of(internal)?.abort.store(false, Ordering::Release);
+        Ok(())
+    })
+}
+
+extern "C" fn abort_exception_state(this: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let handle: i32 = ABORT_STATE.get(internal_of(this)?);
+        // SAFETY: null or the target of a handle.
+        Ok(unsafe { ObjectRef::from_raw(gc::handle_target(handle as usize).cast()) })
+    })
+}
+
+extern "C" fn get_state(internal: ObjectRef) -> i32 {
+    raising(|| Ok(state_of(internal.check()?).load(Ordering::Acquire)))
+}
+
+fn note_background(internal: ObjectRef, flags: i32, background: bool) -> Result<()> {
+    if flags & STATE_BACKGROUND != 0 {
+        record_of(internal)?.background.store(background, Ordering::Release);
+        wait_handles::wake_all();
+    }
+    Ok(())
+}
+
+extern "C" fn set_state(internal: ObjectRef, flags: i32) {
+    raising(|| {
+        let internal = internal.check()?;
+        state_of(internal).fetch_or(flags, Ordering::AcqRel);
+        note_background(internal, flags, true)
+    })
+}
+
+extern "C" fn clear_state(internal: ObjectRef, flags: i32) {
+    raising(|| {
+        let internal = internal.check()?;
+        state_of(internal).fetch_and(!flags, Ordering::AcqRel);
+        note_background(internal, flags, false)
+    })
+}
+
+extern "C" fn get_name(internal: ObjectRef) -> StringRef {
+    raising(|| {
+        let internal = internal.check()?;
+        let chars: *const u16 = NAME_CHARS.get(internal);
+        if chars.is_null() {
+            return Ok(StringRef::NULL);
+        }
+        // SAFETY: `set_name` stored an area of that many units.
+        StringRef::from_units(unsafe { counted_units(chars, NAME_LENGTH.get(internal)) })
+    })
+}
+
+extern "C" fn set_name(internal: ObjectRef, name: *const u16, length: i32) {
+    raising(|| {
+        let internal = internal.check()?;
+        if !NAME_CHARS.get::<*const u16>(internal).is_null() {
+            return Err(Exception::invalid_operation("Thread.Name can only be set once."));
+        }
+        if name.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the caller passes a pinned string with its length; the area has room for it.
+        let copy = unsafe {
+            let units = counted_units(name, length);
+            let copy = libc::malloc(2 * units.len() + 2) as *mut u16;
+            if copy.is_null() {
+                return Err(Exception::out_of_memory());
+            }
+            std::ptr::copy_nonoverlapping(units.as_ptr(), copy, units.len());
+            copy
+        };
+        NAME_LENGTH.set(internal, length);
+        NAME_CHARS.set(internal, copy);
+        Ok(())
+    })
+}
+
+extern "C" fn get_priority(this: ObjectRef) -> i32 {
+    raising(|| Ok(PRIORITY.get(internal_of(this)?)))
+}
+
+extern "C" fn set_priority(this: ObjectRef, priority: i32) {
+    raising(|| {
+        PRIORITY.set(internal_of(this)?, priority);
+        Ok(())
+    })
+}
+
+extern "C" fn domain_id() -> i32 {
+    1
+}
+
+extern "C" fn largest_stack() -> i32 {
+    DEFAULT_STACK as i32
+}
+
+extern "C" fn same_bytes(array: ArrayRef) -> ArrayRef {
+    array
+}
+
+/// Makes the current native thread one of the thread pool's.
+pub(super) fn become_pool_thread() -> Result<()> {
+    let record = current_record();
+    record.background.store(true, Ordering::Release);
+    let internal = internal_of(current_thread()?)?;
+    state_of(internal).fetch_or(STATE_BACKGROUND, Ordering::AcqRel);
+    POOL_THREAD.set(internal, true);
+    Ok(())
+}
+
+/// Marks the current thread's object as ended.
+pub(super) fn end_pool_thread() {
+    if let Ok(internal) = current_thread().and_then(internal_of) {
+        state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+    }
+    finish(&current_record());
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Threading.InternalThread:Thread_free_internal ()", free_internal_thread as *const ()),
+    icall("System.Threading.Thread:Abort_internal (System.Threading.InternalThread,object)", abort as *const ()),
+    icall("System.Threading.Thread:ByteArrayToCurrentDomain (byte[])", same_bytes as *const ()),
+    icall("System.Threading.Thread:ByteArrayToRootDomain (byte[])", same_bytes as *const ()),
+    icall("System.Threading.Thread:ClrState", clear_state as *const ()),
+    icall("System.Threading.Thread:ConstructInternalThread ()", construct_internal_thread as *const ()),
+    icall("System.Threading.Thread:GetAbortExceptionState ()", abort_exception_state as *const ()),
+    icall("System.Threading.Thread:GetCurrentThread ()", get_current_thread as *const ()),
+    icall("System.Threading.Thread:GetDomainID ()", domain_id as *const ()),
+    icall("System.Threading.Thread:GetName_internal (System.Threading.InternalThread)", get_name as *const ()),
+    icall("System.Threading.Thread:GetPriorityNative ()", get_priority as *const ()),
+    icall("System.Threading.Thread:GetState (System.Threading.InternalThread)", get_state as *const ()),
+    icall("System.Threading.Thread:InterruptInternal ()", interrupt as *const ()),
+    icall("System.Threading.Thread:JoinInternal (int)", join as *const ()),
+    icall("System.Threading.Thread:ResetAbortNative ()", reset_abort as *const ()),
+    icall("System.Threading.Thread:SetName_icall (System.Threading.InternalThread,char*,int)", set_name as *const ()),
+    icall("System.Threading.Thread:SetPriorityNative (int)", set_priority as *const ()),
+    icall("System.Threading.Thread:SetState", set_state as *const ()),
+    icall("System.Threading.Thread:SleepInternal (int)", sleep as *const ()),
+    icall("System.Threading.Thread:SpinWait_nop ()", spin as *const ()),
+    icall("System.Threading.Thread:SystemMaxStackStize ()", largest_stack as *const ()),
+    icall("System.Threading.Thread:Thread_internal (System.MulticastDelegate)", start as *const ()),
+    icall("System.Threading.Thread:YieldInternal ()", yield_now as *const ()),
+];

@@ -1,0 +1,350 @@
+//! Kernel-like objects that threads wait for: events, mutexes, semaphores, ended threads. One lock and one condition
+//! variable serve them all; every change wakes all waiting threads, which look again.
+
+use super::native_text::counted_units;
+use super::threads::{self, Interruption};
+use super::{InternalCall, icall, io_errors, raising};
+use crate::exceptions::Exception;
+use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxHashMap;
+use std::time::{Duration, Instant};
+
+/// `WaitHandle.WaitTimeout`
+const TIMED_OUT: i32 = 0x102;
+const WAIT_FAILED: i32 = 0x7fff_ffff;
+/// Added to the index of a mutex whose owner ended without releasing it.
+const ABANDONED: i32 = 0x80;
+/// Handles begin here, so that none is also a file descriptor.
+const FIRST_HANDLE: isize = 0x10_0000;
+
+/// What a handle stands for.
+enum Waitable {
+    Event { manual: bool, set: bool },
+    Mutex { owner: u64, count: u32, abandoned: bool },
+    Semaphore { count: i32, maximum: i32 },
+}
+
+struct Object {
+    waitable: Waitable,
+    /// Handles to it; a named object can have several.
+    handles: u32,
+    name: Option<String>,
+}
+
+#[derive(Default)]
+struct World {
+    objects: FxHashMap<isize, Object>,
+    names: FxHashMap<String, isize>,
+    next: isize,
+}
+
+static WORLD: Mutex<Option<World>> = Mutex::new(None);
+static CHANGED: Condvar = Condvar::new();
+
+fn with_world<T>(action: impl FnOnce(&mut World) -> T) -> T {
+    action(WORLD.lock().get_or_insert_with(World::default))
+}
+
+/// Wakes all waiting threads, so that they look for interruptions.
+pub(super) fn wake_all() {
+    let _guard = WORLD.lock();
+    CHANGED.notify_all();
+}
+
+impl World {
+    /// A handle for a new object, or for the one that has the name already; says which.
+    fn create(&mut self, name: &[u16], waitable: Waitable) -> (isize, bool) {
+        let name = if name.is_empty() { None } else { Some(String::from_utf16_lossy(name)) };
+        if let Some(&handle) = name.as_ref().and_then(|name| self.names.get(name)) {
+            if let Some(object) = self.objects.get_mut(&handle) {
+                object.handles += 1;
+                return (handle, false);
+            }
+        }
+        self.next += 1;
+        let handle = FIRST_HANDLE + self.next;
+        if let Some(name) = &name {
+            self.names.insert(name.clone(), handle);
+        }
+        self.objects.insert(handle, Object { waitable, handles: 1, name });
+        (handle, true)
+    }
+
+    fn is_signalled(&mut self, handle: isize, thread: u64) -> bool {
+        match self.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+            Some(Waitable::Event { set, .. }) => *set,
+            Some(Waitable::Mutex { owner, .. }) => *owner == 0 || *owner == thread,
+            Some(Waitable::Semaphore { count, .. }) => *count > 0,
+            None => true,
+        }
+    }
+
+    /// What a successful wait does to the object; gives whether a mutex was abandoned.
+    fn take(&mut self, handle: isize, thread: u64) -> bool {
+        match self.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+            Some(Waitable::Event { manual, set }) => {
+                *set = *manual;
+                false
+            }
+            Some(Waitable::Mutex { owner, count, abandoned }) => {
+                *owner = thread;
+                *count += 1;
+                std::mem::take(abandoned)
+            }
+            Some(Waitable::Semaphore { count, .. }) => {
+                *count -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// One attempt: the result of the wait, if it is over.
+    fn attempt(&mut self, handles: &[isize], all: bool, thread: u64) -> Option<i32> {
+        if all {
+            if !handles.iter().all(|&handle| self.is_signalled(handle, thread)) {
+                return None;
+            }
+            let abandoned: Vec<bool> = handles.iter().map(|&handle| self.take(handle, thread)).collect();
+            return Some(abandoned.iter().position(|abandoned| *abandoned).map_or(0, |index| ABANDONED + index as i32));
+        }
+        let index = (0..handles.len()).find(|&index| self.is_signalled(handles[index], thread))?;
+        let abandoned = self.take(handles[index], thread);
+        Some(if abandoned { ABANDONED + index as i32 } else { index as i32 })
+    }
+}
+
+/// How long a wait may take: a negative number of milliseconds is for ever.
+pub(super) fn deadline_of(milliseconds: i32) -> Option<Instant> {
+    u64::try_from(milliseconds).ok().map(|milliseconds| Instant::now() + Duration::from_millis(milliseconds))
+}
+
+/// Waits until `attempt` gives something. It is asked whenever [`wake_all`] was called or an object changed, and may use neither.
+pub(super) fn wait_until<T>(
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> std::result::Result<Option<T>, Interruption> {
+    threads::while_waiting(|| {
+        let mut guard = WORLD.lock();
+        loop {
+            if let Some(interruption) = threads::take_interruption() {
+                return Err(interruption);
+            }
+            if let Some(result) = attempt() {
+                return Ok(Some(result));
+            }
+            match deadline {
+                None => CHANGED.wait(&mut guard),
+                Some(deadline) if Instant::now() >= deadline => return Ok(None),
+                Some(deadline) => {
+                    CHANGED.wait_until(&mut guard, deadline);
+                }
+            }
+        }
+    })
+}
+
+fn wait_for(handles: &[isize], all: bool, milliseconds: i32) -> std::result::Result<i32, Interruption> {
+    let deadline = deadline_of(milliseconds);
+    let thread = threads::current_number();
+    threads::while_waiting(|| {
+        let mut guard = WORLD.lock();
+        loop {
+            let world = guard.get_or_insert_with(World::default);
+            if let Some(interruption) = threads::take_interruption() {
+                return Err(interruption);
+            }
+            if let Some(result) = world.attempt(handles, all, thread) {
+                return Ok(result);
+            }
+            match deadline {
+                None => CHANGED.wait(&mut guard),
+                Some(deadline) if Instant::now() >= deadline => return Ok(TIMED_OUT),
+                Some(deadline) => {
+                    CHANGED.wait_until(&mut guard, deadline);
+                }
+            }
+        }
+    })
+}
+
+extern "C" fn wait(handles: *const isize, count: i32, all: u8, milliseconds: i32) -> i32 {
+    raising(|| {
+        if handles.is_null() || count <= 0 {
+            return Ok(WAIT_FAILED);
+        }
+        // SAFETY: the caller passes an array of so many handles, which it keeps in place.
+        let handles = unsafe { std::slice::from_raw_parts(handles, count as usize) };
+        wait_for(handles, all != 0, milliseconds).map_err(Interruption::into_exception)
+    })
+}
+
+extern "C" fn signal_and_wait(signal: isize, handle: isize, milliseconds: i32) -> i32 {
+    raising(|| {
+        with_world(|world| match world.objects.get_mut(&signal).map(|object| &mut object.waitable) {
+            Some(Waitable::Event { set, .. }) => *set = true,
+            Some(Waitable::Semaphore { count, .. }) => *count += 1,
+            Some(Waitable::Mutex { owner, count, .. }) => {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    *owner = 0;
+                }
+            }
+            _ => {}
+        });
+        wake_all();
+        wait_for(&[handle], false, milliseconds).map_err(Interruption::into_exception)
+    })
+}
+
+extern "C" fn create_event(manual: u8, initial: u8, name: *const u16, length: i32, error: *mut i32) -> isize {
+    // SAFETY: the caller passes a pinned string with its length.
+    let name = unsafe { counted_units(name, length) };
+    let (handle, is_new) = with_world(|world| world.create(name, Waitable::Event { manual: manual != 0, set: initial != 0 }));
+    super::files::set_error(error, if is_new { io_errors::SUCCESS } else { io_errors::ALREADY_EXISTS });
+    handle
+}
+
+fn change_event(handle: isize, value: bool) -> bool {
+    let found = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+        Some(Waitable::Event { set, .. }) => {
+            *set = value;
+            true
+        }
+        _ => false,
+    });
+    if value {
+        CHANGED.notify_all();
+    }
+    found
+}
+
+extern "C" fn set_event(handle: isize) -> bool {
+    change_event(handle, true)
+}
+
+extern "C" fn reset_event(handle: isize) -> bool {
+    change_event(handle, false)
+}
+
+/// Closes a handle of any kind.
+pub(super) extern "C" fn close_handle(handle: isize) {
+    with_world(|world| {
+        let Some(object) = world.objects.get_mut(&handle) else { return };
+        object.handles -= 1;
+        if object.handles == 0 {
+            if let Some(name) = world.objects.remove(&handle).and_then(|object| object.name) {
+                world.names.remove(&name);
+            }
+        }
+    });
+}
+
+fn open_named(name: *const u16, length: i32, error: *mut i32) -> isize {
+    // SAFETY: the caller passes a pinned string with its length.
+    let name = String::from_utf16_lossy(unsafe { counted_units(name, length) });
+    let handle = with_world(|world| {
+        let handle = *world.names.get(&name)?;
+        world.objects.get_mut(&handle)?.handles += 1;
+        Some(handle)
+    });
+    super::files::set_error(error, if handle.is_some() { io_errors::SUCCESS } else { io_errors::FILE_NOT_FOUND });
+    handle.unwrap_or(0)
+}
+
+extern "C" fn open_object(name: *const u16, length: i32, _rights: i32, error: *mut i32) -> isize {
+    open_named(name, length, error)
+}
+
+extern "C" fn create_mutex(initially_owned: u8, name: *const u16, length: i32, created: *mut bool) -> isize {
+    let (owner, count) = if initially_owned != 0 { (threads::current_number(), 1) } else { (0, 0) };
+    // SAFETY: the caller passes a pinned string with its length.
+    let name = unsafe { counted_units(name, length) };
+    let (handle, is_new) = with_world(|world| world.create(name, Waitable::Mutex { owner, count, abandoned: false }));
+    // SAFETY: the address of the caller's variable.
+    unsafe { created.write(is_new) };
+    handle
+}
+
+extern "C" fn release_mutex(handle: isize) -> bool {
+    let thread = threads::current_number();
+    let released = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+        Some(Waitable::Mutex { owner, count, .. }) if *owner == thread => {
+            *count -= 1;
+            if *count == 0 {
+                *owner = 0;
+            }
+            true
+        }
+        _ => false,
+    });
+    CHANGED.notify_all();
+    released
+}
+
+/// Gives up the mutexes of a thread that ends.
+pub(super) fn abandon_mutexes(thread: u64) {
+    with_world(|world| {
+        for object in world.objects.values_mut() {
+            if let Waitable::Mutex { owner, count, abandoned } = &mut object.waitable {
+                if *owner == thread {
+                    (*owner, *count, *abandoned) = (0, 0, true);
+                }
+            }
+        }
+    });
+    CHANGED.notify_all();
+}
+
+extern "C" fn create_semaphore(initial: i32, maximum: i32, name: *const u16, length: i32, error: *mut i32) -> isize {
+    // SAFETY: the caller passes a pinned string with its length.
+    let name = unsafe { counted_units(name, length) };
+    let (handle, is_new) = with_world(|world| world.create(name, Waitable::Semaphore { count: initial, maximum }));
+    super::files::set_error(error, if is_new { io_errors::SUCCESS } else { io_errors::ALREADY_EXISTS });
+    handle
+}
+
+extern "C" fn release_semaphore(handle: isize, release: i32, previous: *mut i32) -> bool {
+    let released = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+        Some(Waitable::Semaphore { count, maximum }) => {
+            // SAFETY: the address of the caller's variable.
+            unsafe { previous.write(*count) };
+            let fits = count.checked_add(release).is_some_and(|sum| sum <= *maximum);
+            if fits {
+                *count += release;
+            }
+            fits
+        }
+        _ => false,
+    });
+    CHANGED.notify_all();
+    released
+}
+
+impl Interruption {
+    /// The exception that an interrupted wait raises.
+    pub(super) fn into_exception(self) -> Exception {
+        match self {
+            Interruption::Interrupted => {
+                Exception::new("System.Threading", "ThreadInterruptedException", "Thread was interrupted from a waiting state.")
+            }
+            Interruption::Aborted => threads::abort_exception(),
+        }
+    }
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Threading.Mutex:CreateMutex_icall (bool,char*,int,bool&)", create_mutex as *const ()),
+    icall("System.Threading.Mutex:OpenMutex_icall", open_object as *const ()),
+    icall("System.Threading.Mutex:ReleaseMutex_internal (intptr)", release_mutex as *const ()),
+    icall("System.Threading.NativeEventCalls:CloseEvent_internal (intptr)", close_handle as *const ()),
+    icall("System.Threading.NativeEventCalls:CreateEvent_icall (bool,bool,char*,int,int&)", create_event as *const ()),
+    icall("System.Threading.NativeEventCalls:OpenEvent_icall", open_object as *const ()),
+    icall("System.Threading.NativeEventCalls:ResetEvent_internal (intptr)", reset_event as *const ()),
+    icall("System.Threading.NativeEventCalls:SetEvent_internal (intptr)", set_event as *const ()),
+    icall("System.Threading.Semaphore:CreateSemaphore_icall (int,int,char*,int,int&)", create_semaphore as *const ()),
+    icall("System.Threading.Semaphore:OpenSemaphore_icall", open_object as *const ()),
+    icall("System.Threading.Semaphore:ReleaseSemaphore_internal (intptr,int,int&)", release_semaphore as *const ()),
+    icall("System.Threading.WaitHandle:SignalAndWait_Internal (intptr,intptr,int)", signal_and_wait as *const ()),
+    icall("System.Threading.WaitHandle:Wait_internal (intptr*,int,bool,int)", wait as *const ()),
+];

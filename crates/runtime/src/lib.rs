@@ -1,0 +1,44 @@
+//! Object model, garbage collection, exceptions, internal calls and the AOT loader: the process that compiled code runs in.
+//!
+//! [`runtime`](mod@runtime) brings it up. [`object`] and [`method_table`] are the heap's shapes, [`gc`] its collector; [`code_heap`],
+//! [`code_map`], [`stubs`], [`cells`] and [`methods`] are where code lives and how calls find it, [`jit_env`] and [`compile`] how it
+//! is made, [`aot`] the code that was made before; [`unwind`], [`stack_walk`] and [`traps`] are exceptions; [`helpers`] and [`icalls`] what managed code calls.
+
+pub mod aot;
+pub mod casts;
+pub mod cells;
+pub mod class_init;
+pub mod code_heap;
+pub mod code_map;
+pub mod compile;
+pub mod delegates;
+pub mod exceptions;
+pub mod fields;
+pub mod gc;
+pub mod generic_dictionary;
+pub mod handles;
+pub mod helpers;
+pub mod icalls;
+pub mod id_table;
+pub mod invoke;
+pub mod jit_env;
+pub mod metadata;
+pub mod method_table;
+pub mod methods;
+pub mod monitor;
+pub mod object;
+pub mod options;
+pub mod pinvoke;
+pub mod roots;
+pub mod runtime;
+pub mod stack_trace;
+pub mod stack_walk;
+pub mod strings;
+pub mod stubs;
+pub mod thread;
+pub mod traps;
+pub mod unhandled;
+pub mod unwind;
+
+pub use options::Options;
+pub use runtime::{Runtime, runtime, start};

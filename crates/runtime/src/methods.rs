@@ -1,0 +1,280 @@
+//! Methods as the running process knows them: entry cells, code compiled at the first call, and the adapters between ways of calling:
+//! virtual slots, interface slots, boxed receivers, shared code that wants its generic context.
+
+use crate::code_map::CodeKind;
+use crate::exceptions::{Exception, Result};
+use crate::id_table::IdTable;
+use crate::method_table::{MethodTable, method_table};
+use crate::object::{ABI, ObjectRef};
+use crate::{aot, compile, handles, runtime, stubs};
+use compiler::signature::{ContextSource, context_source};
+use il::types::{MethodId, TypeId};
+use ir::function::SymbolRef;
+use ir::mach::StubKind;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// What the process knows of a method. Zero means: not made yet.
+#[derive(Default)]
+pub struct MethodRecord {
+    /// Number of the entry cell plus 1.
+    entry_cell: AtomicU32,
+    /// Address of the code.
+    code: AtomicUsize,
+    /// Address for a call that passes no generic context.
+    function_pointer: AtomicUsize,
+    /// Address for a call with a boxed receiver.
+    unboxing: AtomicUsize,
+    /// Generic dictionary.
+    dictionary: AtomicUsize,
+}
+
+/// The tables of this module.
+#[derive(Default)]
+pub struct Methods {
+    records: IdTable<MethodRecord>,
+    slot_thunks: IdTable<AtomicUsize>,
+    interface_thunks: IdTable<AtomicUsize>,
+    /// Code for (class, method) of `ldvirtftn` and generic virtual calls.
+    virtual_code: Mutex<FxHashMap<(TypeId, MethodId), usize>>,
+}
+
+fn record(method: MethodId) -> &'static MethodRecord {
+    runtime().methods.records.entry(method.0)
+}
+
+/// Fills a word that is made once; a value that lost a race is left unused.
+pub fn once(word: &AtomicUsize, make: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    match word.load(Ordering::Acquire) {
+        0 => {
+            let made = make()?;
+            match word.compare_exchange(0, made, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => Ok(made),
+                Err(other) => Ok(other),
+            }
+        }
+        value => Ok(value),
+    }
+}
+
+/// Number of the cell that holds the address of a method's code, or of the thunk that compiles it.
+pub fn entry_cell(method: MethodId) -> u32 {
+    let runtime = runtime();
+    let method = runtime.types.canonical_method(method);
+    let record = record(method);
+    match record.entry_cell.load(Ordering::Acquire) {
+        0 => {
+            let _guard = runtime.methods_lock.lock();
+            match record.entry_cell.load(Ordering::Acquire) {
+                0 => {
+                    let number = runtime.code.new_cell();
+                    let thunk = stubs::thunk(runtime, u64::from(method.0), runtime.stubs().resolve_cells[0]);
+                    // Without memory for a thunk there is none for code either; a call then ends the process.
+                    runtime.code.cell(number).store(thunk.unwrap_or(0), Ordering::Release);
+                    record.entry_cell.store(number + 1, Ordering::Release);
+                    number
+                }
+                number => number - 1,
+            }
+        }
+        number => number - 1,
+    }
+}
+
+/// The code of a method, compiled now if need be. It expects a generic context if the method's code is shared so.
+pub fn code(method: MethodId) -> Result<usize> {
+    let runtime = runtime();
+    let method = runtime.types.canonical_method(method);
+    let record = record(method);
+    match record.code.load(Ordering::Acquire) {
+        0 => {
+            let address = match aot::find(method) {
+                Some(address) => address,
+                None => compile::compile(method)?,
+            };
+            record.code.store(address, Ordering::Release);
+            runtime.code.cell(entry_cell(method)).store(address, Ordering::Release);
+            Ok(address)
+        }
+        address => Ok(address),
+    }
+}
+
+/// The code of a method if it was compiled.
+pub fn existing_code(method: MethodId) -> Option<usize> {
+    let method = runtime().types.canonical_method(method);
+    let address = runtime().methods.records.get(method.0)?.code.load(Ordering::Acquire);
+    if address == 0 { None } else { Some(address) }
+}
+
+/// An address that leads to a method's code without compiling it now.
+pub fn jump_entry(method: MethodId) -> Result<usize> {
+    if let Some(code) = existing_code(method) {
+        return Ok(code);
+    }
+    jump_through(entry_cell(method))
+}
+
+fn jump_through(cell: u32) -> Result<usize> {
+    let runtime = runtime();
+    let code = runtime.backend.dispatch(&[], SymbolRef::Cell(cell));
+    stubs::publish(runtime, CodeKind::Stub, &code)
+}
+
+/// Publishes a stub of the back end.
+pub fn stub(kind: StubKind) -> Result<usize> {
+    let runtime = runtime();
+    let stub = runtime.backend.stub(kind, &runtime.codegen_options());
+    stubs::publish_stub(runtime, CodeKind::Stub, &stub)
+}
+
+fn filled_cell(value: usize) -> u32 {
+    let runtime = runtime();
+    let number = runtime.code.new_cell();
+    runtime.code.cell(number).store(value, Ordering::Release);
+    number
+}
+
+/// The generic context that the shared code of an exact method wants in its register, if it does.
+pub fn context_argument(method: MethodId) -> Result<Option<usize>> {
+    let types = &runtime().types;
+    let canonical = types.canonical_method(method);
+    Ok(match context_source(types, canonical) {
+        Some(ContextSource::ClassParameter) => Some(std::ptr::from_ref(method_table(types.method(method).owner)?) as usize),
+        Some(ContextSource::MethodParameter) => Some(dictionary(method)),
+        Some(ContextSource::This) | None => None,
+    })
+}
+
+/// Address of code for an exact method that needs no more than its ordinary arguments (`ldftn`).
+pub fn function_pointer(method: MethodId) -> Result<usize> {
+    once(&record(method).function_pointer, || match context_argument(method)? {
+        None => jump_entry(method),
+        Some(context) => stub(StubKind::WithContext {
+            context: SymbolRef::Cell(filled_cell(context)),
+            target: SymbolRef::Cell(entry_cell(method)),
+        }),
+    })
+}
+
+/// Address of code for an exact method of a value type that gets its receiver boxed.
+pub fn unboxing_entry(method: MethodId) -> Result<usize> {
+    once(&record(method).unboxing, || {
+        let types = &runtime().types;
+        let source = context_source(types, types.canonical_method(method));
+        let target = match source {
+            Some(ContextSource::MethodParameter) => filled_cell(function_pointer(method)?),
+            _ => entry_cell(method),
+        };
+        stub(StubKind::Unbox {
+            payload: ABI.boxed_payload(),
+            context_from_object: source == Some(ContextSource::ClassParameter),
+            target: SymbolRef::Cell(target),
+        })
+    })
+}
+
+/// Address of code for an exact method that is called on an object of its class.
+fn receiver_entry(method: MethodId) -> Result<usize> {
+    let types = &runtime().types;
+    if types.is_value_type(types.method(method).owner) {
+        return unboxing_entry(method);
+    }
+    match context_source(types, types.canonical_method(method)) {
+        Some(ContextSource::MethodParameter) => function_pointer(method),
+        _ => code(method),
+    }
+}
+
+/// Generic dictionary of an exact method: null, its handle.
+pub fn dictionary(method: MethodId) -> usize {
+    let made = || Ok(Vec::leak(vec![0usize, handles::from_method(method)]).as_ptr() as usize);
+    once(&record(method).dictionary, made).unwrap_or(0)
+}
+
+/// The key of an interface method in the key register.
+pub fn interface_key(method: MethodId) -> usize {
+    method.0 as usize + 1
+}
+
+fn thunk_of(table: &IdTable<AtomicUsize>, index: u32, resolve_cell: usize) -> usize {
+    let made = || {
+        let runtime = runtime();
+        stubs::thunk(runtime, u64::from(index), runtime.stubs().resolve_cells[resolve_cell])
+    };
+    once(table.entry(index), made).unwrap_or(0)
+}
+
+/// What interface slot `index` of a fresh method table holds.
+pub fn interface_thunk(index: u32) -> usize {
+    thunk_of(&runtime().methods.interface_thunks, index, 2)
+}
+
+/// What virtual slot `index` of a fresh method table holds: the parent's code if it is the same method, else a thunk.
+pub fn initial_slot(table: &MethodTable, parent: Option<&MethodTable>, index: u32, method: MethodId) -> usize {
+    let types = &runtime().types;
+    let inherited = parent
+        .filter(|parent| index < parent.slot_count && parent.ty() != table.ty())
+        .filter(|parent| types.vtable(parent.ty()).is_ok_and(|parent| parent.slots.get(index as usize) == Some(&method)));
+    match inherited {
+        Some(parent) => parent.slot(index).load(Ordering::Acquire),
+        None => thunk_of(&runtime().methods.slot_thunks, index, 1),
+    }
+}
+
+/// Helper of the stub for first calls.
+pub fn resolve_method(token: usize) -> Result<usize> {
+    code(MethodId(token as u32))
+}
+
+/// Helper of the stub for virtual slots: finds the method of the receiver's class and fills the slot.
+pub fn resolve_slot(slot: u32, receiver: ObjectRef) -> Result<usize> {
+    let table = receiver.check()?.method_table();
+    let vtable = runtime().types.vtable(table.ty())?;
+    let method = *vtable.slots.get(slot as usize).ok_or_else(|| Exception::engine("a virtual slot beyond the class's"))?;
+    let code = receiver_entry(method)?;
+    table.slot(slot).store(code, Ordering::Release);
+    Ok(code)
+}
+
+/// Helper of the stub for interface slots: finds the method of the receiver's class and makes a dispatcher for the slot.
+pub fn resolve_interface(slot: u32, receiver: ObjectRef, key: usize) -> Result<usize> {
+    let runtime = runtime();
+    let table = receiver.check()?.method_table();
+    let interface_method = MethodId((key - 1) as u32);
+    let method = runtime.types.resolve_interface_method(table.ty(), interface_method)?;
+    let code = receiver_entry(method)?;
+    let mut users = table.class().interface_users.lock();
+    if !users.iter().any(|user| user.0 == slot && user.1 == key) {
+        users.push((slot, key, method));
+    }
+    let entries: Result<Vec<(u64, SymbolRef)>> = users
+        .iter()
+        .filter(|user| user.0 == slot)
+        .map(|&(_, key, method)| Ok((key as u64, SymbolRef::Cell(filled_cell(receiver_entry(method)?)))))
+        .collect();
+    let miss = filled_cell(interface_thunk(slot));
+    let dispatch = runtime.backend.dispatch(&entries?, SymbolRef::Cell(miss));
+    let address = stubs::publish(runtime, CodeKind::Stub, &dispatch)?;
+    table.interface_slots[slot as usize].store(address, Ordering::Release);
+    Ok(code)
+}
+
+/// Code of a virtual, interface or generic virtual method for this object (`ldvirtftn`, generic virtual calls).
+pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
+    let runtime = runtime();
+    let class = object.check()?.type_id();
+    if let Some(&code) = runtime.methods.virtual_code.lock().get(&(class, method)) {
+        return Ok(code);
+    }
+    let target = resolve_virtual(class, method)?;
+    let code = receiver_entry(target)?;
+    runtime.methods.virtual_code.lock().insert((class, method), code);
+    Ok(code)
+}
+
+/// The method that a virtual call of `method` reaches on an object of `class`.
+pub fn resolve_virtual(class: TypeId, method: MethodId) -> Result<MethodId> {
+    Ok(runtime().types.resolve_virtual(class, method)?)
+}

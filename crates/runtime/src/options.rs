@@ -1,0 +1,54 @@
+//! What the command line and the environment decide about a run.
+
+use crate::aot::AotOptions;
+use crate::gc::GcOptions;
+use ir::pass_manager::PassOptions;
+use std::path::PathBuf;
+
+/// Options of the runtime.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder of the class libraries.
+    pub framework: PathBuf,
+    /// Folders in which the program's own libraries are looked for.
+    pub application_folders: Vec<PathBuf>,
+    /// Images.
+    pub aot: AotOptions,
+    /// Settings of the heap.
+    pub gc: GcOptions,
+    /// Which passes run and what is dumped of them.
+    pub passes: PassOptions,
+    /// Allocate registers with more effort.
+    pub optimize_allocation: bool,
+    /// Prove register allocations.
+    pub check_allocation: bool,
+    /// Write the name of each method that is compiled to standard error.
+    pub trace_compilation: bool,
+    /// Write the machine code of methods whose full name contains this to standard error.
+    pub dump_code: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            framework: PathBuf::from("/usr/lib/mono/4.5"),
+            application_folders: Vec::new(),
+            aot: AotOptions::default(),
+            gc: GcOptions { minimum_heap: 32 << 20, maximum_heap: maximum_heap(), threads: 2 },
+            passes: PassOptions::default(),
+            optimize_allocation: false,
+            check_allocation: cfg!(debug_assertions),
+            trace_compilation: false,
+            dump_code: None,
+        }
+    }
+}
+
+/// Most of the machine's memory, in bytes.
+fn maximum_heap() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let bytes = (pages.max(0) as u64).saturating_mul(size.max(0) as u64);
+    let limit = if size_of::<usize>() == 8 { 32 << 30 } else { 1 << 30 };
+    (bytes / 4 * 3).clamp(64 << 20, limit) as usize
+}

@@ -1,0 +1,253 @@
+//! The running process: what there is once, the order in which it comes up, and running a program's `Main`.
+
+use crate::aot::Images;
+use crate::cells::Cells;
+use crate::code_heap::CodeHeap;
+use crate::code_map::CodeMap;
+use crate::compile::Compiler;
+use crate::delegates::DelegateStubs;
+use crate::exceptions::{Exception, Result};
+use crate::generic_dictionary::LookupCache;
+use crate::id_table::IdTable;
+use crate::invoke;
+use crate::method_table::MethodTable;
+use crate::methods::Methods;
+use crate::object::{ABI, ArrayRef, Object, StringRef};
+use crate::options::Options;
+use crate::strings::InternedStrings;
+use crate::stubs::{self, Stubs};
+use crate::thread::Thread;
+use crate::{gc, icalls, traps, unhandled};
+use compiler::abi::HelperId;
+use il::AssemblyResolver;
+use il::types::{AssemblyId, DataLayout, TypeId, TypeSystem};
+use ir::mach::{Backend, CodegenOptions, LinkModel};
+use parking_lot::{Mutex, ReentrantMutex};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Everything of which a process has one.
+pub struct Runtime {
+    /// Options.
+    pub options: Options,
+    /// The type system.
+    pub types: TypeSystem,
+    /// The host's back end.
+    pub backend: Box<dyn Backend>,
+    /// Code and cells.
+    pub code: CodeHeap,
+    /// What code lies where.
+    pub code_map: CodeMap,
+    /// Code compiled ahead of time.
+    pub images: Images,
+    /// What the cells are.
+    pub cells: Cells,
+    /// Methods.
+    pub methods: Methods,
+    /// Held while a method's entry is made.
+    pub methods_lock: ReentrantMutex<()>,
+    /// Held while the statics of a class are put in place.
+    pub statics_lock: Mutex<()>,
+    /// Method tables by type.
+    pub method_tables: IdTable<AtomicPtr<MethodTable>>,
+    /// `System.RuntimeType` objects by type.
+    pub type_objects: IdTable<AtomicPtr<Object>>,
+    /// Answers of generic lookups.
+    pub lookup_cache: LookupCache,
+    /// Interned strings.
+    pub interned: Mutex<InternedStrings>,
+    /// The compiler.
+    pub compiler: Compiler,
+    /// Code of delegates.
+    pub delegate_stubs: DelegateStubs,
+    stubs: OnceLock<Stubs>,
+    program: OnceLock<PathBuf>,
+    arguments: OnceLock<Vec<String>>,
+}
+
+static RUNTIME: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The one runtime.
+///
+/// # Panics
+/// If it is not started.
+#[inline]
+pub fn runtime() -> &'static Runtime {
+    let runtime = RUNTIME.load(Ordering::Acquire);
+    assert!(!runtime.is_null(), "the runtime is not started");
+    // SAFETY: leaked by `start`.
+    unsafe { &*runtime }
+}
+
+/// Why the runtime did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The core library could not be loaded.
+    Library(il::Error),
+    /// The system refused memory for code.
+    Memory(std::io::Error),
+    /// The back end made stubs that could not be placed.
+    Stubs(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Library(error) => write!(f, "{error}"),
+            StartError::Memory(error) => write!(f, "cannot reserve memory for code: {error}"),
+            StartError::Stubs(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The data layout of this process.
+fn host_layout() -> DataLayout {
+    if cfg!(target_arch = "x86_64") {
+        DataLayout::AMD64
+    } else if cfg!(target_arch = "x86") {
+        DataLayout::X86
+    } else {
+        DataLayout::ARM
+    }
+}
+
+/// Starts the runtime and attaches the current thread. Once in a process.
+pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result<&'static Runtime, StartError> {
+    let mut resolver = AssemblyResolver::from_environment(&options.framework, |name| std::env::var_os(name));
+    resolver.application_paths = options.application_folders.clone();
+    let types = TypeSystem::new(host_layout(), resolver).map_err(StartError::Library)?;
+    let code = CodeHeap::new().map_err(StartError::Memory)?;
+    gc::initialize(&options.gc);
+    let compiler = Compiler::new(&options);
+    let runtime: &'static Runtime = Box::leak(Box::new(Runtime {
+        options,
+        types,
+        backend,
+        code,
+        code_map: CodeMap::default(),
+        images: Images::default(),
+        cells: Cells::default(),
+        methods: Methods::default(),
+        methods_lock: ReentrantMutex::new(()),
+        statics_lock: Mutex::new(()),
+        method_tables: IdTable::new(),
+        type_objects: IdTable::new(),
+        lookup_cache: LookupCache::default(),
+        interned: Mutex::new(InternedStrings::default()),
+        compiler,
+        delegate_stubs: DelegateStubs::default(),
+        stubs: OnceLock::new(),
+        program: OnceLock::new(),
+        arguments: OnceLock::new(),
+    }));
+    RUNTIME.store(std::ptr::from_ref(runtime).cast_mut(), Ordering::Release);
+    gc::set_interruptible_test(is_interruptible);
+    Thread::attach();
+    traps::install(runtime);
+    let stubs = stubs::make(runtime).map_err(|exception| StartError::Stubs(exception.describe()))?;
+    // The runtime is fresh, so nobody was first.
+    let _ = runtime.stubs.set(stubs);
+    Ok(runtime)
+}
+
+/// Whether a thread may be stopped at this address: in compiled methods, anywhere.
+fn is_interruptible(pc: usize) -> bool {
+    runtime().code_map.is_method(pc)
+}
+
+impl Runtime {
+    /// The stubs.
+    #[inline]
+    pub fn stubs(&self) -> &Stubs {
+        self.stubs.get().expect("the stubs are made at start")
+    }
+
+    /// Settings for generated code.
+    pub fn codegen_options(&self) -> CodegenOptions {
+        CodegenOptions {
+            link: LinkModel::Jit,
+            thread: ABI.thread_layout(),
+            optimize_allocation: self.options.optimize_allocation,
+            check_allocation: self.options.check_allocation,
+            cpu_features: self.backend.host_features(),
+            raise_trap: HelperId::RaiseTrap as u16,
+            resume_unwind: HelperId::ResumeUnwind as u16,
+            end_filter: HelperId::EndFilter as u16,
+        }
+    }
+
+    /// The program's file, once it is loaded.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.get().map(PathBuf::as_path)
+    }
+
+    /// Folder of the program.
+    pub fn program_folder(&self) -> PathBuf {
+        self.program().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default()
+    }
+
+    /// The program's arguments.
+    pub fn arguments(&self) -> &[String] {
+        self.arguments.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Loads a program.
+    pub fn load_program(&self, path: &Path) -> Result<AssemblyId> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let id = self.types.load_file(&path)?;
+        let _ = self.program.set(path);
+        Ok(id)
+    }
+
+    /// Runs a program's `Main` with these arguments; gives its exit code. An exception that it does not handle ends the process.
+    pub fn run_main(&self, assembly: AssemblyId, arguments: &[String]) -> i32 {
+        let _ = self.arguments.set(arguments.to_vec());
+        let program = self.program().map(|path| path.to_string_lossy().into_owned());
+        icalls::environment::set_command_line(program.into_iter().chain(arguments.iter().cloned()).collect());
+        match self.try_run_main(assembly, arguments) {
+            Ok(code) => code,
+            Err(exception) => unhandled::report_and_exit(exception.into_object()),
+        }
+    }
+
+    fn try_run_main(&self, assembly: AssemblyId, arguments: &[String]) -> Result<i32> {
+        let row = self.types.assembly(assembly).entry_point();
+        let row = row.ok_or_else(|| Exception::new("System", "BadImageFormatException", "The program has no entry point."))?;
+        let main = self.types.method_definition(assembly, row)?;
+        let signature = self.types.method_signature(main)?;
+        let mut values = smallvec::SmallVec::<[invoke::Argument; 1]>::new();
+        if !signature.params.is_empty() {
+            let array = ArrayRef::new(TypeId::STRING, arguments.len())?;
+            for (index, argument) in arguments.iter().enumerate() {
+                array.set_ref(index, StringRef::new(argument)?.object());
+            }
+            values.push(invoke::Argument::reference(array.object()));
+        }
+        let result = invoke::call(main, &values)?;
+        icalls::threads::wait_for_foreground_threads();
+        Ok(if signature.ret == TypeId::VOID { icalls::environment::exit_code() } else { result as i32 })
+    }
+
+    /// Compiles all methods with this name (`Namespace.Type:Method`, with or without parameters); gives their number.
+    pub fn compile_named(&self, assembly: AssemblyId, name: &str) -> Result<usize> {
+        let mut count = 0;
+        for row in 1..=self.types.metadata(assembly).row_count(il::TableId::MethodDef) {
+            let method = self.types.method_definition(assembly, row)?;
+            let full_name = self.types.method_full_name(method);
+            if full_name == name || full_name.split(" (").next() == Some(name) {
+                crate::methods::code(self.types.canonical_method(method))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Ends the process.
+    pub fn exit(&self, code: i32) -> ! {
+        icalls::environment::begin_shutdown();
+        std::process::exit(code)
+    }
+}

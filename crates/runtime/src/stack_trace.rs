@@ -1,0 +1,160 @@
+//! Traces: the addresses that an exception keeps, and their text.
+
+use crate::exceptions::Result;
+use crate::fields::KnownField;
+use crate::object::{ArrayRef, ObjectRef, StringRef};
+use crate::stack_walk::Frame;
+use crate::{exceptions, metadata, method_table, object, runtime};
+use il::types::{MethodId, TypeId};
+
+static TRACE: KnownField = KnownField::new("System", "Exception", "native_trace_ips");
+static STACK_TRACE: KnownField = KnownField::new("System", "Exception", "_stackTrace");
+static REMOTE_TRACE: KnownField = KnownField::new("System", "Exception", "_stackTraceString");
+
+/// Frames that a trace keeps.
+const MAX_TRACE: usize = 4096;
+
+/// Gathers a trace while an exception is on its way.
+pub struct Recorder {
+    exception: ObjectRef,
+    addresses: Vec<usize>,
+    /// The first frame stands in the trace already.
+    skip: bool,
+    stored: usize,
+}
+
+impl Recorder {
+    /// For a throw (`fresh`) or a rethrow, which goes on with the trace that there is.
+    pub fn new(exception: ObjectRef, fresh: bool) -> Recorder {
+        let mut recorder = Recorder { exception, addresses: Vec::new(), skip: false, stored: 0 };
+        if !exceptions::is_exception(exception) {
+            recorder.exception = ObjectRef::NULL;
+        } else if !fresh {
+            recorder.addresses = addresses(exception);
+            recorder.skip = !recorder.addresses.is_empty();
+            recorder.stored = recorder.addresses.len();
+        } else {
+            REMOTE_TRACE.set_ref(exception, ObjectRef::NULL);
+        }
+        recorder
+    }
+
+    /// Adds a frame.
+    pub fn push(&mut self, frame: &Frame) {
+        if frame.method().is_none() || self.addresses.len() >= MAX_TRACE {
+            return;
+        }
+        if !std::mem::take(&mut self.skip) {
+            self.addresses.push(frame.trace_address());
+        }
+    }
+
+    /// Puts the trace into the exception. Without memory for it there is none.
+    pub fn store(&mut self) {
+        if self.exception.is_null() || self.stored == self.addresses.len() {
+            return;
+        }
+        if let Ok(array) = ArrayRef::new(TypeId::I, self.addresses.len()) {
+            // SAFETY: a fresh array of native integers.
+            unsafe { array.slice_mut::<usize>() }.copy_from_slice(&self.addresses);
+            TRACE.set_ref(self.exception, array.object());
+            STACK_TRACE.set_ref(self.exception, array.object());
+            self.stored = self.addresses.len();
+        }
+    }
+}
+
+/// The trace in an exception.
+pub fn addresses(exception: ObjectRef) -> Vec<usize> {
+    let Some(array) = TRACE.get::<ObjectRef>(exception).as_array() else { return Vec::new() };
+    // SAFETY: the field is an array of native integers.
+    unsafe { array.slice::<usize>() }.to_vec()
+}
+
+/// A traced frame.
+#[derive(Clone, Copy, Debug)]
+pub struct TracedFrame {
+    /// The method.
+    pub method: MethodId,
+    /// Offset in its IL, if known.
+    pub il_offset: Option<u32>,
+    /// Offset in its code.
+    pub native_offset: u32,
+}
+
+/// The frame of an address in a trace.
+pub fn frame_at(address: usize) -> Option<TracedFrame> {
+    let code = runtime().code_map.find_call(address)?;
+    let native_offset = (address - code.start) as u32;
+    Some(TracedFrame { method: code.method()?, il_offset: code.il_offset(address), native_offset })
+}
+
+/// A line of a trace as Mono writes it, without the `at`.
+pub fn line(frame: &TracedFrame) -> String {
+    let types = &runtime().types;
+    let method = types.method(frame.method);
+    let mvid = types.assembly(method.assembly).mvid();
+    let module: String = mvid_text(&mvid);
+    let offset = frame.il_offset.unwrap_or(0);
+    format!("{} [0x{offset:05x}] in <{module}>:0 ", method_text(frame.method))
+}
+
+fn mvid_text(mvid: &[u8; 16]) -> String {
+    let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    order.iter().map(|&index: &usize| format!("{:02x}", mvid[index])).collect()
+}
+
+/// `Namespace.Type.Method[T] (System.Int32 x)`
+pub fn method_text(method: MethodId) -> String {
+    let types = &runtime().types;
+    let data = types.method(method);
+    let owner = types.generic_definition_type(data.owner);
+    let mut text = format!("{}.{}", types.reflection_name(owner), types.method_name(method));
+    let definition = types.generic_definition(method);
+    if !data.method_args.is_empty() {
+        let args: Vec<String> = data.method_args.iter().map(|&argument| argument_text(argument)).collect();
+        text.push_str(&format!("[{}]", args.join(",")));
+    }
+    let names = metadata::parameter_names(method);
+    let params: Vec<String> = match types.method_signature(definition) {
+        Ok(signature) => signature
+            .params
+            .iter()
+            .enumerate()
+            .map(|(index, &ty)| match names.get(index) {
+                Some(name) if !name.is_empty() => format!("{} {name}", argument_text(ty)),
+                _ => argument_text(ty),
+            })
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    text.push_str(&format!(" ({})", params.join(", ")));
+    text
+}
+
+fn argument_text(ty: TypeId) -> String {
+    if ty == TypeId::CANON { "T_REF".to_string() } else { runtime().types.reflection_name(ty) }
+}
+
+static NATIVE_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "nativeOffset");
+static IL_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "ilOffset");
+static NAME: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "internalMethodName");
+
+/// `System.Diagnostics.StackTrace.get_trace`: the frames of an exception from `skip` on, or null without a trace.
+pub fn managed_frames(exception: ObjectRef, skip: usize) -> Result<ArrayRef> {
+    let addresses = addresses(exception.argument("e")?);
+    let types = &runtime().types;
+    let class = types
+        .find_type(types.corlib(), "System.Diagnostics", "StackFrame")?
+        .ok_or_else(|| exceptions::Exception::engine("the core library lacks System.Diagnostics.StackFrame"))?;
+    let frames: Vec<TracedFrame> = addresses.iter().filter_map(|&address| frame_at(address)).skip(skip).collect();
+    let array = ArrayRef::new(class, frames.len())?;
+    for (index, traced) in frames.iter().enumerate() {
+        let frame = object::allocate(method_table::method_table(class)?)?;
+        array.set_ref(index, frame);
+        IL_OFFSET.set(frame, traced.il_offset.map_or(-1, |offset| offset as i32));
+        NATIVE_OFFSET.set(frame, traced.native_offset as i32);
+        NAME.set_ref(frame, StringRef::new(&line(traced))?.object());
+    }
+    Ok(array)
+}

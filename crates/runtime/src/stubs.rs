@@ -1,0 +1,91 @@
+//! The small pieces of generated code that the runtime works with, made by the back end at start or when first needed.
+
+use crate::code_map::{CodeKind, CodeRange};
+use crate::exceptions::Result;
+use crate::object::ABI;
+use crate::{Runtime, helpers};
+use compiler::abi::HelperId;
+use ir::function::SymbolRef;
+use ir::mach::{CompiledCode, LandingContext, Stub, StubKind};
+use std::sync::atomic::Ordering;
+
+use crate::thread::Thread;
+
+/// Enters managed code: code, thread, integer, float and stack arguments, number of stack words, results.
+pub type EnterManaged = unsafe extern "C" fn(usize, *mut Thread, *const u64, *const u64, *const u64, usize, *mut u64);
+/// Goes on in a handler.
+pub type Land = unsafe extern "C" fn(*mut Thread, *const LandingContext) -> !;
+/// Runs a filter.
+pub type RunFilter = unsafe extern "C" fn(*mut Thread, *const LandingContext) -> i32;
+
+/// Addresses of the stubs.
+#[derive(Clone, Copy, Debug)]
+pub struct Stubs {
+    /// Code of `EnterManaged`.
+    pub enter: EnterManaged,
+    /// Address to which managed code called by it returns.
+    pub enter_return: usize,
+    /// Code of `Land`.
+    pub land: Land,
+    /// Code of `RunFilter`.
+    pub run_filter: RunFilter,
+    /// Code of `EndFilter`.
+    pub end_filter: usize,
+    /// Cells that hold the `Resolve` stubs: for methods, virtual slots, interface slots.
+    pub resolve_cells: [u32; 3],
+}
+
+/// Publishes a stub's code.
+pub fn publish_stub(runtime: &Runtime, kind: CodeKind, stub: &Stub) -> Result<usize> {
+    publish(runtime, kind, &stub.code)
+}
+
+/// Publishes code that belongs to no method.
+pub fn publish(runtime: &Runtime, kind: CodeKind, code: &CompiledCode) -> Result<usize> {
+    let register = |address| runtime.code_map.add(CodeRange::new(address, kind, code, Vec::new(), Vec::new()));
+    runtime.code.publish(&*runtime.backend, code, register)
+}
+
+/// Makes the stubs and fills the helpers' cells.
+pub fn make(runtime: &Runtime) -> Result<Stubs> {
+    let options = runtime.codegen_options();
+    for &(helper, address) in helpers::TABLE {
+        runtime.code.helper_cell(helper as u16).store(address.0 as usize, Ordering::Relaxed);
+    }
+    let stub = |kind: StubKind, code_kind: CodeKind| -> Result<(usize, usize)> {
+        let stub = runtime.backend.stub(kind, &options);
+        let address = publish_stub(runtime, code_kind, &stub)?;
+        Ok((address, address + stub.return_offset as usize))
+    };
+    let (enter, enter_return) = stub(StubKind::EnterManaged, CodeKind::EnterManaged)?;
+    let (land, _) = stub(StubKind::Land, CodeKind::Stub)?;
+    let (run_filter, _) = stub(StubKind::RunFilter { filter_sp: ABI.thread_filter_sp() }, CodeKind::Stub)?;
+    let (end_filter, _) = stub(StubKind::EndFilter { filter_sp: ABI.thread_filter_sp() }, CodeKind::Stub)?;
+    runtime.code.helper_cell(HelperId::EndFilter as u16).store(end_filter, Ordering::Relaxed);
+    let (enter_import, _) = stub(StubKind::Resolve { helper: HelperId::ResolveImport as u16 }, CodeKind::Stub)?;
+    runtime.code.helper_cell(HelperId::EnterImport as u16).store(enter_import, Ordering::Relaxed);
+    let mut resolve_cells = [0; 3];
+    let helpers = [HelperId::ResolveMethod, HelperId::ResolveSlot, HelperId::ResolveInterface];
+    for (cell, helper) in resolve_cells.iter_mut().zip(helpers) {
+        let (address, _) = stub(StubKind::Resolve { helper: helper as u16 }, CodeKind::Stub)?;
+        *cell = runtime.code.new_cell();
+        runtime.code.cell(*cell).store(address, Ordering::Relaxed);
+    }
+    // SAFETY: the back end made code of these signatures.
+    unsafe {
+        Ok(Stubs {
+            enter: std::mem::transmute::<usize, EnterManaged>(enter),
+            enter_return,
+            land: std::mem::transmute::<usize, Land>(land),
+            run_filter: std::mem::transmute::<usize, RunFilter>(run_filter),
+            end_filter,
+            resolve_cells,
+        })
+    }
+}
+
+/// A thunk that leaves `token` for the `Resolve` stub in a cell.
+pub fn thunk(runtime: &Runtime, token: u64, resolve_cell: u32) -> Result<usize> {
+    let code = runtime.backend.thunk(token, SymbolRef::Cell(resolve_cell));
+    publish(runtime, CodeKind::Stub, &code)
+}

@@ -1,0 +1,151 @@
+//! Threads that run managed code: the structure that compiled code reaches through its thread register, and what else belongs to one.
+
+use crate::gc::{self, AllocationWindow, ThreadHeap};
+use crate::object::{ABI, ObjectRef};
+use crate::stack_walk::{Activation, FilterActivation};
+use rustc_hash::FxHashMap;
+use std::cell::Cell;
+
+/// Bytes above the end of the stack that only the runtime may use.
+const STACK_RESERVE: usize = 64 << 10;
+
+/// A thread. Its first fields are those that [`compiler::abi`] fixes.
+#[repr(C)]
+pub struct Thread {
+    /// Where compiled code allocates.
+    pub window: AllocationWindow,
+    /// Stack pointer of the innermost managed frame that called into the runtime.
+    pub last_managed_sp: usize,
+    /// Address at which that frame goes on, on machines that do not push it.
+    pub last_managed_pc: usize,
+    /// Lowest address that managed frames may reach.
+    pub stack_limit: usize,
+    /// Table of static fields of this thread.
+    pub statics: usize,
+    /// Stack pointer of the innermost running filter.
+    pub filter_sp: usize,
+
+    /// The collector's part.
+    heap: *mut ThreadHeap,
+    /// Innermost entry from native into managed code.
+    pub activation: *const Activation,
+    /// Innermost running filter.
+    pub filter: *const FilterActivation,
+    /// What unwinding is doing, while finally handlers run.
+    pub unwind: Vec<crate::unwind::Unwind>,
+    /// Thread static areas by class.
+    pub static_areas: FxHashMap<u32, usize>,
+    /// References that belong to the thread: an area of [`ROOTS`] slots.
+    pub roots: *mut ObjectRef,
+    /// Lowest mapped address of the stack.
+    pub stack_low: usize,
+    /// Highest address of the stack.
+    pub stack_high: usize,
+    /// `errno` of the last P/Invoke that asked to keep it.
+    pub last_error: i32,
+}
+
+/// Slots of [`Thread::roots`].
+pub const ROOTS: usize = 8;
+/// Slot of the `System.Threading.InternalThread` object.
+pub const ROOT_THREAD_OBJECT: usize = 0;
+/// Slot of the exception that leaves managed code at the innermost activation.
+pub const ROOT_EXCEPTION: usize = 1;
+
+const _: () = {
+    assert!(std::mem::offset_of!(Thread, window) == ABI.thread_allocation_cursor() as usize);
+    assert!(std::mem::offset_of!(Thread, last_managed_sp) == ABI.thread_layout().last_managed_sp as usize);
+    assert!(std::mem::offset_of!(Thread, last_managed_pc) == ABI.thread_layout().last_managed_pc as usize);
+    assert!(std::mem::offset_of!(Thread, stack_limit) == ABI.thread_layout().stack_limit as usize);
+    assert!(std::mem::offset_of!(Thread, statics) == ABI.thread_statics() as usize);
+    assert!(std::mem::offset_of!(Thread, filter_sp) == ABI.thread_filter_sp() as usize);
+};
+
+thread_local! {
+    static CURRENT: Cell<*mut Thread> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+impl Thread {
+    /// The current thread.
+    ///
+    /// # Panics
+    /// If it is not attached.
+    #[inline]
+    pub fn current() -> &'static mut Thread {
+        let thread = CURRENT.get();
+        assert!(!thread.is_null(), "the thread is not attached to the runtime");
+        // SAFETY: the structure is leaked, and only its own thread gets at it here. No reference is held over a call that makes another:
+        // users take it for a field access.
+        unsafe { &mut *thread }
+    }
+
+    /// The current thread, if it is attached. Usable in a signal handler.
+    pub fn try_current() -> Option<&'static mut Thread> {
+        // SAFETY: as in `current`.
+        unsafe { CURRENT.get().as_mut() }
+    }
+
+    /// Makes the current thread one that runs managed code.
+    pub fn attach() -> &'static mut Thread {
+        if let Some(thread) = Thread::try_current() {
+            return thread;
+        }
+        let (stack_low, stack_high) = stack_bounds();
+        let thread = Box::leak(Box::new(Thread {
+            window: AllocationWindow::default(),
+            last_managed_sp: 0,
+            last_managed_pc: 0,
+            stack_limit: stack_low + STACK_RESERVE,
+            statics: 0,
+            filter_sp: 0,
+            heap: std::ptr::null_mut(),
+            activation: std::ptr::null(),
+            filter: std::ptr::null(),
+            unwind: Vec::new(),
+            static_areas: FxHashMap::default(),
+            roots: crate::roots::allocate_area(ROOTS),
+            stack_low,
+            stack_high,
+            last_error: 0,
+        }));
+        // SAFETY: the window is part of a structure that is never freed.
+        thread.heap = unsafe { gc::attach(&raw mut thread.window, stack_high) };
+        CURRENT.set(thread);
+        crate::traps::use_alternate_stack(thread);
+        thread
+    }
+
+    /// The collector's part.
+    #[inline]
+    pub fn heap(&mut self) -> &'static mut ThreadHeap {
+        // SAFETY: set by `attach`, lives as long as the thread.
+        unsafe { &mut *self.heap }
+    }
+
+    /// A slot of the thread's root area.
+    pub fn root(&self, index: usize) -> ObjectRef {
+        assert!(index < ROOTS);
+        // SAFETY: the area has ROOTS slots.
+        unsafe { self.roots.add(index).read() }
+    }
+
+    /// Sets a slot of the thread's root area.
+    pub fn set_root(&self, index: usize, object: ObjectRef) {
+        assert!(index < ROOTS);
+        // SAFETY: the area has ROOTS slots.
+        unsafe { self.roots.add(index).write(object) }
+    }
+}
+
+fn stack_bounds() -> (usize, usize) {
+    // SAFETY: glibc fills the attributes of the calling thread; they are destroyed after use.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+        let (mut low, mut size) = (std::ptr::null_mut(), 0);
+        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) == 0 {
+            libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
+            libc::pthread_attr_destroy(&mut attributes);
+        }
+        (low as usize, low as usize + size)
+    }
+}

@@ -1,0 +1,71 @@
+//! The ends of a process: unhandled exceptions, as Mono reports them, and errors of the runtime itself.
+
+use crate::exceptions;
+use crate::fields::KnownField;
+use crate::invoke;
+use crate::object::{ObjectRef, StringRef};
+use crate::{runtime, stack_trace};
+use il::types::TypeId;
+use std::cell::Cell;
+use std::io::Write;
+
+thread_local! {
+    static REPORTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The text of `ToString`, or as much of it as can be had if that fails.
+pub fn describe(exception: ObjectRef) -> String {
+    let types = &runtime().types;
+    let text = types
+        .find_method(TypeId::OBJECT, "ToString", Some(&[]))
+        .map_err(exceptions::Exception::from)
+        .and_then(|method| method.ok_or_else(|| exceptions::Exception::engine("object has no ToString")))
+        .and_then(|method| invoke::call_virtual(method, exception, &[]))
+        .and_then(|result: usize| {
+            // SAFETY: the result of `ToString` is a string or null.
+            let text = unsafe { StringRef::from_object(ObjectRef::from_raw(result as *mut _)) };
+            Ok(text.text())
+        });
+    text.unwrap_or_else(|_| describe_without_managed_code(exception))
+}
+
+static MESSAGE: KnownField = KnownField::new("System", "Exception", "_message");
+static INNER: KnownField = KnownField::new("System", "Exception", "_innerException");
+
+/// What `ToString` would say, for when it cannot run.
+fn describe_without_managed_code(exception: ObjectRef) -> String {
+    let mut text = exceptions::class_name(exception);
+    if exceptions::is_exception(exception) {
+        if let Some(message) = MESSAGE.get::<ObjectRef>(exception).as_string() {
+            text.push_str(&format!(": {}", message.text()));
+        }
+        if let Some(inner) = INNER.get::<ObjectRef>(exception).non_null() {
+            let inner = describe_without_managed_code(inner);
+            text.push_str(&format!(" ---> {inner}\n  --- End of inner exception stack trace ---"));
+        }
+        for frame in stack_trace::addresses(exception).into_iter().filter_map(stack_trace::frame_at) {
+            text.push_str(&format!("\n  at {}", stack_trace::line(&frame)));
+        }
+    }
+    text
+}
+
+/// Reports an exception that nothing handles and ends the process with exit code 1.
+pub fn report_and_exit(exception: ObjectRef) -> ! {
+    if REPORTING.replace(true) {
+        fatal("an exception was thrown while another one was reported");
+    }
+    let text = describe(exception);
+    let mut out = std::io::stderr().lock();
+    // If standard error is gone there is nobody to tell.
+    let _ = write!(out, "\nUnhandled Exception:\n{text}\n[ERROR] FATAL UNHANDLED EXCEPTION: {text}\n");
+    let _ = out.flush();
+    drop(out);
+    runtime().exit(1)
+}
+
+/// Ends the process because of an error of the runtime itself.
+pub fn fatal(message: &str) -> ! {
+    let _ = writeln!(std::io::stderr(), "saki: internal error: {message}");
+    std::process::abort()
+}

@@ -1,0 +1,278 @@
+//! Throwing: a first pass over the frames finds the handler and runs filters; a second one runs finally and fault handlers on the way
+//! to it, each by landing in its frame (ECMA-335 I.12.4.2.5).
+//!
+//! Landing abandons all native frames below the landing place, so nothing in them may need a drop. While a finally handler runs, what
+//! remains to be done is kept in the thread; the handler's end comes back to [`resume`].
+
+use crate::code_map::CodeRange;
+use crate::exceptions::Exception;
+use crate::gc::{self, HandleKind};
+use crate::object::ObjectRef;
+use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
+use crate::thread::{ROOT_EXCEPTION, Thread};
+use crate::{casts, runtime, stack_trace, unhandled};
+use il::types::TypeId;
+use ir::entity::Region;
+use ir::function::HandlerKind;
+use ir::mach::LandingContext;
+
+/// Frames that an exception may pass.
+const MAX_FRAMES: usize = 1 << 20;
+
+/// Where an exception is going.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// A handler: frame pointer, region, number of the handler.
+    Handler { fp: usize, region: Region, index: u32 },
+    /// Out of managed code.
+    Entry { activation: *const Activation },
+    /// Out of a filter: its verdict is no.
+    Filter { fp: usize, sp: usize },
+}
+
+/// An exception on its way, interrupted by a finally or fault handler.
+pub struct Unwind {
+    /// Handle that keeps the exception.
+    exception: usize,
+    target: Target,
+    frame: Frame,
+    /// The region whose finally or fault handler runs.
+    region: Region,
+}
+
+/// Throws `exception` from the managed code that called the running helper.
+pub fn throw(exception: ObjectRef) -> ! {
+    let thread = Thread::current();
+    let walk = Walk::from_runtime(thread);
+    throw_from(thread, exception, walk, true)
+}
+
+/// Throws it again: the trace goes on where it ended.
+pub fn rethrow(exception: ObjectRef) -> ! {
+    let thread = Thread::current();
+    let walk = Walk::from_runtime(thread);
+    throw_from(thread, exception, walk, false)
+}
+
+/// Throws from the start of `walk`.
+pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: bool) -> ! {
+    let target = find_target(&mut *thread, exception, walk, fresh);
+    second_pass(thread, exception, target, walk, None)
+}
+
+/// First pass.
+fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: bool) -> Target {
+    let mut trace = stack_trace::Recorder::new(exception, fresh);
+    // SAFETY: the innermost running filter, on the stack of `run_filter`.
+    let filter = unsafe { thread.filter.as_ref() };
+    for step in walk.take(MAX_FRAMES) {
+        match step {
+            Step::Frame(frame) => {
+                if let Some(filter) = filter.filter(|filter| filter.fp == frame.fp && frame.sp < filter.sp) {
+                    trace.store();
+                    return Target::Filter { fp: filter.fp, sp: filter.sp };
+                }
+                trace.push(&frame);
+                if let Some((region, index)) = find_handler(thread, exception, &frame, &mut trace) {
+                    trace.store();
+                    return Target::Handler { fp: frame.fp, region, index };
+                }
+            }
+            Step::Entry { activation, .. } => {
+                // SAFETY: the walk gives live activations.
+                if unsafe { (*activation).outermost } {
+                    trace.store();
+                    unhandled::report_and_exit(exception);
+                }
+                trace.store();
+                return Target::Entry { activation };
+            }
+        }
+    }
+    trace.store();
+    unhandled::report_and_exit(exception)
+}
+
+/// The handler in a frame that takes the exception.
+fn find_handler(
+    thread: &mut Thread,
+    exception: ObjectRef,
+    frame: &Frame,
+    trace: &mut stack_trace::Recorder,
+) -> Option<(Region, u32)> {
+    let mut region = frame.region();
+    while let Some(current) = region {
+        let data = frame.code.region(current)?;
+        for (index, handler) in data.handlers.iter().enumerate() {
+            let index = index as u32;
+            let takes = match handler.kind {
+                HandlerKind::Catch(number) => catches(frame.code, number, exception),
+                HandlerKind::Filter(_) => {
+                    trace.store();
+                    run_filter(thread, exception, frame, current, index)
+                }
+                HandlerKind::Finally | HandlerKind::Fault => false,
+            };
+            if takes {
+                return Some((current, index));
+            }
+        }
+        region = data.parent;
+    }
+    None
+}
+
+fn catches(code: &CodeRange, number: u32, exception: ObjectRef) -> bool {
+    code.catch_types.get(number as usize).is_some_and(|&ty: &TypeId| casts::is_assignable(exception.type_id(), ty))
+}
+
+fn run_filter(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> bool {
+    let Some(pc) = frame.code.handler(region, index).and_then(|site| site.filter_offset) else { return false };
+    let context = LandingContext {
+        pc: frame.code.start + pc as usize,
+        fp: frame.fp,
+        sp: frame.code.frame.outgoing_size as usize,
+        exception: exception.raw() as usize,
+    };
+    let activation = FilterActivation { previous: thread.filter, fp: frame.fp, sp: std::ptr::from_ref(&context) as usize };
+    let (managed_sp, managed_pc) = (thread.last_managed_sp, thread.last_managed_pc);
+    thread.filter = &activation;
+    let thread: *mut Thread = thread;
+    // SAFETY: the context names a filter of a live frame of this thread.
+    let verdict = unsafe { (runtime().stubs().run_filter)(thread, &context) };
+    let thread = Thread::current();
+    thread.filter = activation.previous;
+    thread.last_managed_sp = managed_sp;
+    thread.last_managed_pc = managed_pc;
+    // What a filter leaves that was left by an exception is another number, see `leave_filter`.
+    verdict == 1
+}
+
+/// Second pass, from the start of `walk`; `after` is the region of the first frame whose handler has just run.
+fn second_pass(thread: &mut Thread, exception: ObjectRef, target: Target, walk: Walk, after: Option<Region>) -> ! {
+    let mut first_region = after;
+    for step in walk {
+        match step {
+            Step::Frame(frame) => {
+                if let Target::Filter { fp, sp } = target {
+                    if frame.fp == fp && frame.sp < sp {
+                        leave_filter(thread);
+                    }
+                }
+                let mut region = match first_region.take() {
+                    Some(done) => frame.code.region(done).and_then(|data| data.parent),
+                    None => frame.region(),
+                };
+                while let Some(current) = region {
+                    let Some(data) = frame.code.region(current) else { break };
+                    if let Target::Handler { fp, region, index } = target {
+                        if fp == frame.fp && region == current {
+                            land_in_handler(thread, exception, &frame, region, index);
+                        }
+                    }
+                    let cleanup = |kind: &HandlerKind| matches!(kind, HandlerKind::Finally | HandlerKind::Fault);
+                    if let Some(index) = data.handlers.iter().position(|handler| cleanup(&handler.kind)) {
+                        forget_abandoned(thread, &frame, current);
+                        let handle = gc::allocate_handle(exception.raw().cast(), HandleKind::Normal);
+                        thread.unwind.push(Unwind { exception: handle, target, frame, region: current });
+                        land_at(thread, exception, &frame, current, index as u32);
+                    }
+                    region = data.parent;
+                }
+            }
+            Step::Entry { activation, fp, sp } => {
+                if matches!(target, Target::Entry { activation: wanted } if std::ptr::eq(wanted, activation)) {
+                    leave_managed(thread, exception, activation, fp, sp);
+                }
+            }
+        }
+    }
+    unhandled::fatal("an exception lost its handler between the two passes")
+}
+
+/// End of a finally or fault handler that [`second_pass`] landed in.
+pub fn resume() -> ! {
+    let thread = Thread::current();
+    let caller = Walk::from_runtime(thread).next();
+    let Some(Step::Frame(frame)) = caller else { unhandled::fatal("a handler ended outside of managed code") };
+    while let Some(unwind) = thread.unwind.pop() {
+        // SAFETY: the handle holds the exception.
+        let exception = unsafe { ObjectRef::from_raw(gc::handle_target(unwind.exception).cast()) };
+        gc::free_handle(unwind.exception);
+        if unwind.frame.fp == frame.fp {
+            let walk = Walk::from_frame(thread, unwind.frame);
+            let (target, region) = (unwind.target, unwind.region);
+            second_pass(thread, exception, target, walk, Some(region));
+        }
+    }
+    unhandled::fatal("a finally handler ended without an exception on its way")
+}
+
+/// Drops interrupted exceptions whose finally handler is being left: those in frames below, and in regions within `region` of this frame.
+fn forget_abandoned(thread: &mut Thread, frame: &Frame, region: Region) {
+    while let Some(last) = thread.unwind.last() {
+        let abandoned = last.frame.fp < frame.fp || last.frame.fp == frame.fp && is_within(frame.code, last.region, region);
+        if !abandoned {
+            break;
+        }
+        if let Some(unwind) = thread.unwind.pop() {
+            gc::free_handle(unwind.exception);
+        }
+    }
+}
+
+fn is_within(code: &CodeRange, mut inner: Region, outer: Region) -> bool {
+    loop {
+        if inner == outer {
+            return true;
+        }
+        match code.region(inner).and_then(|data| data.parent) {
+            Some(parent) => inner = parent,
+            None => return false,
+        }
+    }
+}
+
+fn land_in_handler(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
+    forget_abandoned(thread, frame, region);
+    land_at(thread, exception, frame, region, index)
+}
+
+fn land_at(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
+    let Some(site) = frame.code.handler(region, index) else { unhandled::fatal("a handler has no code") };
+    let pc = frame.code.start + site.handler_offset as usize;
+    land(thread, LandingContext { pc, fp: frame.fp, sp: frame.sp, exception: exception.raw() as usize })
+}
+
+fn land(thread: &mut Thread, context: LandingContext) -> ! {
+    let thread: *mut Thread = thread;
+    // SAFETY: the context names a place in a live frame of this thread; the native frames below hold nothing that needs a drop.
+    unsafe { (runtime().stubs().land)(thread, &context) }
+}
+
+/// Goes on after the call in the entry stub, as if the managed code had returned; the exception waits in the thread.
+fn leave_managed(thread: &mut Thread, exception: ObjectRef, activation: *const Activation, fp: usize, sp: usize) -> ! {
+    while thread.unwind.last().is_some_and(|unwind| unwind.frame.fp < fp) {
+        if let Some(unwind) = thread.unwind.pop() {
+            gc::free_handle(unwind.exception);
+        }
+    }
+    thread.set_root(ROOT_EXCEPTION, exception);
+    thread.activation = activation;
+    land(thread, LandingContext { pc: runtime().stubs().enter_return, fp, sp, exception: 0 })
+}
+
+/// Ends the innermost filter. `Land` leaves the thread in the register of the verdict, which is therefore not 1.
+fn leave_filter(thread: &mut Thread) -> ! {
+    let pc = runtime().stubs().end_filter;
+    land(thread, LandingContext { pc, fp: 0, sp: thread.filter_sp, exception: 0 })
+}
+
+/// Raises what `exception` describes at a faulting instruction: called on the thread's own stack.
+pub fn raise_at_fault(code: &'static CodeRange, pc: usize, fp: usize, sp: usize, exception: Exception) -> ! {
+    let thread = Thread::current();
+    // Making the exception runs managed code: the walk from there must find the faulting frame, which made no call.
+    let object = exception.into_object();
+    let walk = Walk::from_fault(thread, code, pc, fp, sp);
+    throw_from(thread, object, walk, true)
+}

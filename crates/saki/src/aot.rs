@@ -1,0 +1,215 @@
+//! The command `--aot`: compiles assemblies ahead of time and writes their images.
+
+mod options;
+mod report;
+
+use crate::options::Settings;
+use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
+use compiler::abi::HelperId;
+use compiler::ahead::{self, AheadAssembly, AheadOptions, PieceKey};
+use compiler::{CompileOptions, ImportFlags};
+use il::AssemblyResolver;
+use il::types::{AssemblyId, DataLayout, TypeSystem};
+use ir::mach::Backend;
+use ir::pass_manager::{PassManager, PassOptions};
+use options::AotOptions;
+use report::Progress;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Compiles each file; gives the exit code.
+pub fn run(files: &[PathBuf], text: &str, settings: &Settings) -> i32 {
+    let (options, ignored) = match options::parse(text) {
+        Ok(parsed) => parsed,
+        Err(message) => {
+            eprintln!("{message}");
+            return 1;
+        }
+    };
+    if !ignored.is_empty() {
+        eprintln!("AOT : without effect here: {}", ignored.join(", "));
+    }
+    if options.outfile.is_some() && files.len() > 1 {
+        eprintln!("AOT : outfile= takes one assembly only.");
+        return 1;
+    }
+    let backend = amd64::Amd64;
+    for file in files {
+        if let Err(message) = compile_file(file, &options, settings, &backend) {
+            eprintln!("{message}");
+            return 1;
+        }
+    }
+    0
+}
+
+fn compile_file(file: &Path, options: &AotOptions, settings: &Settings, backend: &dyn Backend) -> Result<(), String> {
+    let path = file.canonicalize().map_err(|_| format!("Can not open image {}", file.display()))?;
+    let cannot_open = |error: il::Error| format!("Can not open image {}: {error}", file.display());
+    let (types, assembly) = load(&path).map_err(cannot_open)?;
+    println!("Saki Ahead of Time compiler - compiling assembly {}", path.display());
+    let codegen = runtime::aot::image_codegen_options(settings.optimizations.mono("ssa"));
+    let expand = runtime::aot::image_expand_options();
+    let passes = PassManager::new(
+        PassOptions {
+            flags: settings.optimizations.clone(),
+            print_before: settings.print_before.clone(),
+            print_after: settings.print_after.clone(),
+            time_passes: settings.time_passes,
+            opt_bisect_limit: settings.opt_bisect_limit,
+            ..PassOptions::default()
+        },
+        Box::new(std::io::stderr()),
+    );
+    let progress = Progress::new();
+    let ahead_options = AheadOptions {
+        compile: CompileOptions { import: ImportFlags::default(), passes: &passes, expand: &expand, codegen },
+        backend,
+        threads: options.threads,
+        lines: options.lines,
+        progress: &|done, known| progress.update(done, known),
+    };
+    let mut compiled = ahead::compile_assembly(&types, assembly, &ahead_options).map_err(|error| error.to_string())?;
+    progress.finish();
+    report_methods(&compiled, options);
+
+    let start = Instant::now();
+    let output = options.outfile.clone().unwrap_or_else(|| with_suffix(&path, ".so"));
+    if options.text_only || options.save_text {
+        let text = disassembly(&compiled, backend);
+        write_aside(&with_suffix(&path, ".s"), text.as_bytes())?;
+    }
+    if let Some(depfile) = &options.depfile {
+        write_aside(depfile, make_rule(&types, assembly, &compiled, &output).as_bytes())?;
+    }
+    let statistics = options.stats.then(|| report::statistics(&compiled));
+    let mut bytes = Vec::new();
+    if !options.text_only {
+        let name = output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let image = object_image(&types, assembly, &mut compiled, backend, name, settings);
+        bytes = aot_writer::elf::write(&image, backend).map_err(|error| format!("AOT : {error}"))?;
+        write_aside(&output, &bytes)?;
+    }
+    let write_time = start.elapsed();
+    let milliseconds = |time: std::time::Duration| time.as_millis();
+    println!(
+        "JIT time: {} ms, Generation time: {} ms, Write time: {} ms.",
+        milliseconds(compiled.wall[0]),
+        milliseconds(compiled.wall[1]),
+        milliseconds(write_time)
+    );
+    if let Some(text) = statistics {
+        print!("{text}{}", report::file_statistics(&bytes, write_time));
+    }
+    if settings.time_passes {
+        print!("{}", compiled.passes);
+    }
+    Ok(())
+}
+
+/// The type system with an assembly in it. The core library is its own.
+fn load(path: &Path) -> il::Result<(TypeSystem, AssemblyId)> {
+    let mut resolver = AssemblyResolver::from_environment(il::resolve::DEFAULT_FRAMEWORK, |name| std::env::var_os(name));
+    resolver.application_paths.extend(path.parent().map(Path::to_path_buf));
+    let is_core = il::Assembly::open(path)?.name().name.as_ref() == "mscorlib";
+    let types = match is_core {
+        true => TypeSystem::with_corlib(DataLayout::AMD64, resolver, path)?,
+        false => TypeSystem::new(DataLayout::AMD64, resolver)?,
+    };
+    let assembly = types.load_file(path)?;
+    Ok((types, assembly))
+}
+
+fn report_methods(compiled: &AheadAssembly, options: &AotOptions) {
+    if options.verbose {
+        for piece in compiled.pieces.iter().filter(|piece| piece.key.is_some()) {
+            println!("{} [{} bytes]", piece.name, piece.code.code_len);
+        }
+    }
+    if options.print_skipped {
+        for skipped in &compiled.skipped {
+            println!("Skipped: {}: {}", skipped.name, skipped.reason);
+        }
+    }
+    println!("Compiled: {}/{}", compiled.candidates - compiled.skipped.len(), compiled.candidates);
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Writes a file whole or not at all: beside it first, then in its place.
+fn write_aside(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let aside = with_suffix(path, &format!(".{}.tmp", std::process::id()));
+    std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, path)).map_err(|error| {
+        // What could not be written may not be there either.
+        let _ = std::fs::remove_file(&aside);
+        format!("AOT : cannot write {}: {error}", path.display())
+    })
+}
+
+/// The image; takes code and cells out of `compiled`.
+fn object_image(
+    types: &TypeSystem,
+    assembly: AssemblyId,
+    compiled: &mut AheadAssembly,
+    backend: &dyn Backend,
+    name: String,
+    settings: &Settings,
+) -> ObjectImage {
+    let content = |id: AssemblyId| runtime::aot::content_hash(types.assembly(id).image().bytes());
+    let dependency = |&id: &AssemblyId| Dependency { name: types.assembly(id).name().to_string(), content: content(id) };
+    let code = std::mem::take(&mut compiled.pieces).into_iter().enumerate().map(|(symbol, piece)| CodePiece {
+        symbol: symbol as u32,
+        name: piece.name,
+        key: piece.key.map(|key| match key {
+            PieceKey::Definition(row) => MethodKey::Definition(row),
+            PieceKey::Instance(key) => MethodKey::Instance(key),
+        }),
+        code: piece.code,
+        clauses: piece.clauses,
+    });
+    ObjectImage {
+        identity: ImageIdentity {
+            architecture: backend.architecture(),
+            cpu_features: 0,
+            abi: runtime::aot::abi_fingerprint(),
+            assembly: content(assembly),
+            options: format!("{:?}", settings.optimizations),
+            dependencies: compiled.dependencies.iter().map(dependency).collect(),
+        },
+        name,
+        code: code.collect(),
+        cells: std::mem::take(&mut compiled.cells),
+        read_only_data: Vec::new(),
+        helper_count: HelperId::ALL.len() as u32,
+        extra: Vec::new(),
+    }
+}
+
+fn disassembly(compiled: &AheadAssembly, backend: &dyn Backend) -> String {
+    let mut text = String::new();
+    for piece in &compiled.pieces {
+        let code = &piece.code.bytes[..piece.code.code_len as usize];
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}:\n{}", piece.name, backend.disassemble(code, 0));
+    }
+    text
+}
+
+/// A rule for `make`: the image depends on the assembly and on all that it was compiled against.
+fn make_rule(types: &TypeSystem, assembly: AssemblyId, compiled: &AheadAssembly, output: &Path) -> String {
+    let escape = |path: &Path| path.to_string_lossy().replace('$', "$$").replace(' ', "\\ ");
+    let mut rule = format!("{}:", escape(output));
+    for &id in std::iter::once(&assembly).chain(&compiled.dependencies) {
+        if let Some(path) = types.assembly(id).path() {
+            let _ = write!(rule, " {}", escape(path));
+        }
+    }
+    rule.push('\n');
+    rule
+}

@@ -1,0 +1,102 @@
+//! The saki command: from the command line to what does the work, and back to an exit code.
+
+mod aot;
+mod options;
+mod usage;
+
+use ir::pass_manager::OptimizationFlags;
+use options::{Command, Settings, UsageError};
+use runtime::Options;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let code = match options::parse(&words) {
+        Ok((command, settings)) => execute(command, settings),
+        Err(UsageError { message, exit_code }) => {
+            match message.as_str() {
+                "" => print!("{}", usage::USAGE),
+                line => eprintln!("{line}"),
+            }
+            exit_code
+        }
+    };
+    ExitCode::from(code as u8)
+}
+
+fn execute(command: Command, settings: Settings) -> i32 {
+    match command {
+        Command::Run { program, arguments } => run(&program, &arguments, &settings),
+        Command::CompileMethod { method, program } => compile_method(&program, &method, &settings),
+        Command::Aot { files, options } => aot::run(&files, &options, &settings),
+        Command::Version => print_text(&usage::version()),
+        Command::VersionNumber => print_text(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Help => print_text(usage::USAGE),
+        Command::HelpDeveloper => print_text(usage::USAGE_DEVELOPER),
+        Command::ListOptimizations => print_text(&(OptimizationFlags::valid_names().join("\n") + "\n")),
+    }
+}
+
+fn print_text(text: &str) -> i32 {
+    print!("{text}");
+    0
+}
+
+fn runtime_options(program: &Path, settings: &Settings) -> Options {
+    let mut options = Options::default();
+    options.application_folders.extend(program.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)));
+    options.passes.flags = settings.optimizations;
+    options.passes.print_before.clone_from(&settings.print_before);
+    options.passes.print_after.clone_from(&settings.print_after);
+    options.passes.opt_bisect_limit = settings.opt_bisect_limit;
+    options.passes.time_passes = settings.time_passes;
+    options.aot.enabled = settings.optimizations.mono("aot");
+    options.aot.paths.clone_from(&settings.aot_path);
+    options.trace_compilation = settings.verbose > 0;
+    options.dump_code.clone_from(&settings.dump_code);
+    options
+}
+
+/// Starts the runtime and loads the program; a failure is reported and gives the exit code.
+fn load(program: &Path, settings: &Settings) -> Result<(&'static runtime::Runtime, il::types::AssemblyId), i32> {
+    if !program.exists() {
+        eprintln!("Cannot open assembly '{}': No such file or directory.", program.display());
+        return Err(2);
+    }
+    let runtime = runtime::start(runtime_options(program, settings), Box::new(amd64::Amd64)).map_err(|error| {
+        eprintln!("saki: {error}");
+        1
+    })?;
+    let assembly = runtime.load_program(program).map_err(|exception| {
+        let reason = exception.describe();
+        eprintln!("Cannot open assembly '{}': File does not contain a valid CIL image. ({reason})", program.display());
+        2
+    })?;
+    Ok((runtime, assembly))
+}
+
+fn run(program: &Path, arguments: &[String], settings: &Settings) -> i32 {
+    match load(program, settings) {
+        Ok((runtime, assembly)) => runtime.exit(runtime.run_main(assembly, arguments)),
+        Err(code) => code,
+    }
+}
+
+/// `--compile`: compiles all methods of that name and says where their code is.
+fn compile_method(program: &PathBuf, name: &str, settings: &Settings) -> i32 {
+    match load(program, settings) {
+        Ok((runtime, assembly)) => match runtime.compile_named(assembly, name) {
+            Ok(0) => {
+                eprintln!("Error: Cannot find method {name}");
+                1
+            }
+            Ok(_) => 0,
+            Err(exception) => {
+                eprintln!("{name}: {}", exception.describe());
+                1
+            }
+        },
+        Err(code) => code,
+    }
+}

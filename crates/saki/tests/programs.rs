@@ -1,0 +1,164 @@
+//! The programs of `tests/programs`, each compiled by `mcs` and run in several ways; what they print must be what Mono printed
+//! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+const CLASS_LIBRARY: &str = "/usr/lib/mono/4.5/mscorlib.dll";
+/// A program that runs longer than this hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+struct Program {
+    name: String,
+    executable: PathBuf,
+    expected: Vec<u8>,
+    exit_code: i32,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn saki() -> PathBuf {
+    // The release build that `cargo xtask test` made, or the one that belongs to this test.
+    std::env::var_os("SAKI").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_saki")), PathBuf::from)
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// All programs, compiled once.
+fn programs() -> &'static [Program] {
+    static PROGRAMS: OnceLock<Vec<Program>> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let sources = std::fs::read_dir(root().join("tests/programs")).expect("tests/programs is there");
+        let sources: BTreeMap<String, PathBuf> = sources
+            .map(|entry| entry.expect("a readable folder").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "cs"))
+            .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
+            .collect();
+        assert!(!sources.is_empty());
+        sources.into_iter().map(|(name, source)| compile(name, &source)).collect()
+    })
+}
+
+fn compile(name: String, source: &Path) -> Program {
+    let executable = folder().join(format!("{name}.exe"));
+    let output = Command::new("mcs")
+        .args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll"])
+        .arg(format!("-out:{}", executable.display()))
+        .arg(source)
+        .output()
+        .expect("mcs is installed (mono-mcs)");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(source).expect("a readable source");
+    let exit_code =
+        text.lines().find_map(|line| line.strip_prefix("// exit: ")).map_or(0, |code| code.parse().expect("a number"));
+    let expected = std::fs::read(source.with_extension("expected")).expect("NAME.expected is there");
+    Program { name, executable, expected, exit_code }
+}
+
+/// Runs a program; says what is wrong.
+fn run(program: &Program, options: &[String]) -> Result<(), String> {
+    let mut child = Command::new(saki())
+        .args(options)
+        .arg(&program.executable)
+        .current_dir(folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", saki().display()))?;
+    let started = Instant::now();
+    let stdout = read_aside(child.stdout.take().expect("piped"));
+    let stderr = read_aside(child.stderr.take().expect("piped"));
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            break status;
+        }
+        if started.elapsed() > TIME_LIMIT {
+            let _ = child.kill();
+            return Err("hangs".into());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let (stdout, stderr) = (stdout.join().expect("a reader"), stderr.join().expect("a reader"));
+    if status.code() != Some(program.exit_code) {
+        return Err(format!("{status}, not {}; {}", program.exit_code, String::from_utf8_lossy(&stderr).trim()));
+    }
+    if stdout != program.expected {
+        let (expected, got) = (String::from_utf8_lossy(&program.expected), String::from_utf8_lossy(&stdout));
+        let line = expected.lines().zip(got.lines()).position(|(a, b)| a != b);
+        let number = line.unwrap_or_else(|| expected.lines().count().min(got.lines().count()));
+        let show = |text: &str| text.lines().nth(number).unwrap_or("nothing").to_owned();
+        return Err(format!("line {}: expected «{}», got «{}»", number + 1, show(&expected), show(&got)));
+    }
+    Ok(())
+}
+
+fn read_aside(mut stream: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A stream that breaks gives what came before; the comparison then fails.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Runs all programs with these options, two at a time, and fails with a list of those that went wrong.
+fn run_all(options: &[&str]) {
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    let programs = programs();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failures = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(program) = programs.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    if let Err(what) = run(program, &options) {
+                        failures.lock().expect("no panic").push(format!("{}: {what}", program.name));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("no panic");
+    assert!(failures.is_empty(), "{} of {} with {options:?}:\n{}", failures.len(), programs.len(), failures.join("\n"));
+}
+
+#[test]
+fn just_in_time() {
+    run_all(&["-O=-aot"]);
+}
+
+#[test]
+fn just_in_time_without_optimizations() {
+    run_all(&["-O=-all,-aot"]);
+}
+
+#[test]
+fn just_in_time_with_all_optimizations() {
+    run_all(&["-O=all,-aot"]);
+}
+
+#[test]
+fn ahead_of_time() {
+    let images = folder().join("aot");
+    std::fs::create_dir_all(&images).expect("a writable folder");
+    let assemblies = programs().iter().map(|program| program.executable.as_path()).chain([Path::new(CLASS_LIBRARY)]);
+    for assembly in assemblies {
+        let image = images.join(format!("{}.so", assembly.file_name().expect("a name").to_string_lossy()));
+        let output = Command::new(saki())
+            .arg("-O=all")
+            .arg(format!("--aot=outfile={}", image.display()))
+            .arg(assembly)
+            .output()
+            .expect("saki starts");
+        assert!(output.status.success(), "{}: {}", assembly.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    run_all(&[&format!("--aot-path={}", images.display())]);
+}
