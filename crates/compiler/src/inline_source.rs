@@ -2,6 +2,7 @@
 
 use crate::env::MethodEnv;
 use crate::importer::{ImportFlags, ImportedMethod, import_method};
+use il::instruction::{Decoder, Opcode};
 use il::types::MethodId;
 use ir::Function;
 use ir::entity::Symbol;
@@ -55,7 +56,7 @@ impl<'a> MethodBodies<'a> {
         let body = types.method_body(callee).ok()??;
         let size = body.il.len() as u32;
         let aggressive = data.impl_attributes & il::types::method_impl_attributes::AGGRESSIVE_INLINING != 0;
-        if !body.clauses.is_empty() || size > OFFER_BYTES && !aggressive {
+        if !body.clauses.is_empty() || size > OFFER_BYTES && !aggressive || throws(body.il) {
             return None;
         }
         let ImportedMethod { function, callees, .. } = import_method(self.env, callee, self.flags).ok()?;
@@ -65,6 +66,11 @@ impl<'a> MethodBodies<'a> {
         self.callees.extend(callees);
         Some(InlineBody { function: Arc::new(function), always: aggressive || size <= ALWAYS_BYTES })
     }
+}
+
+/// Whether the IL throws by itself: such a method keeps its frame, so that traces show it.
+fn throws(il: &[u8]) -> bool {
+    Decoder::new(il).any(|decoded| decoded.is_ok_and(|instruction| instruction.opcode == Opcode::Throw))
 }
 
 /// Whether the body only makes sense in a frame of its own: its stack grows at run time.

@@ -8,7 +8,9 @@ mod common;
 use amd64::Amd64;
 use common::TestEnv;
 use compiler::env::MethodEnv;
+use compiler::inline_source::MethodBodies;
 use compiler::{ImportFlags, import_method};
+use ir::pass_manager::{PassContext, PassManager, PassOptions};
 use std::collections::BTreeMap;
 
 #[test]

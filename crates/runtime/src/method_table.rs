@@ -5,9 +5,9 @@ use crate::class_init::Initializer;
 use crate::exceptions::{Exception, Result};
 use crate::gc::ReferenceMap;
 use crate::object::{ABI, ObjectRef};
-use crate::{methods, roots, runtime};
+use crate::{methods, roots, runtime, strings};
 use compiler::abi::{INTERFACE_SLOTS, method_table_flags as flags};
-use il::types::{ClassKind, MethodId, TypeId, TypeKind};
+use il::types::{ClassKind, FieldLocation, MethodId, TypeId, TypeKind};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -319,10 +319,26 @@ pub fn ensure_statics(table: &'static MethodTable) -> Result<()> {
         // SAFETY: the layout's offsets lie in the area.
         unsafe { (references as *mut u8).add(offset as usize).cast::<ObjectRef>().write(object) };
     }
+    if table.ty() == TypeId::STRING {
+        fill_string_statics(references)?;
+    }
     let _guard = runtime().statics_lock.lock();
     if table.statics.load(Ordering::Acquire) == 0 {
         table.reference_statics.store(references as usize, Ordering::Release);
         table.statics.store(data, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// `String.Empty` has no initialiser: the class library expects the runtime to set it.
+fn fill_string_statics(references: *mut ObjectRef) -> Result<()> {
+    let types = &runtime().types;
+    if let Some(field) = types.find_field(TypeId::STRING, "Empty")? {
+        if let FieldLocation::ReferenceStatic { offset } = types.field_location(field)? {
+            let empty = strings::intern(&[])?;
+            // SAFETY: the field's offset lies in the area.
+            unsafe { references.byte_add(offset as usize).write(empty.object()) };
+        }
     }
     Ok(())
 }

@@ -145,6 +145,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
     }));
     RUNTIME.store(std::ptr::from_ref(runtime).cast_mut(), Ordering::Release);
     gc::set_interruptible_test(is_interruptible);
+    gc::set_finalization_notice(icalls::collector::wake_finalizer_thread);
     Thread::attach();
     traps::install(runtime);
     let stubs = stubs::make(runtime).map_err(|exception| StartError::Stubs(exception.describe()))?;
@@ -245,9 +246,20 @@ impl Runtime {
         Ok(count)
     }
 
-    /// Ends the process.
+    /// Ends the process after the program's handlers of that event and its finalisers ran, which may set another exit code.
     pub fn exit(&self, code: i32) -> ! {
-        icalls::environment::begin_shutdown();
+        icalls::environment::set_exit_code(code);
+        if icalls::environment::begin_shutdown() {
+            if let Err(exception) = icalls::app_domains::raise_process_exit() {
+                unhandled::report_and_exit(exception.into_object());
+            }
+            icalls::collector::finalize_all();
+        }
+        self.exit_at_once(icalls::environment::exit_code())
+    }
+
+    /// Ends the process without running any more of the program.
+    pub fn exit_at_once(&self, code: i32) -> ! {
         std::process::exit(code)
     }
 }

@@ -139,10 +139,14 @@ fn write_error(text: &[u8]) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
+/// Reports the end of the stack as Mono does and ends the process with exit code 1: no managed code can run any more.
 fn stack_overflow() -> ! {
-    write_error(b"Stack overflow: IP: 0x0, fault addr: 0x0\nProcess is terminated due to StackOverflowException.\n");
-    // SAFETY: abort has no preconditions.
-    unsafe { libc::abort() }
+    write_error(
+        b"\nUnhandled Exception:\nStackOverflowException\n\
+        [ERROR] FATAL UNHANDLED EXCEPTION: System.StackOverflowException: The requested operation caused a stack overflow.\n",
+    );
+    // SAFETY: _exit is async-signal-safe.
+    unsafe { libc::_exit(1) }
 }
 
 /// A fault that is none of the program's: reports it and ends the process by the signal.

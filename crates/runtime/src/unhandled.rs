@@ -4,7 +4,7 @@ use crate::exceptions;
 use crate::fields::KnownField;
 use crate::invoke;
 use crate::object::{ObjectRef, StringRef};
-use crate::{runtime, stack_trace};
+use crate::{icalls, runtime, stack_trace};
 use il::types::TypeId;
 use std::cell::Cell;
 use std::io::Write;
@@ -55,13 +55,18 @@ pub fn report_and_exit(exception: ObjectRef) -> ! {
     if REPORTING.replace(true) {
         fatal("an exception was thrown while another one was reported");
     }
+    // A program with handlers of its own is left to report as it likes.
+    let handled = icalls::app_domains::raise_unhandled_exception(exception).unwrap_or(false);
     let text = describe(exception);
     let mut out = std::io::stderr().lock();
-    // If standard error is gone there is nobody to tell.
-    let _ = write!(out, "\nUnhandled Exception:\n{text}\n[ERROR] FATAL UNHANDLED EXCEPTION: {text}\n");
+    if !handled {
+        // If standard error is gone there is nobody to tell.
+        let _ = write!(out, "\nUnhandled Exception:\n{text}\n");
+    }
+    let _ = writeln!(out, "[ERROR] FATAL UNHANDLED EXCEPTION: {text}");
     let _ = out.flush();
     drop(out);
-    runtime().exit(1)
+    runtime().exit_at_once(1)
 }
 
 /// Ends the process because of an error of the runtime itself.

@@ -1,7 +1,7 @@
 //! The types by which MMTk knows Saki, and its set-up.
 
 use super::suspension;
-use super::{GcOptions, scanning};
+use super::{GcOptions, finalizers, scanning};
 use mmtk::util::heap::vm_layout::VMLayout;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
 use mmtk::util::{Address, ObjectReference};
@@ -115,6 +115,7 @@ impl Collection<Saki> for SakiCollection {
 
     fn resume_mutators(_tls: VMWorkerThread) {
         suspension::resume_all();
+        finalizers::notify();
     }
 
     fn block_for_gc(tls: VMMutatorThread) {

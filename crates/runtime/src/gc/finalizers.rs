@@ -4,6 +4,8 @@ use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::SimpleSlot;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Finalizers {
     /// Objects whose finaliser is to run some day.
@@ -12,6 +14,9 @@ struct Finalizers {
     ready: VecDeque<Box<usize>>,
 }
 
+static NOTICE: OnceLock<fn()> = OnceLock::new();
+/// The running collection queued objects.
+static QUEUED: AtomicBool = AtomicBool::new(false);
 static FINALIZERS: Mutex<Finalizers> = Mutex::new(Finalizers { registered: Vec::new(), ready: VecDeque::new() });
 
 /// Notes that the finaliser of `object` is to run when it becomes unreachable.
@@ -30,6 +35,27 @@ pub fn suppress_finalizer(object: *mut u8) {
 /// The next object whose finaliser is due. From here on only the caller's stack keeps it.
 pub fn take_finalizable() -> Option<*mut u8> {
     FINALIZERS.lock().ready.pop_front().map(|object| *object as *mut u8)
+}
+
+/// Queues all objects with finalisers, reachable or not.
+pub fn queue_all_finalizers() {
+    let mut finalizers = FINALIZERS.lock();
+    let registered = std::mem::take(&mut finalizers.registered);
+    finalizers.ready.extend(registered.into_iter().map(Box::new));
+}
+
+/// Sets what is called after a collection that queued objects; it is called by a collector thread while the others run again.
+pub fn set_finalization_notice(notice: fn()) {
+    let _ = NOTICE.set(notice);
+}
+
+/// After the threads go on: gives the notice if objects were queued.
+pub(super) fn notify() {
+    if QUEUED.swap(false, Ordering::Relaxed) {
+        if let Some(notice) = NOTICE.get() {
+            notice();
+        }
+    }
 }
 
 /// Slots of the queue.
@@ -54,5 +80,6 @@ pub(super) fn queue_unreachable(mut trace: impl FnMut(ObjectReference) -> Object
             finalizers.ready.push_back(Box::new(trace(object).to_raw_address().as_usize()));
         }
     }
+    QUEUED.fetch_or(queued, Ordering::Relaxed);
     queued
 }

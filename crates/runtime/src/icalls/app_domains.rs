@@ -6,7 +6,8 @@ use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{gc, roots, runtime};
+use crate::invoke::{self, Argument};
+use crate::{delegates, gc, roots, runtime};
 use il::AssemblyName;
 use il::types::{AssemblyId, TypeId};
 use parking_lot::Mutex;
@@ -26,6 +27,10 @@ struct Kept(AtomicUsize);
 impl Kept {
     const fn new() -> Kept {
         Kept(AtomicUsize::new(0))
+    }
+
+    fn is_made(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
     }
 
     fn get(&self, make: impl FnOnce() -> Result<ObjectRef>) -> Result<ObjectRef> {
@@ -63,6 +68,41 @@ pub(super) fn domain() -> Result<ObjectRef> {
         // Any value but null: the class library takes null for an unloaded domain.
         DOMAIN_POINTER.set(domain, DOMAIN_ID as isize);
         Ok(domain)
+    })
+}
+
+static PROCESS_EXIT: KnownField = KnownField::new("System", "AppDomain", "ProcessExit");
+static UNHANDLED_EXCEPTION: KnownField = KnownField::new("System", "AppDomain", "UnhandledException");
+
+/// Calls the handlers of an event of the domain, if there are any.
+fn raise_event(event: &KnownField, arguments: impl FnOnce() -> Result<ObjectRef>) -> Result<bool> {
+    // Nobody can have subscribed to a domain that nobody has seen.
+    if !DOMAIN.is_made() {
+        return Ok(false);
+    }
+    let domain = domain()?;
+    let Some(handlers) = event.get::<ObjectRef>(domain).non_null() else { return Ok(false) };
+    let arguments = [handlers, domain, arguments()?].map(Argument::reference);
+    invoke::call(delegates::invoke_method(handlers.type_id())?, &arguments)?;
+    Ok(true)
+}
+
+/// `AppDomain.ProcessExit`
+pub fn raise_process_exit() -> Result<()> {
+    raise_event(&PROCESS_EXIT, || Ok(ObjectRef::NULL)).map(|_| ())
+}
+
+/// `AppDomain.UnhandledException` for an exception that ends the process. Says whether there was a handler.
+pub fn raise_unhandled_exception(exception: ObjectRef) -> Result<bool> {
+    raise_event(&UNHANDLED_EXCEPTION, || {
+        let arguments = instance_of("System", "UnhandledExceptionEventArgs")?;
+        let constructor = runtime()
+            .types
+            .find_method(arguments.type_id(), ".ctor", Some(&[TypeId::OBJECT, TypeId::BOOLEAN]))?
+            .ok_or_else(|| Exception::engine("UnhandledExceptionEventArgs lacks a constructor"))?;
+        let is_terminating = Argument::integer(1);
+        invoke::call(constructor, &[Argument::reference(arguments), Argument::reference(exception), is_terminating])?;
+        Ok(arguments)
     })
 }
 

@@ -33,10 +33,18 @@ thread_local! {
     static IS_FINALIZER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells the finaliser thread that a collection may have queued objects. Cheap; may be called by a thread that is not attached.
+/// Tells the finaliser thread, which is started now if there is none, that objects are queued. May be called by a thread that is not
+/// attached.
 pub fn wake_finalizer_thread() {
+    ensure_finalizer_thread();
     PROGRESS.lock().requested += 1;
     REQUEST.notify_one();
+}
+
+/// Runs the finalisers of all objects that have one: at the end of the process.
+pub fn finalize_all() {
+    gc::queue_all_finalizers();
+    run_due_finalizers();
 }
 
 /// Starts the finaliser thread if there is none.
@@ -97,8 +105,6 @@ extern "C" fn wait_for_pending_finalizers() {
 
 extern "C" fn collect(generation: i32) {
     gc::collect(Thread::current().heap(), generation != 0);
-    ensure_finalizer_thread();
-    wake_finalizer_thread();
 }
 
 extern "C" fn collection_count(_generation: i32) -> i32 {

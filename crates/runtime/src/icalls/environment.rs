@@ -32,9 +32,14 @@ pub fn exit_code() -> i32 {
     EXIT_CODE.load(Ordering::Relaxed)
 }
 
-/// From here on `Environment.HasShutdownStarted` is true.
-pub fn begin_shutdown() {
-    SHUTTING_DOWN.store(true, Ordering::Relaxed);
+/// Sets what [`exit_code`] gives.
+pub fn set_exit_code(code: i32) {
+    EXIT_CODE.store(code, Ordering::Relaxed);
+}
+
+/// From here on `Environment.HasShutdownStarted` is true. Says whether it was not before.
+pub fn begin_shutdown() -> bool {
+    !SHUTTING_DOWN.swap(true, Ordering::Relaxed)
 }
 
 /// 100 ns units since 1601, as in `DateTime.ToFileTime`.
@@ -80,7 +85,6 @@ extern "C" fn time_monotonic_100ns() -> i64 {
 }
 
 extern "C" fn exit(code: i32) {
-    EXIT_CODE.store(code, Ordering::Relaxed);
     runtime().exit(code)
 }
 

@@ -62,7 +62,7 @@
 //! ];
 //! ```
 
-mod app_domains;
+pub mod app_domains;
 mod arrays;
 pub mod collector;
 mod cultures;
