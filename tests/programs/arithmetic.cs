@@ -56,7 +56,7 @@ static class Program {
         uint hash = 2166136261;
         for (int i = 0; i < 1000; i++) hash = (hash ^ (uint)i % 7) * 16777619;
         Console.WriteLine(hash);
-        Console.WriteLine("{0} {1} {2} {3}", Math.Sqrt(2), Math.Pow(2, 0.5), Math.Sin(1), Math.Round(2.5));
+        Console.WriteLine("{0} {1} {2} {3}", Math.Sqrt(2), Math.Pow(2, 0.5), Math.Sin(1), Math.Round(3.5));
         Console.WriteLine("{0} {1} {2}", Math.Max(3, -4), Math.Abs(-3.5), Math.Floor(-1.1));
     }
 }

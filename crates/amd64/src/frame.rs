@@ -88,9 +88,9 @@ impl Frame {
         bytes.clear();
         // The saved registers lie just below the frame pointer, so that pushing them is shortest.
         for &(register, _) in &self.saved {
-            dynasm!(Sink(&mut bytes) ; .arch x64 ; push Rq(register.number()));
+            stack_instruction(&mut bytes, 0x50, register);
         }
-        let mut left = self.size - 8 * self.saved.len() as u32;
+        let mut left = self.below_saved();
         while left > PAGE {
             dynasm!(Sink(&mut bytes) ; .arch x64 ; sub rsp, PAGE as i32 ; test [rsp], esp);
             left -= PAGE;
@@ -115,14 +115,23 @@ impl Frame {
     /// Emits an epilogue with its return; the label is where only the return is left.
     pub fn epilogue(&self, buffer: &mut MachBuffer<Amd64Encoding>) -> Label {
         let mut bytes = Vec::with_capacity(24);
-        for &(register, offset) in &self.saved {
-            let place = Place::Memory { base: RBP.number(), index: None, displacement: offset };
-            encode(&mut bytes, Opcode::one(0x8b), Width::Wide, register.number(), place);
-        }
-        if self.size == 0 {
-            dynasm!(Sink(&mut bytes) ; .arch x64 ; pop rbp);
-        } else {
-            dynasm!(Sink(&mut bytes) ; .arch x64 ; leave);
+        match self.pops() {
+            true => {
+                if let left @ 1.. = self.below_saved() as i32 {
+                    dynasm!(Sink(&mut bytes) ; .arch x64 ; add rsp, BYTE left as i8);
+                }
+                for &(register, _) in self.saved.iter().rev() {
+                    stack_instruction(&mut bytes, 0x58, register);
+                }
+                dynasm!(Sink(&mut bytes) ; .arch x64 ; pop rbp);
+            }
+            false => {
+                for &(register, offset) in &self.saved {
+                    let place = Place::Memory { base: RBP.number(), index: None, displacement: offset };
+                    encode(&mut bytes, Opcode::one(0x8b), Width::Wide, register.number(), place);
+                }
+                dynasm!(Sink(&mut bytes) ; .arch x64 ; leave);
+            }
         }
         buffer.put_bytes(&bytes);
         let label = buffer.bind_new();
@@ -130,6 +139,21 @@ impl Frame {
         dynasm!(Sink(&mut bytes) ; .arch x64 ; ret);
         buffer.put_bytes(&bytes);
         label
+    }
+
+    /// Bytes below the saved registers.
+    fn below_saved(&self) -> u32 {
+        self.size - 8 * self.saved.len() as u32
+    }
+
+    /// Whether the epilogue pops the saved registers: where that is possible and shorter than loading them.
+    fn pops(&self) -> bool {
+        let enough = match self.below_saved() {
+            0 => 0,
+            1..=127 => 2,
+            _ => return false,
+        };
+        self.saved_sp.is_none() && self.saved.len() >= enough
     }
 
     /// What the unwinder must know; offsets of the code are filled in when it is finished.
@@ -142,4 +166,13 @@ impl Frame {
             ..FrameInfo::default()
         }
     }
+}
+
+/// Appends `push` (0x50) or `pop` (0x58) of a register.
+fn stack_instruction(bytes: &mut Vec<u8>, opcode: u8, register: PReg) {
+    let number = register.number();
+    if number >= 8 {
+        bytes.push(0x41);
+    }
+    bytes.push(opcode | number & 7);
 }

@@ -63,6 +63,7 @@ pub fn stub(kind: StubKind, options: &CodegenOptions) -> Stub {
         StubKind::WithContext { context, target } => with_context(&mut sequence, context, target),
         StubKind::Unbox { payload, context_from_object, target } => unbox(&mut sequence, payload, context_from_object, target),
         StubKind::Import { cell, resolve } => import(&mut sequence, cell, resolve),
+        StubKind::Publish { helper } => publish(&mut sequence, options, helper),
         StubKind::InvokeClosed { code, target } => invoke_closed(&mut sequence, code, target),
         StubKind::EndFilter { filter_sp } => end_filter(&mut sequence, filter_sp),
     };
@@ -314,6 +315,20 @@ fn import(sequence: &mut Sequence, cell: SymbolRef, resolve: u16) -> FrameInfo {
     );
     sequence.reloc(cell);
     sequence.jump_through(SymbolRef::Helper(resolve));
+    FrameInfo::default()
+}
+
+/// The return address lies just below the published stack pointer, as if the caller had called the helper itself. rax carries no
+/// argument of a helper.
+fn publish(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> FrameInfo {
+    let last_managed_sp = options.thread.last_managed_sp;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; lea rax, [rsp + 8]
+        ; mov [r15 + last_managed_sp], rax
+    );
+    sequence.jump_through(SymbolRef::Helper(helper));
     FrameInfo::default()
 }
 

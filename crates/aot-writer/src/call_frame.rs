@@ -1,18 +1,18 @@
 //! Call frame information: `.eh_frame` and its search table, so that debuggers and profilers unwind compiled code.
 //!
-//! Every frame has the same shape (saved frame pointer, return address above it), so one CIE and a handful of instructions per
-//! method do. Formats: Linux Standard Base, "Exception Frames"; DWARF 4, section 6.4.
+//! Every frame has the same shape (saved frame pointer, return address above it), and prologues differ little. So the rules are in the
+//! CIEs, one for each kind of prologue, and a method's entry is just a range. Epilogues have no rules: debuggers look at the
+//! instructions there. Formats: Linux Standard Base, "Exception Frames"; DWARF 4, section 6.4.
 
 use crate::varint::{write_signed_leb, write_unsigned};
 use ir::mach::{Architecture, CompiledCode, DwarfRegisters};
+use rustc_hash::FxHashMap;
 
 const DW_CFA_ADVANCE_LOC: u8 = 0x40;
 const DW_CFA_OFFSET: u8 = 0x80;
 const DW_CFA_OFFSET_EXTENDED: u8 = 0x05;
 const DW_CFA_ADVANCE_LOC1: u8 = 0x02;
 const DW_CFA_ADVANCE_LOC4: u8 = 0x04;
-const DW_CFA_REMEMBER_STATE: u8 = 0x0a;
-const DW_CFA_RESTORE_STATE: u8 = 0x0b;
 const DW_CFA_DEF_CFA: u8 = 0x0c;
 const DW_CFA_DEF_CFA_REGISTER: u8 = 0x0d;
 const DW_CFA_DEF_CFA_OFFSET: u8 = 0x0e;
@@ -61,18 +61,19 @@ pub fn encode<'a>(
     let count = pieces.len();
     let mut frames = Vec::with_capacity(64 + 40 * count);
     let mut table: Vec<(u32, u32)> = Vec::with_capacity(count);
-    encode_cie(&mut frames, rules);
+    let mut kinds: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
     for (offset, code) in pieces {
+        let instructions = encode_instructions(code, rules);
+        let kind = *kinds.entry(instructions).or_insert_with_key(|instructions| encode_cie(&mut frames, instructions, rules));
         let start = frames.len();
         let position = frames_address + start as u32;
         table.push((text + offset, position));
         frames.extend_from_slice(&[0; 4]);
-        push_u32(&mut frames, start as u32 + 4);
+        push_u32(&mut frames, start as u32 + 4 - kind);
         push_u32(&mut frames, (text + offset).wrapping_sub(position + 8));
         push_u32(&mut frames, code.bytes.len() as u32);
         frames.push(0); // no augmentation data
-        encode_instructions(&mut frames, code, rules);
-        finish_entry(&mut frames, start, rules);
+        finish_entry(&mut frames, start);
     }
     push_u32(&mut frames, 0);
 
@@ -86,7 +87,8 @@ pub fn encode<'a>(
     CallFrames { frames, header }
 }
 
-fn encode_cie(out: &mut Vec<u8>, rules: &FrameRules) {
+/// Appends a CIE and gives its offset.
+fn encode_cie(out: &mut Vec<u8>, instructions: &[u8], rules: &FrameRules) -> u32 {
     let start = out.len();
     out.extend_from_slice(&[0; 8]); // length, CIE id 0
     out.push(1); // version
@@ -104,15 +106,19 @@ fn encode_cie(out: &mut Vec<u8>, rules: &FrameRules) {
         out.push(DW_CFA_OFFSET | rules.registers.return_address as u8);
         write_unsigned(out, 1);
     }
-    finish_entry(out, start, rules);
+    out.extend_from_slice(instructions);
+    finish_entry(out, start);
+    start as u32
 }
 
-/// The canonical frame address is two words above the frame pointer: above the return address.
-fn encode_instructions(out: &mut Vec<u8>, code: &CompiledCode, rules: &FrameRules) {
+/// The rules of a prologue. The canonical frame address is two words above the frame pointer: above the return address.
+fn encode_instructions(code: &CompiledCode, rules: &FrameRules) -> Vec<u8> {
+    let mut instructions = Vec::new();
+    let out = &mut instructions;
     let frame = &code.frame;
     let [pushed, moved, saved] = frame.prologue;
     if moved == 0 {
-        return; // a stub without a frame
+        return instructions; // a stub without a frame
     }
     let mut position = 0;
     advance(out, &mut position, pushed, rules);
@@ -132,18 +138,7 @@ fn encode_instructions(out: &mut Vec<u8>, code: &CompiledCode, rules: &FrameRule
             offset_rule(out, register, (below_cfa / rules.word as i32) as u64);
         }
     }
-    for &epilogue in &frame.epilogues {
-        if epilogue <= position {
-            continue;
-        }
-        advance(out, &mut position, epilogue, rules);
-        out.push(DW_CFA_REMEMBER_STATE);
-        out.push(DW_CFA_DEF_CFA);
-        write_unsigned(out, rules.registers.stack_pointer.into());
-        write_unsigned(out, u64::from(if rules.call_pushes { rules.word } else { 0 }));
-        advance(out, &mut position, epilogue + rules.code_alignment, rules);
-        out.push(DW_CFA_RESTORE_STATE);
-    }
+    instructions
 }
 
 fn offset_rule(out: &mut Vec<u8>, register: u16, words: u64) {
@@ -170,9 +165,9 @@ fn advance(out: &mut Vec<u8>, position: &mut u32, to: u32, rules: &FrameRules) {
     }
 }
 
-/// Pads an entry with no-operations and writes its length.
-fn finish_entry(out: &mut Vec<u8>, start: usize, rules: &FrameRules) {
-    while (out.len() - start) % rules.word as usize != 0 {
+/// Pads an entry with no-operations to the size of its fields and writes its length.
+fn finish_entry(out: &mut Vec<u8>, start: usize) {
+    while (out.len() - start) % 4 != 0 {
         out.push(0);
     }
     let length = (out.len() - start - 4) as u32;

@@ -5,6 +5,7 @@
 //! relocated: cells are empty in the file. The build-id is a hash of the content.
 
 use crate::call_frame::{self, CallFrames, FrameRules};
+use crate::debug_lines::{self, DebugSection};
 use crate::image::ObjectImage;
 use crate::tables::{Placement, align, encode_section, lay_out_code};
 use ir::function::SymbolRef;
@@ -240,7 +241,8 @@ struct Sections {
     text: SectionIndex,
 }
 
-fn machine(architecture: Architecture) -> (elf::Machine, elf::FileFlags) {
+/// The machine in a file's header.
+pub(crate) fn machine(architecture: Architecture) -> (elf::Machine, elf::FileFlags) {
     match architecture {
         Architecture::X86 => (elf::EM_386, elf::FileFlags(0)),
         Architecture::Amd64 => (elf::EM_X86_64, elf::FileFlags(0)),
@@ -274,6 +276,10 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     let text_section = add(&mut writer, b".text");
     writer.reserve_dynamic_section_index();
     add(&mut writer, b".bss");
+    let debug = debug_lines::encode(image, layout.text, &layout.code_offsets)?;
+    for section in &debug {
+        add(&mut writer, section.name.as_bytes());
+    }
     writer.reserve_symtab_section_index();
     writer.reserve_strtab_section_index();
     writer.reserve_shstrtab_section_index();
@@ -296,6 +302,7 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     writer.reserve_dynstr().map_err(failed)?;
     writer.reserve_until(layout.dynamic.into());
     writer.reserve_dynamic(DYNAMIC_ENTRIES as usize);
+    let debug_places: Vec<u64> = debug.iter().map(|section| writer.reserve(section.bytes.len() as u64, 1)).collect();
     writer.reserve_symtab();
     writer.reserve_strtab().map_err(failed)?;
     writer.reserve_shstrtab().map_err(failed)?;
@@ -363,6 +370,9 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     for (tag, value) in entries {
         writer.write_dynamic(tag, value).map_err(failed)?;
     }
+    for section in &debug {
+        writer.write(&section.bytes);
+    }
     writer.write_null_symbol();
     for ((piece, &offset), name) in image.code.iter().zip(&layout.code_offsets).zip(symbol_names) {
         let st_name = writer.string_offset(Some(name));
@@ -378,7 +388,8 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     }
     writer.write_strtab();
     writer.write_shstrtab();
-    write_section_headers(&mut writer, layout, &names, image.code.len() as u32 + 1);
+    let debug: Vec<(u64, &DebugSection)> = debug_places.into_iter().zip(&debug).collect();
+    write_section_headers(&mut writer, layout, &names, &debug, image.code.len() as u32 + 1);
     Ok(buffer)
 }
 
@@ -386,7 +397,13 @@ fn placement(layout: &Layout) -> Placement {
     Placement { section: layout.section, text: layout.text, text_length: layout.text_length, cells: layout.cells }
 }
 
-fn write_section_headers(writer: &mut Writer<'_>, layout: &Layout, names: &[object::write::StringId], local_symbols: u32) {
+fn write_section_headers(
+    writer: &mut Writer<'_>,
+    layout: &Layout,
+    names: &[object::write::StringId],
+    debug: &[(u64, &DebugSection)],
+    local_symbols: u32,
+) {
     let read_only = elf::SectionFlags(elf::SHF_ALLOC.0);
     let plain = |sh_type, sh_flags, start: u32, length: u32, alignment: u32| SectionHeader {
         sh_type,
@@ -419,6 +436,12 @@ fn write_section_headers(writer: &mut Writer<'_>, layout: &Layout, names: &[obje
     let bss = plain(elf::SHT_NOBITS, writable, layout.cells, layout.cells_length, PAGE);
     let file_end = u64::from(layout.dynamic + layout.dynamic_length);
     write(writer, SectionHeader { sh_offset: file_end, ..bss });
+    for (place, section) in debug {
+        let strings = elf::SectionFlags(elf::SHF_MERGE.0 | elf::SHF_STRINGS.0);
+        let (sh_flags, sh_entsize) = if section.has_strings { (strings, 1) } else { (elf::SectionFlags(0), 0) };
+        let header = plain(elf::SHT_PROGBITS, sh_flags, 0, section.bytes.len() as u32, 1);
+        write(writer, SectionHeader { sh_offset: *place, sh_entsize, ..header });
+    }
     writer.write_symtab_section_header(local_symbols);
     writer.write_strtab_section_header();
     writer.write_shstrtab_section_header();

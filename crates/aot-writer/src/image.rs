@@ -1,5 +1,6 @@
 //! An image before it is written.
 
+use crate::debug_lines::SourceLines;
 use ir::function::SymbolRef;
 use ir::mach::{Architecture, CompiledCode};
 
@@ -20,6 +21,8 @@ pub struct ObjectImage {
     pub helper_count: u32,
     /// Descriptions of generic lookups and deferred errors that cells refer to, as the caller likes.
     pub extra: Vec<u8>,
+    /// Where the code came from, for debuggers; nothing at run time needs it.
+    pub source_lines: Option<SourceLines>,
 }
 
 /// What an image was made from and for. It is used only where all of this fits.
@@ -86,7 +89,7 @@ impl ObjectImage {
         match symbol {
             SymbolRef::Helper(helper) => Some(u32::from(helper)),
             SymbolRef::Cell(cell) => Some(self.helper_count + cell),
-            SymbolRef::Method(_) | SymbolRef::RoData(_) => None,
+            SymbolRef::Method(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => None,
         }
     }
 }

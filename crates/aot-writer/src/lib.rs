@@ -4,6 +4,8 @@
 //! (what goes in) and [`elf::write`] (what comes out); [`reader`] is the way back; [`tables`] describes the format.
 
 pub mod call_frame;
+pub mod debug_lines;
+pub mod debugger;
 pub mod elf;
 pub mod image;
 pub mod reader;

@@ -3,7 +3,7 @@
 use crate::elf::{BUILD_ID_BYTES, find_notes};
 use crate::image::Dependency;
 use crate::tables::{
-    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_info, instance_hash,
+    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_code_length, decode_info, instance_hash,
 };
 use crate::varint::Cursor;
 use ir::mach::CompiledCode;
@@ -156,10 +156,10 @@ impl<'a> Image<'a> {
         Some(MethodEntry {
             index,
             code_offset: word(0)?,
-            code_length: word(1)?,
-            info: word(2)?,
-            is_method: word(3)? & 3 != STUB,
-            kind: word(3)?,
+            code_length: decode_code_length(self.infos()?.get(word(1)? as usize..)?)?,
+            info: word(1)?,
+            is_method: word(2)? & 3 != STUB,
+            kind: word(2)?,
         })
     }
     /// Which method an entry is; stubs are none.
@@ -178,7 +178,8 @@ impl<'a> Image<'a> {
         let (mut low, mut high) = (0, self.field(Field::MethodCount));
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.method(middle)?.code_offset <= code_offset {
+            let start = read_u32(self.section, self.field(Field::Methods) as usize + METHOD_ENTRY * middle as usize)?;
+            match start <= code_offset {
                 true => low = middle + 1,
                 false => high = middle,
             }
@@ -188,10 +189,7 @@ impl<'a> Image<'a> {
     }
     /// What the unwinder needs of a method, and its clauses.
     pub fn info(&self, method: MethodEntry) -> Option<(CompiledCode, &'a [u8])> {
-        let infos = self.slice(self.field(Field::Infos), self.field(Field::InfosLength))?;
-        let (mut code, clauses) = decode_info(infos.get(method.info as usize..)?)?;
-        code.code_len = method.code_length;
-        Some((code, clauses))
+        decode_info(self.infos()?.get(method.info as usize..)?)
     }
     /// What a cell asks for; the helpers' cells do not count.
     pub fn cell(&self, index: u32) -> Option<&'a [u8]> {
@@ -207,6 +205,10 @@ impl<'a> Image<'a> {
     /// The caller's extra bytes.
     pub fn extra(&self) -> &'a [u8] {
         self.slice(self.field(Field::Extra), self.field(Field::ExtraLength)).unwrap_or_default()
+    }
+
+    fn infos(&self) -> Option<&'a [u8]> {
+        self.slice(self.field(Field::Infos), self.field(Field::InfosLength))
     }
 
     fn slice(&self, offset: u32, length: u32) -> Option<&'a [u8]> {

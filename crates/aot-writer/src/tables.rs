@@ -4,12 +4,12 @@
 //!
 //! | table | entries |
 //! |---|---|
-//! | methods | [`METHOD_ENTRY`] bytes each, sorted by code offset: code offset, code length, info offset, kind and key |
+//! | methods | [`METHOD_ENTRY`] bytes each, sorted by code offset: code offset, info offset, kind and key |
 //! | definitions | u32 for each row of the assembly's MethodDef table, from row 1: index into methods + 1, or 0 |
 //! | instances | u32 count, then (u32 hash, u32 method index, u32 offset of the key) sorted by hash |
 //! | cells | u32 for each cell but the helpers' and one more: offset into blobs |
 //! | blobs | descriptions of cells; instance keys |
-//! | infos | per method, packed: frame, calls, traps, handlers, lines, clauses ([`encode_info`]) |
+//! | infos | per method, packed: length, frame, calls, traps, handlers, lines, clauses ([`encode_info`]) |
 //! | identity | packed: assembly hash, options, dependencies |
 //! | extra | the caller's |
 
@@ -21,11 +21,11 @@ use ir::mach::{CallSite, CompiledCode, FrameInfo, HandlerSite, TrapSite};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the format.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// First bytes of the section.
 pub const MAGIC: [u8; 8] = *b"SAKIIMG\0";
 /// Bytes of an entry of the table of methods.
-pub const METHOD_ENTRY: usize = 16;
+pub const METHOD_ENTRY: usize = 12;
 /// Kind of a method entry, in the low two bits of its last word: a stub.
 pub const STUB: u32 = 0;
 /// A method of the assembly; the row is above.
@@ -153,7 +153,7 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], placement: &Pla
             Some(MethodKey::Definition(row)) => row << 2 | DEFINITION,
             Some(MethodKey::Instance(_)) => (blobs.len() as u32) << 2 | INSTANCE,
         };
-        for number in [offset, piece.code.code_len, infos.len() as u32, kind] {
+        for number in [offset, infos.len() as u32, kind] {
             push(&mut methods, number);
         }
         encode_info(&mut infos, &piece.code, &piece.clauses);
@@ -260,74 +260,158 @@ fn read_region(cursor: &mut Cursor<'_>) -> Option<Option<Region>> {
     Some(number.checked_sub(1).map(|index| Region::from_index(index as usize)))
 }
 
-/// Appends what the unwinder needs of a piece of code, packed: offsets as differences to the one before.
+/// Bits of the first number of an info: which parts follow.
+mod parts {
+    pub const OUTGOING: u64 = 1;
+    pub const SAVED_SP: u64 = 1 << 1;
+    pub const SAVED_REGISTERS: u64 = 1 << 2;
+    pub const CALLS: u64 = 1 << 3;
+    pub const TRAPS: u64 = 1 << 4;
+    pub const HANDLERS: u64 = 1 << 5;
+    pub const LINES: u64 = 1 << 6;
+    pub const CLAUSES: u64 = 1 << 7;
+}
+
+/// Appends what the unwinder needs of a piece of code, packed: offsets as differences to the one before. Calls outside of protected
+/// regions and source positions at which nothing can be raised are left out.
 pub fn encode_info(out: &mut Vec<u8>, code: &CompiledCode, clauses: &[u8]) {
     let frame = &code.frame;
+    let calls: Vec<&CallSite> = code.call_sites.iter().filter(|site| site.region.is_some()).collect();
+    let lines = needed_lines(code);
+    let present = [
+        (parts::OUTGOING, frame.outgoing_size != 0),
+        (parts::SAVED_SP, frame.saved_sp_offset.is_some()),
+        (parts::SAVED_REGISTERS, !frame.saved_registers.is_empty()),
+        (parts::CALLS, !calls.is_empty()),
+        (parts::TRAPS, !code.traps.is_empty()),
+        (parts::HANDLERS, !code.handlers.is_empty()),
+        (parts::LINES, !lines.is_empty()),
+        (parts::CLAUSES, !clauses.is_empty()),
+    ];
+    write_unsigned(out, code.code_len.into());
     write_unsigned(out, frame.frame_size.into());
-    write_unsigned(out, frame.outgoing_size.into());
-    write_signed(out, frame.saved_sp_offset.unwrap_or(0).into());
-    write_unsigned(out, frame.saved_registers.len() as u64);
-    for &(register, offset) in &frame.saved_registers {
-        write_unsigned(out, register.into());
+    // A byte of its own: all the bits are used.
+    out.push(present.iter().filter(|part| part.1).map(|part| part.0 as u8).sum());
+    if frame.outgoing_size != 0 {
+        write_unsigned(out, frame.outgoing_size.into());
+    }
+    if let Some(offset) = frame.saved_sp_offset {
         write_signed(out, offset.into());
     }
-    let mut last = 0;
-    write_unsigned(out, code.call_sites.len() as u64);
-    for site in &code.call_sites {
-        write_unsigned(out, u64::from(site.return_offset - last));
-        write_region(out, site.region);
-        last = site.return_offset;
+    if !frame.saved_registers.is_empty() {
+        write_unsigned(out, frame.saved_registers.len() as u64);
+        for &(register, offset) in &frame.saved_registers {
+            write_unsigned(out, register.into());
+            write_signed(out, offset.into());
+        }
     }
-    last = 0;
-    write_unsigned(out, code.traps.len() as u64);
-    for site in &code.traps {
-        write_unsigned(out, u64::from(site.offset - last));
-        out.push(site.code as u8);
-        write_region(out, site.region);
-        last = site.offset;
+    if !calls.is_empty() {
+        write_unsigned(out, calls.len() as u64);
+        let mut last = 0;
+        for site in calls {
+            write_unsigned(out, u64::from(site.return_offset - last));
+            write_region(out, site.region);
+            last = site.return_offset;
+        }
     }
-    write_unsigned(out, code.handlers.len() as u64);
-    for site in &code.handlers {
-        write_unsigned(out, site.region.index() as u64);
-        write_unsigned(out, site.index.into());
-        write_unsigned(out, site.filter_offset.map_or(0, |offset| u64::from(offset) + 1));
-        write_unsigned(out, site.handler_offset.into());
+    if !code.traps.is_empty() {
+        write_unsigned(out, code.traps.len() as u64);
+        let mut last = 0;
+        for site in &code.traps {
+            // Most are null references outside of regions; only the others say more.
+            let special = site.code != TrapCode::NullReference || site.region.is_some();
+            write_unsigned(out, u64::from(site.offset - last) << 1 | u64::from(special));
+            if special {
+                out.push(site.code as u8);
+                write_region(out, site.region);
+            }
+            last = site.offset;
+        }
     }
-    last = 0;
-    let mut last_source = 0i64;
-    write_unsigned(out, code.lines.len() as u64);
-    for &(offset, source) in &code.lines {
-        write_unsigned(out, u64::from(offset - last));
-        write_signed(out, i64::from(source.0) - last_source);
-        last = offset;
-        last_source = source.0.into();
+    if !code.handlers.is_empty() {
+        write_unsigned(out, code.handlers.len() as u64);
+        for site in &code.handlers {
+            write_unsigned(out, site.region.index() as u64);
+            write_unsigned(out, site.index.into());
+            write_unsigned(out, site.filter_offset.map_or(0, |offset| u64::from(offset) + 1));
+            write_unsigned(out, site.handler_offset.into());
+        }
     }
-    write_bytes(out, clauses);
+    if !lines.is_empty() {
+        write_unsigned(out, lines.len() as u64);
+        let (mut last, mut last_source) = (0, 0i64);
+        for (offset, source) in lines {
+            // The unknown position becomes 0, which is nearer to the others.
+            let source = i64::from(source.0.wrapping_add(1));
+            write_unsigned(out, u64::from(offset - last));
+            write_signed(out, source - last_source);
+            (last, last_source) = (offset, source);
+        }
+    }
+    if !clauses.is_empty() {
+        write_bytes(out, clauses);
+    }
+}
+
+/// The source positions that stack traces ask for: those of calls and of instructions that trap.
+fn needed_lines(code: &CompiledCode) -> Vec<(u32, SourceOffset)> {
+    let mut ends: Vec<u32> = code.call_sites.iter().map(|site| site.return_offset).collect();
+    ends.extend(code.traps.iter().map(|site| site.offset + 1));
+    ends.sort_unstable();
+    let mut needed: Vec<(u32, SourceOffset)> = Vec::new();
+    let mut lines = code.lines.iter().peekable();
+    let mut current = None;
+    for end in ends {
+        while let Some(&line) = lines.next_if(|line| line.0 < end) {
+            current = Some(line);
+        }
+        if let Some(line) = current {
+            if needed.last().is_none_or(|last| last.1 != line.1) {
+                needed.push(line);
+            }
+        }
+    }
+    needed
+}
+
+/// Length of a method's instructions, from the start of what [`encode_info`] wrote.
+pub fn decode_code_length(bytes: &[u8]) -> Option<u32> {
+    Cursor::new(bytes).unsigned32()
 }
 
 /// What [`encode_info`] wrote: the code without its bytes, and the clauses. `None` if it is damaged.
 pub fn decode_info(bytes: &[u8]) -> Option<(CompiledCode, &[u8])> {
     let mut cursor = Cursor::new(bytes);
-    let mut code = CompiledCode::default();
-    code.frame = FrameInfo { frame_size: cursor.unsigned32()?, outgoing_size: cursor.unsigned32()?, ..FrameInfo::default() };
-    let saved_sp = i32::try_from(cursor.signed()?).ok()?;
-    code.frame.saved_sp_offset = (saved_sp != 0).then_some(saved_sp);
-    for _ in 0..cursor.unsigned()? {
+    let mut code = CompiledCode { code_len: cursor.unsigned32()?, ..CompiledCode::default() };
+    code.frame = FrameInfo { frame_size: cursor.unsigned32()?, ..FrameInfo::default() };
+    let present = u64::from(cursor.byte()?);
+    let has = |part: u64| present & part != 0;
+    if has(parts::OUTGOING) {
+        code.frame.outgoing_size = cursor.unsigned32()?;
+    }
+    if has(parts::SAVED_SP) {
+        code.frame.saved_sp_offset = Some(i32::try_from(cursor.signed()?).ok()?);
+    }
+    for _ in 0..count(&mut cursor, has(parts::SAVED_REGISTERS))? {
         let register = u16::try_from(cursor.unsigned()?).ok()?;
         code.frame.saved_registers.push((register, i32::try_from(cursor.signed()?).ok()?));
     }
     let mut last = 0u32;
-    for _ in 0..cursor.unsigned()? {
+    for _ in 0..count(&mut cursor, has(parts::CALLS))? {
         last = last.checked_add(cursor.unsigned32()?)?;
         code.call_sites.push(CallSite { return_offset: last, region: read_region(&mut cursor)? });
     }
     last = 0;
-    for _ in 0..cursor.unsigned()? {
-        last = last.checked_add(cursor.unsigned32()?)?;
-        let trap = *TrapCode::ALL.get(usize::from(cursor.byte()?))?;
-        code.traps.push(TrapSite { offset: last, code: trap, region: read_region(&mut cursor)? });
+    for _ in 0..count(&mut cursor, has(parts::TRAPS))? {
+        let number = cursor.unsigned()?;
+        last = last.checked_add(u32::try_from(number >> 1).ok()?)?;
+        let (trap, region) = match number & 1 {
+            0 => (TrapCode::NullReference, None),
+            _ => (*TrapCode::ALL.get(usize::from(cursor.byte()?))?, read_region(&mut cursor)?),
+        };
+        code.traps.push(TrapSite { offset: last, code: trap, region });
     }
-    for _ in 0..cursor.unsigned()? {
+    for _ in 0..count(&mut cursor, has(parts::HANDLERS))? {
         code.handlers.push(HandlerSite {
             region: Region::from_index(cursor.unsigned32()? as usize),
             index: cursor.unsigned32()?,
@@ -337,11 +421,16 @@ pub fn decode_info(bytes: &[u8]) -> Option<(CompiledCode, &[u8])> {
     }
     last = 0;
     let mut source = 0i64;
-    for _ in 0..cursor.unsigned()? {
+    for _ in 0..count(&mut cursor, has(parts::LINES))? {
         last = last.checked_add(cursor.unsigned32()?)?;
         source = source.checked_add(cursor.signed()?)?;
-        code.lines.push((last, SourceOffset(u32::try_from(source).ok()?)));
+        code.lines.push((last, SourceOffset(u32::try_from(source).ok()?.wrapping_sub(1))));
     }
-    let clauses = cursor.bytes()?;
+    let clauses = if has(parts::CLAUSES) { cursor.bytes()? } else { &[] };
     Some((code, clauses))
+}
+
+/// How many entries follow: none if the part is not there.
+fn count(cursor: &mut Cursor<'_>, present: bool) -> Option<u64> {
+    if present { cursor.unsigned() } else { Some(0) }
 }

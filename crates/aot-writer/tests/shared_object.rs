@@ -1,5 +1,6 @@
 //! An image is a shared object that the system's own loader and checkers accept, and that comes back as it went in.
 
+use aot_writer::debug_lines::{SourceLines, SourceRow, source_rows};
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
 use aot_writer::tables::Field;
 use aot_writer::{elf, reader};
@@ -78,6 +79,13 @@ fn sample() -> ObjectImage {
         code,
         clauses: clauses.to_vec(),
     };
+    // Of the first two pieces the source is known.
+    let rows = source_rows(&caller.lines, &[(0, 0, 31, 5), (7, 1, 208, 9)]);
+    let lines = SourceLines {
+        unit: "/library/sample.dll".into(),
+        files: vec!["/source/main.cs".into(), "other.cs".into()],
+        pieces: vec![rows, vec![SourceRow { code_offset: 0, file: 0, line: 47, column: 0 }], Vec::new()],
+    };
     ObjectImage {
         identity: ImageIdentity {
             architecture: Architecture::Amd64,
@@ -97,6 +105,7 @@ fn sample() -> ObjectImage {
         read_only_data: vec![4242u32.to_le_bytes().to_vec(), vec![1; 33]],
         helper_count: 2,
         extra: b"extra".to_vec(),
+        source_lines: Some(lines),
     }
 }
 
@@ -121,7 +130,7 @@ fn comes_back_as_it_went_in() {
     assert_eq!(info.call_sites, original.call_sites);
     assert_eq!(info.traps, original.traps);
     assert_eq!(info.handlers, original.handlers);
-    assert_eq!(info.lines, original.lines);
+    assert_eq!(info.lines, [(4, SourceOffset(7))], "only positions that can raise are kept");
     assert_eq!(info.frame.saved_registers, original.frame.saved_registers);
     let answer = read.instance(b"answer<int>").unwrap();
     assert_eq!(read.instance(b"answer<long>"), None);
@@ -163,6 +172,34 @@ fn the_systems_loader_and_checkers_accept_it() {
         libc::dlclose(handle);
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn debuggers_find_methods_and_lines() {
+    let path = std::env::temp_dir().join(format!("saki-debug-lines-{}.so", std::process::id()));
+    std::fs::write(&path, elf::write(&sample(), &Linker).unwrap()).unwrap();
+    let run = |command: &str, arguments: &[&str]| {
+        let output = Command::new(command).args(arguments).arg(&path).output().ok()?;
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let table = run("readelf", &["--debug-dump=decodedline", "-W"]).expect("readelf is installed (binutils)");
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    for row in [["main.cs", "31"], ["other.cs", "208"], ["main.cs", "47"]] {
+        assert!(rows.contains(&row.to_vec()), "{table}");
+    }
+    let entries = run("readelf", &["--debug-dump=info", "-W"]).expect("readelf is installed (binutils)");
+    for text in ["Sample:Caller ()", "Sample:Answer ()", "sample.dll", "DW_TAG_compile_unit"] {
+        assert!(entries.contains(text), "{entries}");
+    }
+    assert!(!entries.contains("cell_stub"), "{entries}");
+    // Another reader's opinion, where it is installed.
+    if let Some(verdict) = run("llvm-dwarfdump", &["--verify"]) {
+        assert!(verdict.contains("No errors."), "{verdict}");
+    }
+    let without = elf::write(&ObjectImage { source_lines: None, ..sample() }, &Linker).unwrap();
+    assert!(!without.windows(6).any(|window| window == b".debug"));
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -305,6 +305,10 @@ helpers! {
     // Delegates, reflection
     /// (delegate, target, code, method handle) initialises a delegate
     InitializeDelegate "initialize_delegate" (Ref Ref Iptr Iptr) native;
+    /// (delegate, addresses of the arguments of `BeginInvoke`) starts an asynchronous call; its System.IAsyncResult
+    BeginInvoke "begin_invoke" (Ref Mptr) native Ref;
+    /// (delegate, addresses of the arguments of `EndInvoke`, address for the result) waits for an asynchronous call
+    EndInvoke "end_invoke" (Ref Mptr Mptr) native;
     /// (method table) its System.RuntimeType
     TypeObject "type_object" (Iptr) native Ref;
     /// (object) its exact System.RuntimeType (Object.GetType)

@@ -1,6 +1,7 @@
 //! The pipeline of one method: import, passes with expansion, code generation.
 
 use crate::env::MethodEnv;
+use crate::guard::guarded;
 use crate::importer::{ImportError, ImportFlags, ImportedMethod, import_method};
 use crate::inline_source::MethodBodies;
 use il::types::{MethodId, TypeId};
@@ -61,6 +62,8 @@ pub enum CompileError {
     Pass(PassError),
     /// The back end gave up.
     Codegen(CodegenError),
+    /// The compiler broke an assumption of its own, see [`guard`](crate::guard).
+    Internal(String),
 }
 
 impl fmt::Display for CompileError {
@@ -69,6 +72,7 @@ impl fmt::Display for CompileError {
             CompileError::Import(error) => error.fmt(f),
             CompileError::Pass(error) => error.fmt(f),
             CompileError::Codegen(error) => error.fmt(f),
+            CompileError::Internal(message) => write!(f, "internal error: {message}"),
         }
     }
 }
@@ -77,6 +81,14 @@ impl std::error::Error for CompileError {}
 
 /// Compiles a canonical method.
 pub fn compile_method(
+    env: &dyn MethodEnv,
+    method: MethodId,
+    options: &CompileOptions<'_>,
+) -> Result<CompiledMethod, CompileError> {
+    guarded(|| import_and_compile(env, method, options)).unwrap_or_else(|message| Err(CompileError::Internal(message)))
+}
+
+fn import_and_compile(
     env: &dyn MethodEnv,
     method: MethodId,
     options: &CompileOptions<'_>,
@@ -113,7 +125,10 @@ fn run_passes(
     bodies: &mut MethodBodies<'_>,
     options: &CompileOptions<'_>,
 ) -> Result<PassReport, CompileError> {
-    let mut context = PassContext { inline: Some(bodies), expand: Some(options.expand), ..PassContext::default() };
-    options.passes.run(function, &mut context).map_err(CompileError::Pass)?;
+    let scratch = options.passes.take_scratch();
+    let mut context = PassContext { inline: Some(bodies), expand: Some(options.expand), scratch, report: PassReport::default() };
+    let outcome = options.passes.run(function, &mut context);
+    options.passes.return_scratch(context.scratch);
+    outcome.map_err(CompileError::Pass)?;
     Ok(context.report)
 }

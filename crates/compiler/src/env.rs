@@ -4,6 +4,7 @@
 //! of cells and of dependencies.
 
 use crate::abi::Abi;
+use crate::inline_source::{ImportBody, ImportedBody};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, TypeSystem};
 use ir::function::SymbolRef;
 use ir::mach::Backend;
@@ -110,5 +111,11 @@ pub trait MethodEnv: Sync {
     /// Whether symbols get names for dumps. They take time to put together.
     fn names_symbols(&self) -> bool {
         true
+    }
+    /// The body of `callee` for inlining, imported by `import` at its first use and kept from one caller to the next. `None` if
+    /// this environment keeps none: the caller imports it for itself.
+    fn shared_body(&self, callee: MethodId, import: &ImportBody<'_>) -> Option<Option<ImportedBody>> {
+        let _ = (callee, import);
+        None
     }
 }

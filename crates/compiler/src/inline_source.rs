@@ -7,7 +7,8 @@ use il::types::MethodId;
 use ir::Function;
 use ir::entity::Symbol;
 use ir::function::SymbolRef;
-use ir::pass_manager::{InlineBody, InlineSource};
+use ir::pass_manager::{InlineBody, InlineBudget, InlineSource};
+use ir::passes::inlining::is_acceptable_to;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -15,6 +16,18 @@ use std::sync::Arc;
 const ALWAYS_BYTES: u32 = 16;
 /// Bytes of IL up to which a callee is offered to the inliner.
 const OFFER_BYTES: u32 = 40;
+
+/// A method that may stand in place of calls of it.
+#[derive(Clone)]
+pub struct ImportedBody {
+    /// For the inliner.
+    pub body: InlineBody,
+    /// Methods behind the symbols that it calls.
+    pub callees: Vec<(SymbolRef, MethodId)>,
+}
+
+/// Imports one body in an environment; `None` if the method may not be inlined anywhere.
+pub type ImportBody<'a> = dyn Fn(&dyn MethodEnv) -> Option<ImportedBody> + 'a;
 
 /// The inliner's view of one compilation.
 pub struct MethodBodies<'a> {
@@ -48,24 +61,34 @@ impl<'a> MethodBodies<'a> {
         if callee == self.caller || !self.env.may_inline(self.caller, callee) {
             return None;
         }
-        let types = self.env.types();
-        let data = types.method(callee);
-        if data.is_synchronized() || data.is_pinvoke() || data.is_internal_call() {
-            return None;
-        }
-        let body = types.method_body(callee).ok()??;
-        let size = body.il.len() as u32;
-        let aggressive = data.impl_attributes & il::types::method_impl_attributes::AGGRESSIVE_INLINING != 0;
-        if !body.clauses.is_empty() || size > OFFER_BYTES && !aggressive || throws(body.il) {
-            return None;
-        }
-        let ImportedMethod { function, callees, .. } = import_method(self.env, callee, self.flags).ok()?;
-        if !function.regions.is_empty() || uses_frame(&function) {
-            return None;
-        }
+        let flags = self.flags;
+        let import = |env: &dyn MethodEnv| import_body(env, callee, flags);
+        let ImportedBody { body, callees } = self.env.shared_body(callee, &import).unwrap_or_else(|| import(self.env))?;
         self.callees.extend(callees);
-        Some(InlineBody { function: Arc::new(function), always: aggressive || size <= ALWAYS_BYTES })
+        Some(body)
     }
+}
+
+/// Imports a method if it may stand in place of calls of it.
+fn import_body(env: &dyn MethodEnv, callee: MethodId, flags: ImportFlags) -> Option<ImportedBody> {
+    let types = env.types();
+    let data = types.method(callee);
+    if data.is_synchronized() || data.is_pinvoke() || data.is_internal_call() {
+        return None;
+    }
+    let body = types.method_body(callee).ok()??;
+    let size = body.il.len() as u32;
+    let aggressive = data.impl_attributes & il::types::method_impl_attributes::AGGRESSIVE_INLINING != 0;
+    if !body.clauses.is_empty() || size > OFFER_BYTES && !aggressive || throws(body.il) {
+        return None;
+    }
+    let ImportedMethod { function, callees, .. } = import_method(env, callee, flags).ok()?;
+    let always = aggressive || size <= ALWAYS_BYTES;
+    if !function.regions.is_empty() || uses_frame(&function) || !always && !is_acceptable_to(&function, &InlineBudget::default()) {
+        return None;
+    }
+    let body = InlineBody { function: Arc::new(function), always, symbols: None };
+    Some(ImportedBody { body, callees: callees.into_iter().collect() })
 }
 
 /// Whether the IL throws by itself: such a method keeps its frame, so that traces show it.

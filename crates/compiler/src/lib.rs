@@ -10,6 +10,7 @@ pub mod compile;
 pub mod description;
 mod emit;
 pub mod env;
+pub mod guard;
 pub mod importer;
 pub mod inline_source;
 mod intrinsics;

@@ -5,7 +5,7 @@ use crate::emit::Emitter;
 use crate::env::{CellRequest, MethodEnv};
 use crate::importer::generics::TypeRef;
 use crate::importer::{Failure, ImportError, ImportedMethod, Importer, method_error};
-use crate::signature::{AbiSignature, Passing, abi_signature, method_signature, this_type};
+use crate::signature::{AbiSignature, Passing, abi_signature, method_signature, storage_access, this_type};
 use il::method_body::MethodBody;
 use il::types::{FieldLocation, MethodId, MethodKind, MethodSignature, Primitive, Storage, TypeId, TypeKind, TypeSystem};
 use il::{Error, ErrorKind, TableId, Token};
@@ -23,11 +23,17 @@ const CHARACTER_SET_MASK: u16 = 6;
 const CHARACTER_SET_UNICODE: u16 = 4;
 
 /// Code that a delegate's `invoke_impl` may point to, one for each signature of `Invoke`. Delegates closed over their
-/// first argument use the back end's `InvokeClosed` stub instead.
+/// first argument use the back end's `InvokeClosed` stub instead, wherever the other arguments stay in their places.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DelegateStub {
     /// Calls `method_ptr` without the delegate: static methods.
     OpenStatic,
+    /// Likewise an instance method, on the first argument.
+    OpenInstance,
+    /// Calls what a virtual call of `method` on the first argument reaches.
+    OpenVirtual,
+    /// Calls `method_ptr` with `m_target` before the arguments: static methods.
+    ClosedStatic,
     /// Calls each of `delegates` and gives the last result.
     Multicast,
 }
@@ -85,6 +91,8 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
                 importer.call_own_method(method)
             }),
             ".ctor" => build(env, method, name, delegate_constructor),
+            "BeginInvoke" => build(env, method, name, begin_invoke),
+            "EndInvoke" => build(env, method, name, end_invoke),
             other => {
                 let message = format!("{other} of delegates");
                 build(env, method, name, |_| Err(Failure::Instruction(Error::new(ErrorKind::NotSupported, message))))
@@ -99,8 +107,8 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
 pub fn import_delegate_stub(env: &dyn MethodEnv, invoke: MethodId, stub: DelegateStub) -> Result<ImportedMethod, ImportError> {
     let name = format!("(wrapper delegate-invoke) {}", env.types().method_full_name(invoke));
     match stub {
-        DelegateStub::OpenStatic => build(env, invoke, name, open_static),
         DelegateStub::Multicast => build(env, invoke, name, multicast),
+        single => build(env, invoke, name, |importer| single_target(importer, single)),
     }
 }
 
@@ -126,14 +134,95 @@ fn delegate_constructor(importer: &mut Importer<'_, '_>) -> Result<(), Failure> 
     importer.finish_with(None)
 }
 
-fn open_static(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
-    let types = importer.types;
+/// The delegate, and the address of an array with the addresses of all other arguments.
+fn argument_addresses(importer: &mut Importer<'_, '_>) -> Result<(Value, Value), Failure> {
     let arguments = all_arguments(importer)?;
-    let invoke = types.method_signature(importer.method)?;
-    let abi = abi_signature(importer.env, CallConvention::Managed, None, invoke, false)?;
-    let offset = instance_field(types, types.well_known().delegate, "method_ptr")?;
-    let code = importer.b.load(Memory::any(Type::Iptr).at(offset), arguments[0].0);
-    let result = importer.call_code(code, &abi, None, &arguments[1..])?;
+    let storages: Vec<Storage> = importer.abi_signature.params.iter().map(|param| param.storage).collect();
+    let pointer_bytes = importer.abi.pointer_bytes;
+    let list = importer.new_slot(pointer_bytes * arguments.len() as u32, pointer_bytes);
+    for (index, (&(value, _), storage)) in arguments.iter().zip(storages).enumerate().skip(1) {
+        let place = match storage_access(storage) {
+            Some(access) => {
+                let place = scalar_place(importer, access);
+                let memory = importer.frame_access(access, 0);
+                importer.b.store(memory, place, value);
+                place
+            }
+            None => value,
+        };
+        let place = importer.as_pointer(place, Type::Iptr);
+        let entry = importer.b.stack_addr(list, 0);
+        let memory = importer.frame_access(Access::Full(Type::Iptr), (pointer_bytes * (index as u32 - 1)) as i32);
+        importer.b.store(memory, entry, place);
+    }
+    let addresses = importer.b.stack_addr(list, 0);
+    Ok((arguments[0].0, addresses))
+}
+
+fn scalar_place(importer: &mut Importer<'_, '_>, access: Access) -> Value {
+    let bytes = access.bytes(importer.abi.pointer_bytes);
+    importer.struct_temporary(bytes, bytes)
+}
+
+fn begin_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let (delegate, addresses) = argument_addresses(importer)?;
+    let result = importer.helper_value(HelperId::BeginInvoke, &[delegate, addresses]);
+    importer.finish_with(Some(result))
+}
+
+fn end_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let (delegate, addresses) = argument_addresses(importer)?;
+    let storage = importer.abi_signature.result.storage;
+    let access = storage_access(storage);
+    let place = match (access, storage) {
+        (Some(access), _) => scalar_place(importer, access),
+        (None, Storage::Struct { size, align }) => importer.struct_temporary(size, align),
+        (None, _) => importer.b.zero(Type::Mptr),
+    };
+    importer.helper(HelperId::EndInvoke, &[delegate, addresses, place]);
+    let result = match (access, storage) {
+        (Some(access), _) => {
+            let memory = importer.frame_access(access, 0);
+            Some(importer.b.load(memory, place))
+        }
+        (None, Storage::Struct { .. }) => Some(place),
+        (None, _) => None,
+    };
+    importer.finish_with(result)
+}
+
+fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<(), Failure> {
+    let types = importer.types;
+    let mut arguments = all_arguments(importer)?;
+    let delegate = arguments.remove(0).0;
+    let mut signature = types.method_signature(importer.method)?.clone();
+    let field = |name: &str| instance_field(types, types.well_known().delegate, name);
+    let (mut this_class, mut this) = (None, None);
+    match stub {
+        DelegateStub::OpenInstance | DelegateStub::OpenVirtual => {
+            let Some((&first, rest)) = signature.params.split_first() else {
+                return Err(Failure::Method(Error::invalid_program("a delegate without an argument for an instance method")));
+            };
+            this_class = Some(first);
+            signature.params = rest.into();
+            this = Some(arguments.remove(0).0);
+        }
+        DelegateStub::ClosedStatic => {
+            signature.params = std::iter::once(TypeId::OBJECT).chain(signature.params.iter().copied()).collect();
+            let target = importer.b.load(Memory::any(Type::Ref).at(field("m_target")?), delegate);
+            arguments.insert(0, (target, true));
+        }
+        DelegateStub::OpenStatic | DelegateStub::Multicast => {}
+    }
+    let code = match (stub, this) {
+        (DelegateStub::OpenVirtual, Some(this)) => {
+            let handle = importer.b.load(Memory::any(Type::Iptr).at(field("method")?), delegate);
+            importer.helper_value(HelperId::VirtualCode, &[this, handle])
+        }
+        _ => importer.b.load(Memory::any(Type::Iptr).at(field("method_ptr")?), delegate),
+    };
+    let abi = abi_signature(importer.env, CallConvention::Managed, this_class, &signature, false)?;
+    let result = importer.call_code(code, &abi, this, &arguments)?;
     importer.finish_with(result)
 }
 

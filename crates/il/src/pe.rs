@@ -95,6 +95,8 @@ pub(crate) struct Streams {
     pub(crate) user_strings: Range<usize>,
     pub(crate) guids: Range<usize>,
     pub(crate) blobs: Range<usize>,
+    /// `#Pdb`, which only symbol files have.
+    pub(crate) symbols: Range<usize>,
 }
 
 /// An entry of the debug directory.
@@ -446,7 +448,7 @@ fn section_range(sections: &[Section], rva: u32, file_length: usize) -> Result<R
 }
 
 /// Reads the metadata root: the range of the version text, and the streams (II.24.2.1 and 2).
-fn metadata_root(bytes: &[u8], metadata: Range<usize>) -> Result<(Range<usize>, Streams)> {
+pub(crate) fn metadata_root(bytes: &[u8], metadata: Range<usize>) -> Result<(Range<usize>, Streams)> {
     let mut cursor = Cursor::at(&bytes[..metadata.end], metadata.start);
     if cursor.u32()? != 0x424a_5342 {
         return Err(Error::bad_image("invalid signature of the metadata root").with_offset(metadata.start));
@@ -483,7 +485,8 @@ fn metadata_root(bytes: &[u8], metadata: Range<usize>) -> Result<(Range<usize>, 
             b"#US" => streams.user_strings = range,
             b"#GUID" => streams.guids = range,
             b"#Blob" => streams.blobs = range,
-            // Other streams (such as symbols of a debugger) concern nobody here.
+            b"#Pdb" => streams.symbols = range,
+            // Other streams concern nobody here.
             _ => {}
         }
     }

@@ -67,6 +67,9 @@ pub enum SymbolRef {
     Cell(u32),
     /// Read-only data that comes with the code.
     RoData(u32),
+    /// Code that publishes its caller's frame and goes on to a helper (`StubKind::Publish`): a shorter way to call it. Only
+    /// back ends name it, and only in relocations of images.
+    Publisher(u16),
 }
 
 /// A symbol and its name for people.

@@ -450,6 +450,7 @@ impl Parser {
                 "helper" => SymbolRef::Helper(line.integer()?),
                 "cell" => SymbolRef::Cell(line.integer()?),
                 "rodata" => SymbolRef::RoData(line.integer()?),
+                "publisher" => SymbolRef::Publisher(line.integer()?),
                 _ => return line.error_before(format!("unknown kind of symbol `{kind}`")),
             };
             let name = line.text()?;

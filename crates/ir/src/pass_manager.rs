@@ -7,6 +7,7 @@ use crate::Function;
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Inst, Symbol, Value};
 use crate::expand::ExpandOptions;
+use crate::function::SymbolRef;
 use crate::passes::{PASSES, PIPELINE, value_numbering};
 use crate::verify::{VerifierErrors, verify};
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub struct InlineBody {
     pub function: Arc<Function>,
     /// Inline whatever its size (`AggressiveInlining`, trivial accessors).
     pub always: bool,
+    /// What the body's symbols are in the caller, by number; without it they are what the body says.
+    pub symbols: Option<Arc<[SymbolRef]>>,
 }
 
 /// Limits of inlining, in instructions.
@@ -319,6 +322,13 @@ impl Default for PassOptions {
     }
 }
 
+impl PassOptions {
+    /// Whether functions are printed, so that names in them matter.
+    pub fn prints(&self) -> bool {
+        !self.print_before.is_empty() || !self.print_after.is_empty()
+    }
+}
+
 /// A pass left a broken function behind.
 #[derive(Debug)]
 pub struct PassError {
@@ -347,6 +357,8 @@ pub struct PassManager {
     pipeline: Vec<&'static Pass>,
     /// Counted executions so far, for bisection.
     executions: AtomicU64,
+    /// Memory that nobody uses at the moment.
+    scratch: Mutex<Vec<Scratch>>,
     sink: Mutex<Box<dyn Write + Send>>,
 }
 
@@ -354,11 +366,21 @@ impl PassManager {
     /// A manager that writes dumps and bisection lines to `sink`.
     pub fn new(options: PassOptions, sink: Box<dyn Write + Send>) -> PassManager {
         let pipeline = PIPELINE.iter().copied().filter(|pass| is_on(&options, pass)).collect();
-        PassManager { options, pipeline, executions: AtomicU64::new(0), sink: Mutex::new(sink) }
+        PassManager { options, pipeline, executions: AtomicU64::new(0), scratch: Mutex::default(), sink: Mutex::new(sink) }
     }
     /// Its options.
     pub fn options(&self) -> &PassOptions {
         &self.options
+    }
+    /// Memory for a [`PassContext`], used before if there is any.
+    pub fn take_scratch(&self) -> Scratch {
+        self.scratch.lock().ok().and_then(|mut unused| unused.pop()).unwrap_or_default()
+    }
+    /// Takes the memory of a context back.
+    pub fn return_scratch(&self, scratch: Scratch) {
+        if let Ok(mut unused) = self.scratch.lock() {
+            unused.push(scratch);
+        }
     }
     /// Runs the passes of [`PIPELINE`] that are on.
     pub fn run(&self, function: &mut Function, context: &mut PassContext<'_>) -> Result<(), PassError> {

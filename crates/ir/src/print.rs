@@ -71,6 +71,7 @@ impl fmt::Display for SymbolRef {
             SymbolRef::Helper(number) => write!(f, "helper {number}"),
             SymbolRef::Cell(number) => write!(f, "cell {number}"),
             SymbolRef::RoData(number) => write!(f, "rodata {number}"),
+            SymbolRef::Publisher(number) => write!(f, "publisher {number}"),
         }
     }
 }

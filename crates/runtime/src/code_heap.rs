@@ -58,6 +58,11 @@ impl CodeHeap {
         }
     }
 
+    /// The code area: start and bytes.
+    pub fn area(&self) -> (usize, usize) {
+        (self.code, CODE_BYTES)
+    }
+
     /// Whether an address lies in the code area.
     pub fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.code) < CODE_BYTES
@@ -126,7 +131,7 @@ impl CodeHeap {
         match symbol {
             SymbolRef::Helper(helper) => Some(std::ptr::from_ref(self.helper_cell(helper)) as usize),
             SymbolRef::Cell(number) => Some(std::ptr::from_ref(self.cell(number)) as usize),
-            SymbolRef::Method(_) | SymbolRef::RoData(_) => None,
+            SymbolRef::Method(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::runtime;
 use compiler::abi::HelperId;
 use compiler::compile::{CompileError, compile_imported};
+use compiler::guard::guarded;
 use compiler::{CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, compile_method, import_delegate_stub};
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
@@ -75,6 +76,10 @@ fn options() -> CompileOptions<'static> {
 fn raised(method: MethodId, error: CompileError) -> Exception {
     match error {
         CompileError::Import(ImportError::Invalid(error)) => Exception::from(error),
+        CompileError::Internal(message) => {
+            let name = runtime().types.method_full_name(method);
+            Exception::from(il::Error::new(il::ErrorKind::InvalidProgram, format!("{name}: internal error: {message}")))
+        }
         other => Exception::engine(format!("{}: {other}", runtime().types.method_full_name(method))),
     }
 }
@@ -114,7 +119,11 @@ pub fn compile_delegate_stub(invoke: MethodId, stub: DelegateStub) -> Result<usi
     let runtime = runtime();
     let _guard = runtime.compiler.lock.lock();
     let env = JitEnv { runtime };
-    let imported = import_delegate_stub(&env, invoke, stub).map_err(|error| raised(invoke, CompileError::Import(error)))?;
-    let compiled = compile_imported(&env, invoke, imported, &options()).map_err(|error| raised(invoke, error))?;
+    let compile = || {
+        let imported = import_delegate_stub(&env, invoke, stub).map_err(CompileError::Import)?;
+        compile_imported(&env, invoke, imported, &options())
+    };
+    let compiled = guarded(compile).unwrap_or_else(|message| Err(CompileError::Internal(message)));
+    let compiled = compiled.map_err(|error| raised(invoke, error))?;
     publish(invoke, compiled)
 }

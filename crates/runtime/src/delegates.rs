@@ -1,13 +1,13 @@
-//! Delegates: what their constructor stores. `Invoke` jumps through `invoke_impl`, which is one of three pieces of code.
+//! Delegates: what their constructor stores. `Invoke` jumps through `invoke_impl`, which is one of a few pieces of code.
 
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::object::{self, ObjectRef};
 use crate::{compile, handles, methods, runtime};
 use compiler::DelegateStub;
-use il::types::{MethodId, TypeId};
+use il::types::{MethodId, Storage, TypeId};
 use ir::mach::StubKind;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::AtomicUsize;
 
@@ -25,6 +25,19 @@ pub static METHOD: KnownField = KnownField::new("System", "Delegate", "method");
 pub struct DelegateStubs {
     closed: AtomicUsize,
     by_invoke: Mutex<FxHashMap<(MethodId, DelegateStub), usize>>,
+    /// What delegates of a class over a method look like, by class, handle of the method, and whether there is a target.
+    shapes: RwLock<FxHashMap<(TypeId, usize, bool), Shape>>,
+}
+
+/// What a delegate's constructor finds out.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Whether it passes its target on.
+    closed: bool,
+    /// Code that takes the target boxed, in place of the method's own.
+    unboxing: Option<usize>,
+    /// What `Invoke` jumps to.
+    invoke: usize,
 }
 
 /// The `Invoke` method of a delegate class.
@@ -52,31 +65,57 @@ fn stub_for(class: TypeId, stub: DelegateStub) -> Result<usize> {
 /// Initialises a delegate. `code` is that of `ldftn` or `ldvirtftn` and `handle` the method's, or 0 if the compiler does not know it.
 pub fn initialize(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) -> Result<()> {
     let delegate = delegate.check()?;
+    let key = (delegate.type_id(), handle, !target.is_null());
+    let shapes = &runtime().delegate_stubs.shapes;
+    let known = shapes.read().get(&key).copied();
+    let shape = match known {
+        Some(shape) => shape,
+        None => {
+            let shape = find_shape(key.0, handle, key.2)?;
+            shapes.write().insert(key, shape);
+            shape
+        }
+    };
+    if shape.closed && !target.is_null() {
+        TARGET.set_ref(delegate, target);
+    }
+    CODE.set(delegate, shape.unboxing.unwrap_or(code));
+    METHOD.set(delegate, handle);
+    INVOKE.set(delegate, shape.invoke);
+    Ok(())
+}
+
+fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
     let types = &runtime().types;
-    let class = delegate.type_id();
-    let mut code = code;
-    let mut closed = !target.is_null();
+    let mut unboxing = None;
+    let mut closed = has_target;
+    let mut stub = DelegateStub::OpenStatic;
     if let Some(method) = handles::to_method(handle) {
         let data = types.method(method);
+        let signature = types.method_signature(method)?;
+        let wanted = types.method_signature(invoke_method(class)?)?.params.len();
         if !data.is_static() {
-            closed = types.method_signature(method)?.params.len() == types.method_signature(invoke_method(class)?)?.params.len();
-            if closed && target.is_null() {
+            closed = signature.params.len() == wanted;
+            if closed && !has_target {
                 return Err(Exception::argument("this", "Delegate to an instance method cannot have null 'this'."));
             }
-            if closed && types.is_value_type(data.owner) {
-                code = methods::unboxing_entry(method)?;
+            let by_address = types.is_value_type(data.owner);
+            if closed && by_address {
+                unboxing = Some(methods::unboxing_entry(method)?);
             }
+            stub = if data.is_virtual() && !by_address { DelegateStub::OpenVirtual } else { DelegateStub::OpenInstance };
         } else {
-            let wanted = types.method_signature(invoke_method(class)?)?.params.len();
-            closed = types.method_signature(method)?.params.len() == wanted + 1;
+            closed = signature.params.len() == wanted + 1;
+            if closed && matches!(types.storage(signature.ret)?, Storage::Struct { .. }) {
+                stub = DelegateStub::ClosedStatic;
+            }
         }
     }
-    let invoke = if closed { closed_invoke()? } else { stub_for(class, DelegateStub::OpenStatic)? };
-    TARGET.set_ref(delegate, if closed { target } else { ObjectRef::NULL });
-    CODE.set(delegate, code);
-    METHOD.set(delegate, handle);
-    INVOKE.set(delegate, invoke);
-    Ok(())
+    let invoke = match (closed, stub) {
+        (true, DelegateStub::ClosedStatic) | (false, _) => stub_for(class, stub)?,
+        (true, _) => closed_invoke()?,
+    };
+    Ok(Shape { closed, unboxing, invoke })
 }
 
 /// A new delegate of the same class that calls all of its `delegates`, which the class library sets.

@@ -56,9 +56,9 @@ impl Exception {
         Exception(Box::new(Kind::Object(Kept(handle))))
     }
 
-    /// `NullReferenceException`
+    /// `NullReferenceException` with Mono's message for one that the runtime raises.
     pub fn null_reference() -> Exception {
-        Exception::default_of("System", "NullReferenceException")
+        Exception::new("System", "NullReferenceException", "Object reference not set to an instance of an object")
     }
     /// `OutOfMemoryException`
     pub fn out_of_memory() -> Exception {
@@ -126,7 +126,10 @@ impl Exception {
             "StackOverflowException",
             "InvalidProgramException",
         ];
-        Exception::default_of("System", CLASSES[code as usize])
+        match code {
+            TrapCode::NullReference => Exception::null_reference(),
+            code => Exception::default_of("System", CLASSES[code as usize]),
+        }
     }
 
     /// The exception object, made now if need be. If making it raises, that exception.

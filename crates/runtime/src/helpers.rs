@@ -3,11 +3,13 @@
 
 use crate::class_init::ensure_initialized;
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{owner_of, raising, store_unknown};
+use crate::icalls::{async_results, owner_of, raising, store_unknown};
 use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
-use crate::thread::Thread;
-use crate::{aot, casts, cells, delegates, gc, generic_dictionary, handles, methods, monitor, runtime, unwind};
+use crate::thread::{RECENT_AREAS, Thread};
+use crate::{
+    aot, casts, cells, delegates, gc, generic_dictionary, handles, methods, monitor, runtime, unwind, wrapped_exceptions,
+};
 use compiler::abi::HelperId;
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
@@ -41,6 +43,8 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::RaiseDeferred, Address(raise_deferred as *const ())),
     (HelperId::ResumeUnwind, Address(resume_unwind as *const ())),
     (HelperId::InitializeDelegate, Address(initialize_delegate as *const ())),
+    (HelperId::BeginInvoke, Address(begin_invoke as *const ())),
+    (HelperId::EndInvoke, Address(end_invoke as *const ())),
     (HelperId::TypeObject, Address(type_object as *const ())),
     (HelperId::GetType, Address(get_type as *const ())),
     (HelperId::Frem64, Address(frem64 as *const ())),
@@ -100,8 +104,17 @@ extern "C" fn thread_statics(table: Table) -> usize {
 
 /// The current thread's area of a class's thread-static fields.
 pub fn thread_area(table: &MethodTable) -> Result<usize> {
-    let known = Thread::current().static_areas.get(&table.type_id).copied();
-    known.map_or_else(|| make_thread_statics(table), Ok)
+    let thread = Thread::current();
+    let recent = &mut thread.recent_static_areas[table.type_id as usize % RECENT_AREAS];
+    if recent.0 == table.type_id && recent.1 != 0 {
+        return Ok(recent.1);
+    }
+    let area = match thread.static_areas.get(&table.type_id) {
+        Some(&area) => area,
+        None => make_thread_statics(table)?,
+    };
+    *recent = (table.type_id, area);
+    Ok(area)
 }
 
 /// The area of references comes first, then that of the other fields.
@@ -201,7 +214,8 @@ pub unsafe fn store_nullable(table: &MethodTable, owner: ObjectRef, destination:
         if object.is_null() {
             return Ok(());
         }
-        if !casts::can_unbox(element, object) {
+        // Enumerations do not count as their underlying type here.
+        if !std::ptr::eq(object.method_table(), element) {
             return Err(Exception::invalid_cast());
         }
         let class = element.class();
@@ -273,12 +287,17 @@ extern "C" fn check_element_address(table: Table, array: ObjectRef) {
 // Exceptions
 
 extern "C" fn throw(object: ObjectRef) -> ! {
-    let object = if object.is_null() { Exception::null_reference().into_object() } else { object };
-    unwind::throw(object)
+    unwind::throw(exception_of(object))
 }
 
 extern "C" fn rethrow(object: ObjectRef) -> ! {
-    unwind::rethrow(object)
+    unwind::rethrow(exception_of(object))
+}
+
+/// The exception that throwing an object raises.
+fn exception_of(object: ObjectRef) -> ObjectRef {
+    let exception = if object.is_null() { Err(Exception::null_reference()) } else { wrapped_exceptions::wrap(object) };
+    exception.unwrap_or_else(Exception::into_object)
 }
 
 extern "C" fn raise_trap(code: i32) -> ! {
@@ -306,6 +325,16 @@ extern "C" fn resume_unwind() -> ! {
 
 extern "C" fn initialize_delegate(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) {
     raising(|| delegates::initialize(delegate, target, code, handle));
+}
+
+extern "C" fn begin_invoke(delegate: ObjectRef, arguments: *const usize) -> ObjectRef {
+    // SAFETY: compiled code passes the addresses of all arguments.
+    raising(|| unsafe { async_results::begin(delegate, arguments) })
+}
+
+extern "C" fn end_invoke(delegate: ObjectRef, arguments: *const usize, result: *mut u8) {
+    // SAFETY: likewise, and that of a variable for the result.
+    raising(|| unsafe { async_results::end(delegate, arguments, result) });
 }
 
 extern "C" fn type_object(table: Table) -> ObjectRef {

@@ -194,7 +194,6 @@ unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4]) -> Result<
         previous: thread.activation,
         managed_sp: thread.last_managed_sp,
         managed_pc: thread.last_managed_pc,
-        outermost: thread.activation.is_null(),
     };
     let filter = thread.filter;
     thread.filter = std::ptr::null();

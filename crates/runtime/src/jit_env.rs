@@ -75,6 +75,9 @@ impl MethodEnv for JitEnv<'_> {
     fn is_jit(&self) -> bool {
         true
     }
+    fn names_symbols(&self) -> bool {
+        self.runtime.options.passes.prints()
+    }
 }
 
 /// `MethodImplAttributes.NoInlining`

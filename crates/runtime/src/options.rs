@@ -22,6 +22,8 @@ pub struct Options {
     pub optimize_allocation: bool,
     /// Prove register allocations.
     pub check_allocation: bool,
+    /// Read symbol files, so that traces name source lines.
+    pub debug: bool,
     /// Write the name of each method that is compiled to standard error.
     pub trace_compilation: bool,
     /// Write the machine code of methods whose full name contains this to standard error.
@@ -34,21 +36,31 @@ impl Default for Options {
             framework: PathBuf::from("/usr/lib/mono/4.5"),
             application_folders: Vec::new(),
             aot: AotOptions::default(),
-            gc: GcOptions { minimum_heap: 32 << 20, maximum_heap: maximum_heap(), threads: 2 },
+            gc: GcOptions { minimum_heap: minimum_heap(), maximum_heap: maximum_heap(), threads: 2 },
             passes: PassOptions::default(),
             optimize_allocation: false,
             check_allocation: cfg!(debug_assertions),
+            debug: false,
             trace_compilation: false,
             dump_code: None,
         }
     }
 }
 
-/// Most of the machine's memory, in bytes.
-fn maximum_heap() -> usize {
+/// Bytes of the machine's memory.
+fn physical_memory() -> u64 {
     // SAFETY: sysconf has no preconditions.
     let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-    let bytes = (pages.max(0) as u64).saturating_mul(size.max(0) as u64);
+    (pages.max(0) as u64).saturating_mul(size.max(0) as u64)
+}
+
+/// A sixteenth of the machine's memory, up to 128 MiB: collections of young objects are then rare enough.
+fn minimum_heap() -> usize {
+    (physical_memory() / 16).clamp(16 << 20, 128 << 20) as usize
+}
+
+/// Most of the machine's memory, in bytes.
+fn maximum_heap() -> usize {
     let limit = if size_of::<usize>() == 8 { 32 << 30 } else { 1 << 30 };
-    (bytes / 4 * 3).clamp(64 << 20, limit) as usize
+    (physical_memory() / 4 * 3).clamp(64 << 20, limit) as usize
 }

@@ -16,8 +16,9 @@ use crate::object::{ABI, ArrayRef, Object, StringRef};
 use crate::options::Options;
 use crate::strings::InternedStrings;
 use crate::stubs::{self, Stubs};
+use crate::symbols::Symbols;
 use crate::thread::Thread;
-use crate::{gc, icalls, traps, unhandled};
+use crate::{debugger, gc, icalls, traps, unhandled};
 use compiler::abi::HelperId;
 use il::AssemblyResolver;
 use il::types::{AssemblyId, DataLayout, TypeId, TypeSystem};
@@ -55,6 +56,8 @@ pub struct Runtime {
     pub type_objects: IdTable<AtomicPtr<Object>>,
     /// Answers of generic lookups.
     pub lookup_cache: LookupCache,
+    /// Symbol files.
+    pub symbols: Symbols,
     /// Interned strings.
     pub interned: Mutex<InternedStrings>,
     /// The compiler.
@@ -136,6 +139,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
         method_tables: IdTable::new(),
         type_objects: IdTable::new(),
         lookup_cache: LookupCache::default(),
+        symbols: Symbols::default(),
         interned: Mutex::new(InternedStrings::default()),
         compiler,
         delegate_stubs: DelegateStubs::default(),
@@ -148,6 +152,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
     gc::set_finalization_notice(icalls::collector::wake_finalizer_thread);
     Thread::attach();
     traps::install(runtime);
+    debugger::announce(runtime.code.area(), runtime.backend.as_ref());
     let stubs = stubs::make(runtime).map_err(|exception| StartError::Stubs(exception.describe()))?;
     // The runtime is fresh, so nobody was first.
     let _ = runtime.stubs.set(stubs);
@@ -249,10 +254,11 @@ impl Runtime {
     /// Ends the process after the program's handlers of that event and its finalisers ran, which may set another exit code.
     pub fn exit(&self, code: i32) -> ! {
         icalls::environment::set_exit_code(code);
-        if icalls::environment::begin_shutdown() {
+        if icalls::environment::begin_exit() {
             if let Err(exception) = icalls::app_domains::raise_process_exit() {
                 unhandled::report_and_exit(exception.into_object());
             }
+            icalls::environment::begin_shutdown();
             icalls::collector::finalize_all();
         }
         self.exit_at_once(icalls::environment::exit_code())

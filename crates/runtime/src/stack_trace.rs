@@ -2,8 +2,10 @@
 
 use crate::exceptions::Result;
 use crate::fields::KnownField;
+use crate::icalls::reflection;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::stack_walk::Frame;
+use crate::symbols::SourcePosition;
 use crate::{exceptions, metadata, method_table, object, runtime};
 use il::types::{MethodId, TypeId};
 
@@ -41,7 +43,7 @@ impl Recorder {
 
     /// Adds a frame.
     pub fn push(&mut self, frame: &Frame) {
-        if frame.method().is_none() || self.addresses.len() >= MAX_TRACE {
+        if frame.method().is_none_or(is_hidden) || self.addresses.len() >= MAX_TRACE {
             return;
         }
         if !std::mem::take(&mut self.skip) {
@@ -64,6 +66,11 @@ impl Recorder {
     }
 }
 
+/// Whether traces leave a method out: what the runtime provides, such as `Invoke` of delegates, has no place in a program's text.
+fn is_hidden(method: MethodId) -> bool {
+    runtime().types.method(method).is_runtime()
+}
+
 /// The trace in an exception.
 pub fn addresses(exception: ObjectRef) -> Vec<usize> {
     let Some(array) = TRACE.get::<ObjectRef>(exception).as_array() else { return Vec::new() };
@@ -82,6 +89,13 @@ pub struct TracedFrame {
     pub native_offset: u32,
 }
 
+impl TracedFrame {
+    /// Where in the source it is, if that is wanted and known.
+    pub fn position(&self) -> Option<SourcePosition> {
+        runtime().symbols.position(self.method, self.il_offset?)
+    }
+}
+
 /// The frame of an address in a trace.
 pub fn frame_at(address: usize) -> Option<TracedFrame> {
     let code = runtime().code_map.find_call(address)?;
@@ -92,11 +106,12 @@ pub fn frame_at(address: usize) -> Option<TracedFrame> {
 /// A line of a trace as Mono writes it, without the `at`.
 pub fn line(frame: &TracedFrame) -> String {
     let types = &runtime().types;
-    let method = types.method(frame.method);
-    let mvid = types.assembly(method.assembly).mvid();
-    let module: String = mvid_text(&mvid);
     let offset = frame.il_offset.unwrap_or(0);
-    format!("{} [0x{offset:05x}] in <{module}>:0 ", method_text(frame.method))
+    let place = match frame.position() {
+        Some(position) => format!("{}:{}", position.file, position.line),
+        None => format!("<{}>:0", mvid_text(&types.assembly(types.method(frame.method).assembly).mvid())),
+    };
+    format!("{} [0x{offset:05x}] in {place} ", method_text(frame.method))
 }
 
 fn mvid_text(mvid: &[u8; 16]) -> String {
@@ -108,13 +123,9 @@ fn mvid_text(mvid: &[u8; 16]) -> String {
 pub fn method_text(method: MethodId) -> String {
     let types = &runtime().types;
     let data = types.method(method);
-    let owner = types.generic_definition_type(data.owner);
-    let mut text = format!("{}.{}", types.reflection_name(owner), types.method_name(method));
     let definition = types.generic_definition(method);
-    if !data.method_args.is_empty() {
-        let args: Vec<String> = data.method_args.iter().map(|&argument| argument_text(argument)).collect();
-        text.push_str(&format!("[{}]", args.join(",")));
-    }
+    let type_name = |ty: TypeId| types.trace_name(ty, definition);
+    let mut text = format!("{}.{}{}", type_name(data.owner), types.method_name(method), types.trace_type_params(definition));
     let names = metadata::parameter_names(method);
     let params: Vec<String> = match types.method_signature(definition) {
         Ok(signature) => signature
@@ -122,8 +133,8 @@ pub fn method_text(method: MethodId) -> String {
             .iter()
             .enumerate()
             .map(|(index, &ty)| match names.get(index) {
-                Some(name) if !name.is_empty() => format!("{} {name}", argument_text(ty)),
-                _ => argument_text(ty),
+                Some(name) if !name.is_empty() => format!("{} {name}", type_name(ty)),
+                _ => type_name(ty),
             })
             .collect(),
         Err(_) => Vec::new(),
@@ -132,16 +143,17 @@ pub fn method_text(method: MethodId) -> String {
     text
 }
 
-fn argument_text(ty: TypeId) -> String {
-    if ty == TypeId::CANON { "T_REF".to_string() } else { runtime().types.reflection_name(ty) }
-}
-
 static NATIVE_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "nativeOffset");
 static IL_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "ilOffset");
+static METHOD: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "methodBase");
+static FILE: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "fileName");
+static LINE: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "lineNumber");
+static COLUMN: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "columnNumber");
 static NAME: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "internalMethodName");
 
 /// `System.Diagnostics.StackTrace.get_trace`: the frames of an exception from `skip` on, or null without a trace.
-pub fn managed_frames(exception: ObjectRef, skip: usize) -> Result<ArrayRef> {
+/// `with_source`: and where in the source they are.
+pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> Result<ArrayRef> {
     let addresses = addresses(exception.argument("e")?);
     let types = &runtime().types;
     let class = types
@@ -154,7 +166,16 @@ pub fn managed_frames(exception: ObjectRef, skip: usize) -> Result<ArrayRef> {
         array.set_ref(index, frame);
         IL_OFFSET.set(frame, traced.il_offset.map_or(-1, |offset| offset as i32));
         NATIVE_OFFSET.set(frame, traced.native_offset as i32);
-        NAME.set_ref(frame, StringRef::new(&line(traced))?.object());
+        if let Some(position) = traced.position().filter(|_| with_source) {
+            FILE.set_ref(frame, StringRef::new(&position.file)?.object());
+            LINE.set(frame, position.line as i32);
+            COLUMN.set(frame, position.column as i32);
+        }
+        // The class library writes a frame with a method as Mono does; the name serves where reflection cannot show the method.
+        match reflection::method_object(traced.method, None) {
+            Ok(method) => METHOD.set_ref(frame, method),
+            Err(_) => NAME.set_ref(frame, StringRef::new(&line(traced))?.object()),
+        }
     }
     Ok(array)
 }

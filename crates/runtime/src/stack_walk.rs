@@ -19,8 +19,6 @@ pub struct Activation {
     pub managed_sp: usize,
     /// Likewise `last_managed_pc`.
     pub managed_pc: usize,
-    /// Whether nobody around it can handle an exception: a thread's start.
-    pub outermost: bool,
 }
 
 /// A filter in progress.

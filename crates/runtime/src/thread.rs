@@ -35,6 +35,8 @@ pub struct Thread {
     pub unwind: Vec<crate::unwind::Unwind>,
     /// Thread static areas by class.
     pub static_areas: FxHashMap<u32, usize>,
+    /// The areas that were asked for last, by the low bits of the class's number.
+    pub recent_static_areas: [(u32, usize); RECENT_AREAS],
     /// References that belong to the thread: an area of [`ROOTS`] slots.
     pub roots: *mut ObjectRef,
     /// Lowest mapped address of the stack.
@@ -45,6 +47,8 @@ pub struct Thread {
     pub last_error: i32,
 }
 
+/// Length of [`Thread::recent_static_areas`].
+pub const RECENT_AREAS: usize = 8;
 /// Slots of [`Thread::roots`].
 pub const ROOTS: usize = 8;
 /// Slot of the `System.Threading.InternalThread` object.
@@ -103,6 +107,7 @@ impl Thread {
             filter: std::ptr::null(),
             unwind: Vec::new(),
             static_areas: FxHashMap::default(),
+            recent_static_areas: [(0, 0); RECENT_AREAS],
             roots: crate::roots::allocate_area(ROOTS),
             stack_low,
             stack_high,

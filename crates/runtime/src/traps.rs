@@ -115,6 +115,10 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
     if trap == TrapCode::StackOverflow {
         stack_overflow();
     }
+    // Code that wrote over its own frame may have lost the stack.
+    if !(thread.stack_low..thread.stack_high).contains(&sp) {
+        die(signal, pc);
+    }
     // Lies below the frame, where the routine will not write: it is read before anything else happens.
     let place = (((sp - 256) & !15) - size_of::<Fault>() - 4096) & !15;
     // SAFETY: the thread is in managed code, which leaves the runtime's reserve below its stack pointer.
@@ -149,7 +153,7 @@ fn stack_overflow() -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// A fault that is none of the program's: reports it and ends the process by the signal.
+/// A fault that no exception stands for, in native code or through a wild pointer: reports it and ends the process with exit code 1.
 fn die(signal: libc::c_int, pc: usize) -> ! {
     let mut text = *b"saki: fault at 0x0000000000000000, signal 00\n";
     let digits = b"0123456789abcdef";
@@ -159,10 +163,6 @@ fn die(signal: libc::c_int, pc: usize) -> ! {
     text[42] = b'0' + (signal / 10) as u8;
     text[43] = b'0' + (signal % 10) as u8;
     write_error(&text);
-    // SAFETY: the default action ends the process.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::raise(signal);
-        libc::abort()
-    }
+    // SAFETY: _exit is async-signal-safe.
+    unsafe { libc::_exit(1) }
 }

@@ -69,8 +69,21 @@ pub fn report_and_exit(exception: ObjectRef) -> ! {
     runtime().exit_at_once(1)
 }
 
-/// Ends the process because of an error of the runtime itself.
+/// Ends the process because of an error of the runtime itself, with exit code 1.
 pub fn fatal(message: &str) -> ! {
     let _ = writeln!(std::io::stderr(), "saki: internal error: {message}");
-    std::process::abort()
+    // SAFETY: ends the process without running anything of it.
+    unsafe { libc::_exit(1) }
+}
+
+/// From here on a panic ends the process as [`fatal`] does, unless it is one in a guarded compilation: no frame of managed code could be
+/// unwound for it. To be called before anything is compiled.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let message = compiler::guard::describe(info);
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            let _ = writeln!(std::io::stderr(), "{}", std::backtrace::Backtrace::force_capture());
+        }
+        fatal(&message)
+    }));
 }

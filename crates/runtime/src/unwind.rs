@@ -10,6 +10,7 @@ use crate::gc::{self, HandleKind};
 use crate::object::ObjectRef;
 use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
 use crate::thread::{ROOT_EXCEPTION, Thread};
+use crate::wrapped_exceptions::seen_by;
 use crate::{casts, runtime, stack_trace, unhandled};
 use il::types::TypeId;
 use ir::entity::Region;
@@ -79,11 +80,6 @@ fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: boo
                 }
             }
             Step::Entry { activation, .. } => {
-                // SAFETY: the walk gives live activations.
-                if unsafe { (*activation).outermost } {
-                    trace.store();
-                    unhandled::report_and_exit(exception);
-                }
                 trace.store();
                 return Target::Entry { activation };
             }
@@ -106,7 +102,7 @@ fn find_handler(
         for (index, handler) in data.handlers.iter().enumerate() {
             let index = index as u32;
             let takes = match handler.kind {
-                HandlerKind::Catch(number) => catches(frame.code, number, exception),
+                HandlerKind::Catch(number) => catches(frame.code, number, seen_by(frame.method(), exception)),
                 HandlerKind::Filter(_) => {
                     trace.store();
                     run_filter(thread, exception, frame, current, index)
@@ -132,7 +128,7 @@ fn run_filter(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: 
         pc: frame.code.start + pc as usize,
         fp: frame.fp,
         sp: frame.code.frame.outgoing_size as usize,
-        exception: exception.raw() as usize,
+        exception: seen_by(frame.method(), exception).raw() as usize,
     };
     let activation = FilterActivation { previous: thread.filter, fp: frame.fp, sp: std::ptr::from_ref(&context) as usize };
     let (managed_sp, managed_pc) = (thread.last_managed_sp, thread.last_managed_pc);
@@ -235,7 +231,7 @@ fn is_within(code: &CodeRange, mut inner: Region, outer: Region) -> bool {
 
 fn land_in_handler(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
     forget_abandoned(thread, frame, region);
-    land_at(thread, exception, frame, region, index)
+    land_at(thread, seen_by(frame.method(), exception), frame, region, index)
 }
 
 fn land_at(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {

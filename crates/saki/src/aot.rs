@@ -1,12 +1,13 @@
 //! The command `--aot`: compiles assemblies ahead of time and writes their images.
 
+mod lines;
 mod options;
 mod report;
 
 use crate::options::Settings;
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
 use compiler::abi::HelperId;
-use compiler::ahead::{self, AheadAssembly, AheadOptions, PieceKey};
+use compiler::ahead::{self, AheadAssembly, AheadOptions, AheadPiece, PieceKey};
 use compiler::{CompileOptions, ImportFlags};
 use il::AssemblyResolver;
 use il::types::{AssemblyId, DataLayout, TypeSystem};
@@ -14,6 +15,7 @@ use ir::mach::Backend;
 use ir::pass_manager::{PassManager, PassOptions};
 use options::AotOptions;
 use report::Progress;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -88,7 +90,7 @@ fn compile_file(file: &Path, options: &AotOptions, settings: &Settings, backend:
     let mut bytes = Vec::new();
     if !options.text_only {
         let name = output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let image = object_image(&types, assembly, &mut compiled, backend, name, settings);
+        let image = object_image(&types, assembly, &mut compiled, backend, name, options, settings);
         bytes = aot_writer::elf::write(&image, backend).map_err(|error| format!("AOT : {error}"))?;
         write_aside(&output, &bytes)?;
     }
@@ -159,13 +161,16 @@ fn object_image(
     compiled: &mut AheadAssembly,
     backend: &dyn Backend,
     name: String,
+    options: &AotOptions,
     settings: &Settings,
 ) -> ObjectImage {
     let content = |id: AssemblyId| runtime::aot::content_hash(types.assembly(id).image().bytes());
     let dependency = |&id: &AssemblyId| Dependency { name: types.assembly(id).name().to_string(), content: content(id) };
-    let code = std::mem::take(&mut compiled.pieces).into_iter().enumerate().map(|(symbol, piece)| CodePiece {
+    let names = symbol_names(&compiled.pieces);
+    let source_lines = options.lines.then(|| lines::source_lines(types, assembly, &compiled.pieces)).flatten();
+    let code = std::mem::take(&mut compiled.pieces).into_iter().zip(names).enumerate().map(|(symbol, (piece, name))| CodePiece {
         symbol: symbol as u32,
-        name: piece.name,
+        name,
         key: piece.key.map(|key| match key {
             PieceKey::Definition(row) => MethodKey::Definition(row),
             PieceKey::Instance(key) => MethodKey::Instance(key),
@@ -188,7 +193,39 @@ fn object_image(
         read_only_data: Vec::new(),
         helper_count: HelperId::ALL.len() as u32,
         extra: Vec::new(),
+        source_lines,
     }
+}
+
+/// Names in the symbol table: with parameters only where a method is overloaded, and their types without namespaces.
+fn symbol_names(pieces: &[AheadPiece]) -> Vec<String> {
+    let short = |piece: &AheadPiece| piece.name.rfind(" (").unwrap_or(piece.name.len());
+    let mut uses: HashMap<&str, u32> = HashMap::new();
+    for piece in pieces {
+        *uses.entry(&piece.name[..short(piece)]).or_default() += 1;
+    }
+    let name = |piece: &AheadPiece| match &piece.name[..short(piece)] {
+        unique if uses[unique] == 1 => unique.to_owned(),
+        overloaded => overloaded.to_owned() + &without_namespaces(&piece.name[overloaded.len()..]),
+    };
+    pieces.iter().map(name).collect()
+}
+
+/// A list of types without what stands before the last point of each.
+fn without_namespaces(types: &str) -> String {
+    let mut short = String::with_capacity(types.len());
+    let mut start = 0;
+    for letter in types.chars() {
+        if letter == '.' {
+            short.truncate(start);
+            continue;
+        }
+        short.push(letter);
+        if matches!(letter, ' ' | ',' | '<' | '(' | '[') {
+            start = short.len();
+        }
+    }
+    short
 }
 
 fn disassembly(compiled: &AheadAssembly, backend: &dyn Backend) -> String {

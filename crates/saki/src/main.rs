@@ -10,7 +10,12 @@ use runtime::Options;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Compilation makes and drops many small vectors, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    runtime::unhandled::report_panics();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let code = match options::parse(&words) {
         Ok((command, settings)) => execute(command, settings),
@@ -53,6 +58,7 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
     options.passes.time_passes = settings.time_passes;
     options.aot.enabled = settings.optimizations.mono("aot");
     options.aot.paths.clone_from(&settings.aot_path);
+    options.debug = settings.debug;
     options.trace_compilation = settings.verbose > 0;
     options.dump_code.clone_from(&settings.dump_code);
     options

@@ -16,7 +16,7 @@ use ir::instruction::{SourceOffset, TrapCode};
 use ir::mach::buffer::{Encoding, Label, MachBuffer};
 use ir::mach::registers::{Allocation, PReg, RegClass, SpillSlot};
 use ir::mach::vcode::{Edit, MachBlock};
-use ir::mach::{CodegenOptions, RelocKind};
+use ir::mach::{CodegenOptions, LinkModel, RelocKind};
 use ir::types::{Access, Type};
 
 /// How amd64 refers to labels.
@@ -150,11 +150,10 @@ impl<'a> Emitter<'a> {
 
     /// Calls the helper that raises.
     fn raise(&mut self, code: TrapCode) {
-        self.publish();
         let mut bytes = std::mem::take(&mut self.scratch);
         dynasm!(Sink(&mut bytes) ; .arch x64 ; mov edi, code as u8 as i32);
         self.flush(bytes);
-        self.call_place(SymbolRef::Helper(self.options.raise_trap));
+        self.call_published(self.options.raise_trap);
     }
     fn flush(&mut self, mut bytes: Vec<u8>) {
         self.buffer.put_bytes(&bytes);
@@ -164,6 +163,23 @@ impl<'a> Emitter<'a> {
     fn publish(&mut self) {
         let place = Place::Memory { base: THREAD.number(), index: None, displacement: self.options.thread.last_managed_sp };
         self.put(Opcode::one(0x89), Width::Wide, RSP.number(), (place, Anchor::None), &[]);
+    }
+    /// Calls a helper that may look at the stack.
+    fn call_published(&mut self, helper: u16) {
+        match self.options.link {
+            // In images, of which there is much code, by the way of a stub that all code shares.
+            LinkModel::Pic => self.call_near(SymbolRef::Publisher(helper)),
+            LinkModel::Jit => {
+                self.publish();
+                self.call_place(SymbolRef::Helper(helper));
+            }
+        }
+    }
+    fn call_near(&mut self, target: SymbolRef) {
+        self.buffer.put1(0xe8);
+        self.buffer.reloc(self.buffer.raw_offset(), RelocKind::PcRelative32, target, -4);
+        self.buffer.put4(0);
+        self.buffer.call_site();
     }
     fn call_place(&mut self, target: SymbolRef) {
         self.put(Opcode::one(0xff), Width::Narrow, 2, (Place::RipRelative, Anchor::Symbol(target, 0)), &[]);
@@ -434,6 +450,16 @@ impl<'a> Emitter<'a> {
             }
             Inst::Params { .. } => {}
             Inst::Call(call) => {
+                let helper = match call.target {
+                    CallTarget::Symbol(symbol) => match self.function.symbols[symbol].target {
+                        SymbolRef::Helper(helper) => Some(helper),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                if let (true, Some(helper)) = (call.publish, helper) {
+                    return self.call_published(helper);
+                }
                 if call.publish {
                     self.publish();
                 }
@@ -443,8 +469,7 @@ impl<'a> Emitter<'a> {
                 self.call(call.target);
             }
             Inst::EndHandler { helper, .. } => {
-                self.publish();
-                self.call_place(SymbolRef::Helper(*helper));
+                self.call_published(*helper);
             }
             Inst::TrapIf { test, code } => {
                 let label = self.trap_label(*code);
@@ -537,10 +562,8 @@ impl<'a> Emitter<'a> {
     fn call(&mut self, target: CallTarget) {
         match target {
             CallTarget::Symbol(symbol) => match self.function.symbols[symbol].target {
-                target @ (SymbolRef::Method(_) | SymbolRef::RoData(_)) => {
-                    self.buffer.put1(0xe8);
-                    self.buffer.reloc(self.buffer.raw_offset(), RelocKind::PcRelative32, target, -4);
-                    self.buffer.put4(0);
+                target @ (SymbolRef::Method(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_)) => {
+                    return self.call_near(target);
                 }
                 target => return self.call_place(target),
             },

@@ -81,7 +81,7 @@ pub fn needs(types: &TypeSystem, piece: &CompiledPiece) -> Vec<MethodId> {
         match reloc.target {
             SymbolRef::Method(number) => found.push(piece.record.callees[number as usize]),
             SymbolRef::Cell(number) => cell_needs(types, &piece.record, number, &mut found),
-            SymbolRef::Helper(_) | SymbolRef::RoData(_) => {}
+            SymbolRef::Helper(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => {}
         }
     }
     found

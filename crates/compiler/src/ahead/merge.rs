@@ -2,6 +2,7 @@
 //! assemblies that all of it relies on.
 
 use super::{AheadPiece, CompiledPiece, Key, PieceKey, clauses};
+use crate::abi::HelperId;
 use crate::description::{CellDescription, DescriptionWriter};
 use crate::env::CellRequest;
 use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
@@ -39,6 +40,14 @@ impl CellTable {
     }
 }
 
+/// Code that methods share.
+enum ImageStub {
+    /// Goes to a method outside of the image.
+    Import(MethodId),
+    /// Goes to a helper.
+    Publish(u16),
+}
+
 pub(super) fn merge(
     types: &TypeSystem,
     assembly: AssemblyId,
@@ -56,7 +65,8 @@ pub(super) fn merge(
     let mut symbols: FxHashMap<MethodId, u32> =
         compiled.iter().enumerate().map(|(index, piece)| (piece.method, index as u32)).collect();
     let first_stub = compiled.len();
-    let mut imports: Vec<MethodId> = Vec::new();
+    let mut stubs: Vec<ImageStub> = Vec::new();
+    let mut publishers: FxHashMap<u16, u32> = FxHashMap::default();
     let mut pieces = Vec::with_capacity(first_stub);
     for piece in compiled {
         let CompiledPiece { method, key, name, mut code, regions, catch_types, record, .. } = piece;
@@ -70,10 +80,14 @@ pub(super) fn merge(
                 SymbolRef::Method(local) => {
                     let callee = record.callees[local as usize];
                     SymbolRef::Method(*symbols.entry(callee).or_insert_with(|| {
-                        imports.push(callee);
-                        (first_stub + imports.len() - 1) as u32
+                        stubs.push(ImageStub::Import(callee));
+                        (first_stub + stubs.len() - 1) as u32
                     }))
                 }
+                SymbolRef::Publisher(helper) => SymbolRef::Method(*publishers.entry(helper).or_insert_with(|| {
+                    stubs.push(ImageStub::Publish(helper));
+                    (first_stub + stubs.len() - 1) as u32
+                })),
                 other => other,
             };
         }
@@ -85,14 +99,25 @@ pub(super) fn merge(
             }
         };
         let clauses = clauses::encode(&mut writer, &regions, &catch_types);
-        pieces.push(AheadPiece { name, key: Some(key), code, clauses });
+        let declaration = types.method(method);
+        let origin = declaration.row().map(|row| (declaration.assembly, row));
+        pieces.push(AheadPiece { name, key: Some(key), code, origin, clauses });
     }
-    for method in imports {
-        writer.cell(&CellDescription::Request(CellRequest::MethodEntry(method)));
-        let cell = SymbolRef::Cell(cells.number(writer.take()));
-        let name = format!("(import) {}", types.method_full_name(method));
-        let code = backend.stub(StubKind::Import { cell, resolve: crate::abi::HelperId::EnterImport as u16 }, options).code;
-        pieces.push(AheadPiece { name, key: None, code, clauses: Vec::new() });
+    for stub in stubs {
+        let (name, kind) = match stub {
+            ImageStub::Import(method) => {
+                writer.cell(&CellDescription::Request(CellRequest::MethodEntry(method)));
+                let cell = SymbolRef::Cell(cells.number(writer.take()));
+                let name = format!("(import) {}", types.method_full_name(method));
+                (name, StubKind::Import { cell, resolve: HelperId::EnterImport as u16 })
+            }
+            ImageStub::Publish(helper) => {
+                let name = HelperId::ALL.get(usize::from(helper)).map_or("?", |helper| helper.info().name);
+                (format!("(helper) {name}"), StubKind::Publish { helper })
+            }
+        };
+        let code = backend.stub(kind, options).code;
+        pieces.push(AheadPiece { name, key: None, code, origin: None, clauses: Vec::new() });
     }
     Merged { pieces, cells: cells.into_list(), dependencies }
 }
@@ -119,7 +144,7 @@ fn dependencies(types: &TypeSystem, own: AssemblyId, pieces: &[CompiledPiece]) -
             match reloc.target {
                 SymbolRef::Cell(number) => writer.cell(&piece.record.cells[number as usize]),
                 SymbolRef::Method(number) => writer.method(piece.record.callees[number as usize]),
-                SymbolRef::Helper(_) | SymbolRef::RoData(_) => {}
+                SymbolRef::Helper(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => {}
             }
         }
         writer.take();

@@ -11,7 +11,7 @@ mod merge;
 
 use crate::compile::{CompileOptions, CompileTimes, compile_method};
 use crate::description::DescriptionWriter;
-use environment::{AheadEnvironment, Record};
+use environment::{AheadEnvironment, Record, SharedBodies};
 use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
 use ir::function::RegionData;
 use ir::mach::{Backend, CompiledCode};
@@ -68,6 +68,8 @@ pub struct AheadPiece {
     pub key: Option<PieceKey>,
     /// The code.
     pub code: CompiledCode,
+    /// The method's declaration, by its assembly and row in MethodDef; stubs have none.
+    pub origin: Option<(AssemblyId, u32)>,
     /// Its protected regions, see [`clauses`].
     pub clauses: Vec<u8>,
 }
@@ -145,11 +147,12 @@ pub fn compile_assembly(
     let mut skipped = Vec::new();
     let mut rounds = 0;
     let done = AtomicUsize::new(0);
+    let bodies = SharedBodies::new(options.compile.passes.options().prints());
     while !pending.is_empty() {
         rounds += 1;
         let known = seen.len();
         let compile = |&method: &MethodId| {
-            let result = compile_one(types, assembly, method, options);
+            let result = compile_one(types, assembly, method, options, &bodies);
             (options.progress)(done.fetch_add(1, Ordering::Relaxed) + 1, known);
             result
         };
@@ -193,12 +196,13 @@ fn compile_one(
     assembly: AssemblyId,
     method: MethodId,
     options: &AheadOptions<'_>,
+    bodies: &SharedBodies,
 ) -> Result<CompiledPiece, Skipped> {
     let name = types.method_full_name(method);
     let Some(key) = discovery::key(types, assembly, method) else {
         return Err(Skipped { name, reason: "the instance is too deep, or not exact".to_owned() });
     };
-    let environment = AheadEnvironment::new(types, options.backend);
+    let environment = AheadEnvironment::new(types, options.backend, bodies);
     match compile_method(&environment, method, &options.compile) {
         Ok(compiled) => {
             let mut code = compiled.code;

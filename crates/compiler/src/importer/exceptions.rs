@@ -125,9 +125,12 @@ impl<'a> Importer<'a, '_> {
         self.enter(entry);
         self.restore_in_handler();
         if let Some(exception) = exception {
-            let variable = self.b.declare_variable(Type::Ref);
-            self.b.def_variable(variable, exception);
-            self.exceptions.insert((clone, id), variable);
+            if self.scan.has_rethrow {
+                // In memory: handlers within this one may lie between here and the `rethrow`.
+                if let Some(slot) = self.back_up(exception)? {
+                    self.exceptions.insert((clone, id), slot);
+                }
+            }
             self.push_scalar(exception);
         }
         self.branch_to(start)?;
@@ -351,8 +354,9 @@ impl<'a> Importer<'a, '_> {
         let handler = handler.ok_or_else(|| invalid("rethrow outside of a handler"))?;
         let mut clone = self.clone;
         loop {
-            if let Some(&variable) = self.exceptions.get(&(clone, handler)) {
-                let exception = self.b.use_variable(variable);
+            if let Some(&slot) = self.exceptions.get(&(clone, handler)) {
+                let address = self.b.stack_addr(slot, 0);
+                let exception = self.b.load(Memory::frame(Type::Ref), address);
                 self.helper(HelperId::Rethrow, &[exception]);
                 return Ok(());
             }

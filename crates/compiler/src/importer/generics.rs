@@ -125,13 +125,20 @@ impl<'a> Importer<'a, '_> {
 
     // Tokens
 
+    /// What leaves the variables open that the context of a lookup knows. A class's method table says nothing of the method's own
+    /// arguments: without a dictionary these are exact.
+    fn open_context(&self) -> GenericContext<'a> {
+        if self.generic.from_method_dictionary() {
+            GenericContext::EMPTY
+        } else {
+            GenericContext { type_args: &[], method_args: self.context.method_args }
+        }
+    }
+
     pub(super) fn resolve_type(&self, token: Token) -> Outcome<TypeRef> {
         let ty = self.types.resolve_type(self.assembly, token, &self.context)?;
-        let open = if self.needs_lookup(ty) {
-            Some(self.types.resolve_type(self.assembly, token, &GenericContext::EMPTY)?)
-        } else {
-            None
-        };
+        let open =
+            if self.needs_lookup(ty) { Some(self.types.resolve_type(self.assembly, token, &self.open_context())?) } else { None };
         Ok(TypeRef { ty, open })
     }
 
@@ -142,7 +149,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn method_ref(&self, method: MethodId, token: Token) -> Outcome<MethodRef> {
         let open = if self.generic.source.is_some() && self.types.is_shared(method) {
-            Some(self.types.resolve_method(self.assembly, token, &GenericContext::EMPTY)?)
+            Some(self.types.resolve_method(self.assembly, token, &self.open_context())?)
         } else {
             None
         };
@@ -153,7 +160,7 @@ impl<'a> Importer<'a, '_> {
         let field = self.types.resolve_field(self.assembly, token, &self.context)?;
         let owner = self.types.field(field).owner;
         let open = if self.needs_lookup(owner) {
-            let open = self.types.resolve_field(self.assembly, token, &GenericContext::EMPTY)?;
+            let open = self.types.resolve_field(self.assembly, token, &self.open_context())?;
             Some(self.types.field(open).owner)
         } else {
             None

@@ -207,7 +207,7 @@ pub(crate) struct Importer<'a, 'f> {
     regions: FxHashMap<(CloneId, usize), Region>,
     catch_types: Vec<TypeId>,
     /// Exception objects of catch handlers, for `rethrow`.
-    exceptions: FxHashMap<(CloneId, u32), Variable>,
+    exceptions: FxHashMap<(CloneId, u32), StackSlot>,
     /// Clone of the current block.
     clone: CloneId,
     /// Offset of the current instruction.

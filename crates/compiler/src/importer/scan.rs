@@ -76,6 +76,8 @@ pub(super) struct Scan {
     pub tries: Vec<TryRange>,
     /// For each finally clause the distinct targets of `leave` that pass through it.
     pub leave_targets: FxHashMap<usize, Vec<u32>>,
+    /// Whether there is a `rethrow`.
+    pub has_rethrow: bool,
     /// Offsets of all instructions.
     instructions: FxHashSet<u32>,
 }
@@ -165,6 +167,7 @@ impl Scan {
             let instruction = instruction.map_err(Failure::Method)?;
             self.instructions.insert(instruction.offset);
             let (opcode, operand) = instruction.general();
+            self.has_rethrow |= opcode == Opcode::Rethrow;
             match operand {
                 Operand::Target(target) => {
                     self.blocks.insert(target, 0);

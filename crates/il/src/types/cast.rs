@@ -120,7 +120,16 @@ impl TypeSystem {
             return self.is_assignable_at(source, target, level + 1);
         }
         let is_plain = |t: TypeId| self.is_value_type(t) || matches!(self.kind(t), TypeKind::Pointer(_));
-        Ok(is_plain(source) && is_plain(target) && self.storage_class(source)? == self.storage_class(target)?)
+        Ok(is_plain(source) && is_plain(target) && self.element_class(source)? == self.element_class(target)?)
+    }
+
+    /// Likewise for elements of arrays, among which native integers count as those of their size, as they do in Mono.
+    fn element_class(&self, t: TypeId) -> Result<TypeId> {
+        Ok(match self.storage_class(t)? {
+            TypeId::I if self.layout().pointer_bytes == 8 => TypeId::I8,
+            TypeId::I => TypeId::I4,
+            other => other,
+        })
     }
 
     /// What decides whether two element types are interchangeable: the underlying type with signs dropped.

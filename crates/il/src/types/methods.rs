@@ -346,7 +346,10 @@ impl TypeSystem {
                 let metadata = self.metadata(method.assembly);
                 let blob = metadata.blob(metadata.row::<MethodDefRow>(row)?.signature)?;
                 let context = self.method_context(method.id);
-                let signature = MethodSig::parse(blob).and_then(|sig| self.signature_from(method.assembly, &sig, &context));
+                let signature = MethodSig::parse(blob).and_then(|sig| match sig.has_this == method.is_static() {
+                    true => Err(Error::bad_image("flags and signature of a method disagree on whether it is static")),
+                    false => self.signature_from(method.assembly, &sig, &context),
+                });
                 signature.map_err(|error| metadata.locate(error).with_token(Token::new(TableId::MethodDef, row)))
             }
             MethodKind::Array(kind) => self.array_method_signature(method.owner, kind),

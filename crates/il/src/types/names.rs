@@ -98,6 +98,32 @@ impl TypeSystem {
         name
     }
 
+    /// A type's name as traces have it, in which classes stand for all their instances and variables have their names:
+    /// `System.Collections.Generic.List`1[T]`. The variables are those of `scope` and its class.
+    pub fn trace_name(&self, t: TypeId, scope: MethodId) -> String {
+        let mut name = String::new();
+        match self.definition_of(t) {
+            Some((assembly, row)) => {
+                self.write_definition(self.generic_definition_type(t), Style::Reflection, &mut name);
+                name.push_str(&self.param_list(assembly, Token::new(TableId::TypeDef, row)));
+            }
+            None => self.write_type(t, Some(scope), Style::Reflection, &mut name),
+        }
+        name
+    }
+
+    /// Names of a method's own type parameters in brackets, or nothing.
+    pub fn trace_type_params(&self, m: MethodId) -> String {
+        let method = self.method(m);
+        self.param_list(method.assembly, Token::new(TableId::MethodDef, method.row().unwrap_or(0)))
+    }
+
+    fn param_list(&self, assembly: AssemblyId, owner: Token) -> String {
+        let metadata = self.metadata(assembly);
+        let names: Vec<&str> = metadata.generic_params_of(owner).map(|(_, param)| metadata.string(param.name)).collect();
+        if names.is_empty() { String::new() } else { format!("[{}]", names.join(",")) }
+    }
+
     fn method_param_name(&self, m: MethodId, index: u32) -> &str {
         let method = self.method(m);
         self.param_name(method.assembly, Token::new(TableId::MethodDef, method.row().unwrap_or(0)), index)

@@ -277,7 +277,14 @@ impl TypeSystem {
         let name = metadata.string(member.name);
         let owner = match member.class.table() {
             // A call with variable arguments of a method of this module.
-            Some(TableId::MethodDef) => return self.open_method(assembly, member.class).map(Member::Method),
+            Some(TableId::MethodDef) => {
+                let method = self.open_method(assembly, member.class)?;
+                let is_variadic = self.method_signature(method)?.convention == CallConvention::VarArg;
+                return match is_variadic {
+                    true => Ok(Member::Method(method)),
+                    false => Err(Error::bad_image("a MemberRef within a method without variable arguments")),
+                };
+            }
             // Members of the module itself.
             Some(TableId::ModuleRef) => self.type_definition(assembly, 1),
             _ => self.resolve_type(assembly, member.class, &GenericContext::EMPTY)?,

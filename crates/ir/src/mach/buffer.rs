@@ -104,7 +104,7 @@ impl<E: Encoding> MachBuffer<E> {
             constants: Vec::new(),
             deadline: u32::MAX,
             region: None,
-            align: 16,
+            align: 8,
         }
     }
 

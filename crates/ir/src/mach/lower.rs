@@ -10,7 +10,7 @@ use super::vcode::{BlockInfo, Edge, MachBlock, MachInst, VCode, class_of};
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, SideTable, Value};
 use crate::function::{Function, HandlerKind, ValueDef};
-use crate::instruction::{Aux, Effects, Instruction, MemoryFlags, Opcode, SourceOffset};
+use crate::instruction::{Alias, Aux, Effects, Instruction, MemoryFlags, Opcode, SourceOffset};
 use crate::types::Type;
 use smallvec::SmallVec;
 
@@ -53,8 +53,8 @@ pub struct LowerContext<'f, I> {
     registers: SideTable<Value, Option<VReg>>,
     vreg_types: Vec<Type>,
     uses: SideTable<Value, Uses>,
-    /// Block of each instruction, and number of side effects before it.
-    places: SideTable<Inst, (u32, u32)>,
+    /// Where each instruction stands.
+    places: SideTable<Inst, Place>,
     sunk: SideTable<Inst, bool>,
     current: Inst,
     emitted: Vec<I>,
@@ -139,12 +139,38 @@ impl<I> LowerContext<'_, I> {
         let plain = data.opcode == Opcode::Load
             && matches!(&data.aux, Aux::Memory(memory) if !memory.flags.contains(MemoryFlags::VOLATILE));
         let result = self.function.resolve(value);
-        (plain && self.is_single_use(value) && self.registers[result].is_none() && self.places[inst] == self.places[self.current])
-            .then_some(inst)
+        (plain && self.is_single_use(value) && self.registers[result].is_none() && self.may_sink(inst)).then_some(inst)
+    }
+
+    /// Whether the load `inst` may move down to the current instruction.
+    fn may_sink(&self, inst: Inst) -> bool {
+        let (from, to) = (self.places[inst], self.places[self.current]);
+        let traps = self.function.insts[inst].effects().contains(Effects::TRAP);
+        from.block == to.block && from.effects == to.effects && (!traps || from.unchecked_loads == to.unchecked_loads)
     }
     /// The load `inst` was folded into the current instruction and is not lowered itself.
     pub fn sink(&mut self, inst: Inst) {
         self.sunk[inst] = true;
+    }
+}
+
+/// Where an instruction stands, seen from those that may move.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    block: u32,
+    /// Number of side effects before it in the block.
+    effects: u32,
+    /// Number of loads before it in the block that never trap: perhaps because an earlier load of the same object would have.
+    unchecked_loads: u32,
+}
+
+/// Whether the instruction is a load that may rely on an earlier one to trap.
+fn is_unchecked_load(data: &Instruction) -> bool {
+    match &data.aux {
+        Aux::Memory(memory) => {
+            data.opcode == Opcode::Load && memory.flags.contains(MemoryFlags::NO_TRAP) && memory.alias != Alias::Stack
+        }
+        _ => false,
     }
 }
 
@@ -235,11 +261,12 @@ impl<B: LowerBackend> Driver<'_, B> {
             if self.flow.order_of(block).is_none() {
                 continue;
             }
-            let mut effects = 0;
+            let mut place = Place { block: block.index() as u32, ..Place::default() };
             for &inst in &function.blocks[block].insts {
                 let data = &function.insts[inst];
-                self.context.places[inst] = (block.index() as u32, effects);
-                effects += u32::from(is_barrier(data));
+                self.context.places[inst] = place;
+                place.effects += u32::from(is_barrier(data));
+                place.unchecked_loads += u32::from(is_unchecked_load(data));
                 let targets = data.targets().iter().flat_map(|target| target.args.iter());
                 for &value in data.args.iter().chain(targets) {
                     let uses = &mut self.context.uses[function.resolve(value)];

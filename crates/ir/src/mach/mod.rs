@@ -294,6 +294,11 @@ pub enum StubKind {
         /// Number of the helper.
         resolve: u16,
     },
+    /// Called in place of a native helper: publishes the caller's frame as the caller would and jumps to the helper.
+    Publish {
+        /// The helper's number.
+        helper: u16,
+    },
     /// `Invoke` of a delegate that is closed over its first argument: loads code and target from the delegate (which is in the place of `this`) at these offsets,
     /// puts the target in the place of `this` and jumps to the code.
     InvokeClosed {

@@ -5,7 +5,7 @@
 
 use super::rewrite::{apply_aliases, mark_cold};
 use crate::entity::{Block, Entity, Inst, SideTable, StackSlot, Symbol, Value};
-use crate::function::{Function, ValueData, ValueDef};
+use crate::function::{Function, SymbolRef, ValueData, ValueDef};
 use crate::instruction::{Aux, BlockCall, Instruction, Opcode, SourceOffset};
 use crate::pass_manager::{InlineBody, InlineBudget, Level, Pass, PassContext};
 use crate::types::Type;
@@ -50,7 +50,7 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
             inlined += 1;
             let first = function.insts.len();
             let depth = depths[inst] + 1;
-            splice(function, block, place - 1, &body.function);
+            splice(function, block, place - 1, &body.function, body.symbols.as_deref());
             for index in first..function.insts.len() {
                 depths[Inst::from_index(index)] = depth;
             }
@@ -73,7 +73,12 @@ fn is_wanted(body: &InlineBody, added: usize, size: usize, budget: &InlineBudget
     if size + added > budget.caller as usize {
         return false;
     }
-    body.always || (added <= budget.callee as usize && !has_loop(&body.function))
+    body.always || is_acceptable_to(&body.function, budget)
+}
+
+/// Whether a body is small and simple enough to be inlined without being asked for.
+pub fn is_acceptable_to(body: &Function, budget: &InlineBudget) -> bool {
+    instruction_count(body) <= budget.callee as usize && !has_loop(body)
 }
 
 /// Whether a branch goes back in the layout, which every loop needs.
@@ -110,7 +115,7 @@ fn fits(caller: &Function, inst: Inst, body: &Function) -> bool {
 }
 
 /// Puts `body` in place of the call number `place` of `block`.
-fn splice(function: &mut Function, block: Block, place: usize, body: &Function) {
+fn splice(function: &mut Function, block: Block, place: usize, body: &Function, symbols: Option<&[SymbolRef]>) {
     let call = function.blocks[block].insts[place];
     let source = function.insts[call].source;
     let rest = function.blocks[block].insts.split_off(place + 1);
@@ -125,6 +130,7 @@ fn splice(function: &mut Function, block: Block, place: usize, body: &Function) 
         blocks: vec![None; body.blocks.len()],
         first_slot: function.slots.len(),
         source,
+        symbols,
     };
     for slot in body.slots.values() {
         function.slots.push(*slot);
@@ -205,14 +211,15 @@ fn adapt(function: &mut Function, block: Block, value: Value, ty: Type, source: 
 }
 
 /// What the entities of a body are in the caller.
-struct BodyCopy {
+struct BodyCopy<'a> {
     values: Vec<Option<Value>>,
     blocks: Vec<Option<Block>>,
     first_slot: usize,
     source: SourceOffset,
+    symbols: Option<&'a [SymbolRef]>,
 }
 
-impl BodyCopy {
+impl BodyCopy<'_> {
     /// The value in the caller. One that is used before its definition was copied (the layout need not follow the
     /// dominators) gets a name that its definition takes on later.
     fn value(&mut self, function: &mut Function, body: &Function, value: Value) -> Value {
@@ -240,10 +247,10 @@ impl BodyCopy {
         }
         match &mut instruction.aux {
             Aux::Slot(slot, _) => *slot = StackSlot::from_index(self.first_slot + slot.index()),
-            Aux::Symbol(symbol) => *symbol = import_symbol(function, body, *symbol),
+            Aux::Symbol(symbol) => *symbol = self.symbol(function, body, *symbol),
             Aux::Call { signature, callee } => {
                 *signature = function.add_signature(body.signatures[*signature].clone());
-                *callee = import_symbol(function, body, *callee);
+                *callee = self.symbol(function, body, *callee);
             }
             Aux::CallIndirect(signature) => *signature = function.add_signature(body.signatures[*signature].clone()),
             Aux::Targets(targets) => {
@@ -258,11 +265,12 @@ impl BodyCopy {
         }
         instruction
     }
-}
 
-fn import_symbol(function: &mut Function, body: &Function, symbol: Symbol) -> Symbol {
-    let data = &body.symbols[symbol];
-    function.add_symbol(data.target, || data.name.clone())
+    fn symbol(&self, function: &mut Function, body: &Function, symbol: Symbol) -> Symbol {
+        let data = &body.symbols[symbol];
+        let target = self.symbols.map_or(data.target, |symbols| symbols[symbol.index()]);
+        function.add_symbol(target, || data.name.clone())
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +287,7 @@ mod tests {
         fn body(&mut self, caller: &Function, callee: Symbol) -> Option<InlineBody> {
             let name = &caller.symbols[callee].name;
             let function = self.0.iter().find(|body| body.name == *name)?.clone();
-            Some(InlineBody { function, always: false })
+            Some(InlineBody { function, always: false, symbols: None })
         }
     }
 

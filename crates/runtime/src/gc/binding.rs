@@ -3,6 +3,7 @@
 use super::suspension;
 use super::{GcOptions, finalizers, scanning};
 use mmtk::util::heap::vm_layout::VMLayout;
+use mmtk::util::options::GCTriggerSelector;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::{SimpleSlot, UnimplementedMemorySlice};
@@ -86,11 +87,12 @@ pub(super) fn initialize(options: &GcOptions) -> bool {
         assert!(builder.set_option("plan", "StickyImmix"));
     }
     if std::env::var_os("MMTK_THREADS").is_none() {
-        assert!(builder.set_option("threads", &options.threads.to_string()));
+        assert!(builder.options.threads.set(options.threads));
     }
     if std::env::var_os("MMTK_GC_TRIGGER").is_none() {
-        let trigger = format!("DynamicHeapSize:{},{}", options.minimum_heap, options.maximum_heap);
-        assert!(builder.set_option("gc_trigger", &trigger));
+        // Not by its name: parsing the value would build regular expressions.
+        let trigger = GCTriggerSelector::DynamicHeapSize(options.minimum_heap, options.maximum_heap);
+        assert!(builder.options.gc_trigger.set(trigger));
     }
     let stress = builder.options.is_stress_test_gc_enabled();
     let instance = mmtk::memory_manager::mmtk_init::<Saki>(&builder);

@@ -37,11 +37,11 @@ pub fn take_finalizable() -> Option<*mut u8> {
     FINALIZERS.lock().ready.pop_front().map(|object| *object as *mut u8)
 }
 
-/// Queues all objects with finalisers, reachable or not.
+/// Queues all objects with finalisers, reachable or not: the youngest first, which may still use the older ones.
 pub fn queue_all_finalizers() {
     let mut finalizers = FINALIZERS.lock();
     let registered = std::mem::take(&mut finalizers.registered);
-    finalizers.ready.extend(registered.into_iter().map(Box::new));
+    finalizers.ready.extend(registered.into_iter().rev().map(Box::new));
 }
 
 /// Sets what is called after a collection that queued objects; it is called by a collector thread while the others run again.

@@ -8,23 +8,22 @@ use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
 use crate::{delegates, handles};
 
-extern "C" fn get_trace(exception: ObjectRef, skip: i32, _need_file_info: u8) -> ArrayRef {
-    raising(|| stack_trace::managed_frames(exception, skip.max(0) as usize))
+extern "C" fn get_trace(exception: ObjectRef, skip: i32, need_file_info: u8) -> ArrayRef {
+    raising(|| stack_trace::managed_frames(exception, skip.max(0) as usize, need_file_info != 0))
 }
 
-/// Frame number `skip` above the one that called the internal call's caller.
+/// Frame number `skip`, counted from the internal call's own.
 fn calling_frame(skip: i32) -> Option<TracedFrame> {
-    let frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
+    let mut frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
         Step::Frame(frame) => stack_trace::frame_at(frame.trace_address()),
         Step::Entry { .. } => None,
     });
-    // The first frame is that of the internal call itself.
-    frames.skip(1 + skip.max(0) as usize).next()
+    frames.nth(skip.max(0) as usize)
 }
 
 extern "C" fn get_frame_info(
     skip: i32,
-    _need_file_info: u8,
+    need_file_info: u8,
     method: *mut ObjectRef,
     il_offset: *mut i32,
     native_offset: *mut i32,
@@ -35,13 +34,18 @@ extern "C" fn get_frame_info(
     raising(|| -> Result<bool> {
         let Some(frame) = calling_frame(skip) else { return Ok(false) };
         store_out(method, super::reflection::method_object(frame.method, None)?);
-        store_out(file, StringRef::NULL.object());
+        let position = frame.position().filter(|_| need_file_info != 0);
+        let file_name = match &position {
+            Some(position) => StringRef::new(&position.file)?,
+            None => StringRef::NULL,
+        };
+        store_out(file, file_name.object());
         // SAFETY: compiled code passes the addresses of variables.
         unsafe {
             *il_offset = frame.il_offset.map_or(-1, |offset| offset as i32);
             *native_offset = frame.native_offset as i32;
-            *line = 0;
-            *column = 0;
+            *line = position.as_ref().map_or(0, |position| position.line as i32);
+            *column = position.as_ref().map_or(0, |position| position.column as i32);
         }
         Ok(true)
     })

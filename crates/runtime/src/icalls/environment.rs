@@ -20,6 +20,7 @@ const FILE_TIME_OF_UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 
 static COMMAND_LINE: OnceLock<Vec<String>> = OnceLock::new();
 static EXIT_CODE: AtomicI32 = AtomicI32::new(0);
+static EXITING: AtomicBool = AtomicBool::new(false);
 static SHUTTING_DOWN: AtomicBool = AtomicBool::new(false);
 
 /// Sets what `Environment.GetCommandLineArgs` gives: the program's path, then its arguments. Only the first call counts.
@@ -33,13 +34,18 @@ pub fn exit_code() -> i32 {
 }
 
 /// Sets what [`exit_code`] gives.
-pub fn set_exit_code(code: i32) {
+pub extern "C" fn set_exit_code(code: i32) {
     EXIT_CODE.store(code, Ordering::Relaxed);
 }
 
-/// From here on `Environment.HasShutdownStarted` is true. Says whether it was not before.
-pub fn begin_shutdown() -> bool {
-    !SHUTTING_DOWN.swap(true, Ordering::Relaxed)
+/// Says whether the process is not ending yet; from now on it is.
+pub fn begin_exit() -> bool {
+    !EXITING.swap(true, Ordering::Relaxed)
+}
+
+/// From here on `Environment.HasShutdownStarted` is true.
+pub fn begin_shutdown() {
+    SHUTTING_DOWN.store(true, Ordering::Relaxed);
 }
 
 /// 100 ns units since 1601, as in `DateTime.ToFileTime`.
@@ -90,10 +96,6 @@ extern "C" fn exit(code: i32) {
 
 extern "C" fn get_exit_code() -> i32 {
     exit_code()
-}
-
-extern "C" fn set_exit_code(code: i32) {
-    EXIT_CODE.store(code, Ordering::Relaxed);
 }
 
 extern "C" fn has_shutdown_started() -> bool {

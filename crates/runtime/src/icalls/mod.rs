@@ -64,6 +64,7 @@
 
 pub mod app_domains;
 mod arrays;
+pub mod async_results;
 pub mod collector;
 mod cultures;
 mod diagnostics;
@@ -114,6 +115,7 @@ pub const fn icall(name: &'static str, address: *const ()) -> InternalCall {
 static TABLES: &[&[InternalCall]] = &[
     app_domains::TABLE,
     arrays::TABLE,
+    async_results::TABLE,
     collector::TABLE,
     diagnostics::TABLE,
     environment::TABLE,

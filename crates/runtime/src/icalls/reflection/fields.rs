@@ -25,9 +25,9 @@ static POINTER_TYPE: KnownField = KnownField::new("System.Reflection", "Pointer"
 
 /// A place in memory: its address, and the heap object that it lies in (null if in none).
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) owner: ObjectRef,
-    pub(super) address: *mut u8,
+pub(in crate::icalls) struct Place {
+    pub(in crate::icalls) owner: ObjectRef,
+    pub(in crate::icalls) address: *mut u8,
 }
 
 /// Where the value of a field is; `object` holds it if it is of an instance. Runs the class initialiser of static fields.
@@ -72,7 +72,7 @@ pub(super) fn place_of(field: FieldId, object: ObjectRef) -> Result<Place> {
 ///
 /// # Safety
 /// There is a value of type `ty`.
-pub(super) unsafe fn load(ty: TypeId, address: *const u8) -> Result<ObjectRef> {
+pub(in crate::icalls) unsafe fn load(ty: TypeId, address: *const u8) -> Result<ObjectRef> {
     let types = &runtime().types;
     // SAFETY: the caller's promise.
     unsafe {
@@ -112,7 +112,7 @@ pub(super) fn pointer_in(object: ObjectRef) -> Result<usize> {
 ///
 /// # Safety
 /// The place is that of a variable of type `ty`.
-pub(super) unsafe fn store(ty: TypeId, place: Place, value: ObjectRef) -> Result<()> {
+pub(in crate::icalls) unsafe fn store(ty: TypeId, place: Place, value: ObjectRef) -> Result<()> {
     let types = &runtime().types;
     if is_bare(ty) {
         let pointer = pointer_in(value)?;

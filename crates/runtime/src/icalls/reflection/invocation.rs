@@ -116,7 +116,7 @@ fn check_reference(value: ObjectRef, ty: TypeId) -> Result<()> {
 
 /// Calls exactly `method` with an object for `this` (of value types: boxed; ignored if static) and the arguments in an array (null: none),
 /// into which arguments by reference come back. The result is boxed; of `void` it is null.
-pub(super) fn call(method: MethodId, this: ObjectRef, arguments: ArrayRef) -> Result<ObjectRef> {
+pub(in crate::icalls) fn call(method: MethodId, this: ObjectRef, arguments: ArrayRef) -> Result<ObjectRef> {
     let types = &runtime().types;
     let declaration = types.method(method);
     let signature = types.method_signature(method)?;
