@@ -3,7 +3,8 @@
 use crate::elf::{BUILD_ID_BYTES, find_notes};
 use crate::image::Dependency;
 use crate::tables::{
-    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_code_length, decode_info, instance_hash,
+    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_code_length, decode_info,
+    instance_hash,
 };
 use crate::varint::Cursor;
 use ir::mach::CompiledCode;

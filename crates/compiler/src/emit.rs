@@ -226,7 +226,9 @@ impl<'a, 'f> Emitter<'a, 'f> {
             .collect();
         let signature = self.b.function.add_signature(signature);
         let env = self.env;
-        let symbol = self.b.function.add_symbol(SymbolRef::Helper(helper as u16), || if env.names_symbols() { info.name.to_string() } else { String::new() });
+        let symbol = self.b.function.add_symbol(SymbolRef::Helper(helper as u16), || {
+            if env.names_symbols() { info.name.to_string() } else { String::new() }
+        });
         let results = self.b.call(signature, symbol, &args);
         if info.diverges {
             self.b.unreachable();

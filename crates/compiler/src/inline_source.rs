@@ -84,7 +84,8 @@ fn import_body(env: &dyn MethodEnv, callee: MethodId, flags: ImportFlags) -> Opt
     }
     let ImportedMethod { function, callees, .. } = import_method(env, callee, flags).ok()?;
     let always = aggressive || size <= ALWAYS_BYTES;
-    if !function.regions.is_empty() || uses_frame(&function) || !always && !is_acceptable_to(&function, &InlineBudget::default()) {
+    if !function.regions.is_empty() || uses_frame(&function) || !always && !is_acceptable_to(&function, &InlineBudget::default())
+    {
         return None;
     }
     let body = InlineBody { function: Arc::new(function), always, symbols: None };

@@ -145,9 +145,7 @@ fn literal(assembly: AssemblyId, token: u32) -> Result<usize> {
 pub fn request_at(address: usize) -> Result<CellRequest> {
     let runtime = runtime();
     match runtime.code.cell_number(address) {
-        Some(number) => {
-            runtime.cells.request(number).ok_or_else(|| Exception::engine("a cell without a request was read"))
-        }
+        Some(number) => runtime.cells.request(number).ok_or_else(|| Exception::engine("a cell without a request was read")),
         None => {
             let request = runtime.code_map.images.request(address);
             request.unwrap_or_else(|| Err(Exception::engine("an unknown cell was read")))

@@ -6,7 +6,7 @@ use crate::gc;
 use crate::jit_env::JitEnv;
 use crate::object::ABI;
 use crate::options::Options;
-use crate::runtime;
+use crate::{report, runtime};
 use compiler::abi::HelperId;
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
@@ -16,6 +16,7 @@ use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
 use ir::pass_manager::PassManager;
 use ir::types::{Access, Type};
 use parking_lot::ReentrantMutex;
+use std::time::Instant;
 
 /// Largest object that compiled code allocates by itself, in bytes.
 const FAST_ALLOCATION_BYTES: u32 = 4096;
@@ -87,9 +88,17 @@ fn raised(method: MethodId, error: CompileError) -> Exception {
 fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
     let runtime = runtime();
     let CompiledMethod { code, regions, catch_types, .. } = compiled;
+    let length = code.code_len as usize;
     let address = runtime.code.publish(&*runtime.backend, &code, |address| {
         runtime.code_map.add(CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types));
     })?;
+    report::map_code(runtime, address, length, || runtime.types.method_full_name(method));
+    if runtime.options.trace_compilation {
+        let name = runtime.types.method_full_name(method);
+        let program = runtime.program().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
+        let end = address + length;
+        report::print(format_args!("Method {name} emitted at {address:#x} to {end:#x} (code length {length}) [{program}]"));
+    }
     if let Some(part) = &runtime.options.dump_code {
         let name = runtime.types.method_full_name(method);
         if name.contains(part.as_str()) {
@@ -108,9 +117,11 @@ pub fn compile(method: MethodId) -> Result<usize> {
         return Ok(code);
     }
     if runtime.options.trace_compilation {
-        eprintln!("compiling {}", runtime.types.method_full_name(method));
+        report::print(format_args!("converting method {}", runtime.types.method_full_name(method)));
     }
+    let started = Instant::now();
     let compiled = compile_method(&JitEnv { runtime }, method, &options()).map_err(|error| raised(method, error))?;
+    report::count_compilation(compiled.code.code_len as usize, started.elapsed());
     publish(method, compiled)
 }
 

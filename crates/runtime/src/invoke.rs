@@ -190,11 +190,8 @@ unsafe fn store_result(abi: &AbiSignature, results: &[u64; 4], result: *mut u8) 
 
 unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4]) -> Result<()> {
     let thread = Thread::current();
-    let activation = Activation {
-        previous: thread.activation,
-        managed_sp: thread.last_managed_sp,
-        managed_pc: thread.last_managed_pc,
-    };
+    let activation =
+        Activation { previous: thread.activation, managed_sp: thread.last_managed_sp, managed_pc: thread.last_managed_pc };
     let filter = thread.filter;
     thread.filter = std::ptr::null();
     thread.activation = &activation;

@@ -30,6 +30,7 @@ pub mod monitor;
 pub mod object;
 pub mod options;
 pub mod pinvoke;
+pub mod report;
 pub mod roots;
 pub mod runtime;
 pub mod stack_trace;

@@ -24,8 +24,12 @@ pub struct Options {
     pub check_allocation: bool,
     /// Read symbol files, so that traces name source lines.
     pub debug: bool,
-    /// Write the name of each method that is compiled to standard error.
+    /// Write the name of each method that is compiled, and where its code is, to standard output.
     pub trace_compilation: bool,
+    /// Write statistics to standard error at the end.
+    pub statistics: bool,
+    /// Write the place of all compiled code to `/tmp/perf-PID.map`, for perf.
+    pub jit_map: bool,
     /// Write the machine code of methods whose full name contains this to standard error.
     pub dump_code: Option<String>,
 }
@@ -42,6 +46,8 @@ impl Default for Options {
             check_allocation: cfg!(debug_assertions),
             debug: false,
             trace_compilation: false,
+            statistics: false,
+            jit_map: false,
             dump_code: None,
         }
     }

@@ -18,12 +18,13 @@ use crate::strings::InternedStrings;
 use crate::stubs::{self, Stubs};
 use crate::symbols::Symbols;
 use crate::thread::Thread;
-use crate::{debugger, gc, icalls, traps, unhandled};
+use crate::{debugger, gc, icalls, report, traps, unhandled};
 use compiler::abi::HelperId;
 use il::AssemblyResolver;
 use il::types::{AssemblyId, DataLayout, TypeId, TypeSystem};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
 use parking_lot::{Mutex, ReentrantMutex};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -266,6 +267,9 @@ impl Runtime {
 
     /// Ends the process without running any more of the program.
     pub fn exit_at_once(&self, code: i32) -> ! {
+        if self.options.statistics {
+            let _ = std::io::stderr().write_all(report::statistics().as_bytes());
+        }
         std::process::exit(code)
     }
 }

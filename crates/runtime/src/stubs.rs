@@ -3,7 +3,7 @@
 use crate::code_map::{CodeKind, CodeRange};
 use crate::exceptions::Result;
 use crate::object::ABI;
-use crate::{Runtime, helpers};
+use crate::{Runtime, helpers, report};
 use compiler::abi::HelperId;
 use ir::function::SymbolRef;
 use ir::mach::{CompiledCode, LandingContext, Stub, StubKind};
@@ -43,7 +43,9 @@ pub fn publish_stub(runtime: &Runtime, kind: CodeKind, stub: &Stub) -> Result<us
 /// Publishes code that belongs to no method.
 pub fn publish(runtime: &Runtime, kind: CodeKind, code: &CompiledCode) -> Result<usize> {
     let register = |address| runtime.code_map.add(CodeRange::new(address, kind, code, Vec::new(), Vec::new()));
-    runtime.code.publish(&*runtime.backend, code, register)
+    let address = runtime.code.publish(&*runtime.backend, code, register)?;
+    report::map_code(runtime, address, code.code_len as usize, || "stub".to_owned());
+    Ok(address)
 }
 
 /// Makes the stubs and fills the helpers' cells.

@@ -4,7 +4,6 @@ mod aot;
 mod options;
 mod usage;
 
-use ir::pass_manager::OptimizationFlags;
 use options::{Command, Settings, UsageError};
 use runtime::Options;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ fn execute(command: Command, settings: Settings) -> i32 {
         Command::VersionNumber => print_text(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print_text(usage::USAGE),
         Command::HelpDeveloper => print_text(usage::USAGE_DEVELOPER),
-        Command::ListOptimizations => print_text(&(OptimizationFlags::valid_names().join("\n") + "\n")),
+        Command::ListOptimizations => print_text(&usage::optimizations()),
     }
 }
 
@@ -60,6 +59,8 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
     options.aot.paths.clone_from(&settings.aot_path);
     options.debug = settings.debug;
     options.trace_compilation = settings.verbose > 0;
+    options.statistics = settings.statistics;
+    options.jit_map = settings.jit_map;
     options.dump_code.clone_from(&settings.dump_code);
     options
 }
@@ -84,6 +85,11 @@ fn load(program: &Path, settings: &Settings) -> Result<(&'static runtime::Runtim
 
 fn run(program: &Path, arguments: &[String], settings: &Settings) -> i32 {
     match load(program, settings) {
+        Ok((runtime, assembly)) if runtime.types.assembly(assembly).entry_point().is_none() => {
+            let path = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
+            eprintln!("Assembly '{}' doesn't have an entry point.", path.display());
+            1
+        }
         Ok((runtime, assembly)) => runtime.exit(runtime.run_main(assembly, arguments)),
         Err(code) => code,
     }
@@ -94,7 +100,7 @@ fn compile_method(program: &PathBuf, name: &str, settings: &Settings) -> i32 {
     match load(program, settings) {
         Ok((runtime, assembly)) => match runtime.compile_named(assembly, name) {
             Ok(0) => {
-                eprintln!("Error: Cannot find method {name}");
+                eprintln!("Cannot find method {name}");
                 1
             }
             Ok(_) => 0,

@@ -8,7 +8,6 @@ Development:
     --aot[=<options>]      Compiles the assemblies to native code (FILE.so beside each);
                            options are listed in docs/command-line.md
     --debug[=<options>]    Enables debugging support: file names and lines in stack traces
-    --trace[=EXPR]         Prints calls and returns; EXPR names a type or method
     --jitmap               Writes a map of compiled methods to /tmp/perf-PID.map
     --help-devel           Shows more options, for those who work on code generation
 
@@ -25,7 +24,7 @@ Runtime:
     --aot-path=PATH        Additional folders in which AOT images are looked for
 
 Accepted for the sake of Mono's users, without effect:
-    --runtime=VERSION --gc=NAME --config FILE --attach=OPTIONS --llvm --nollvm --server --desktop
+    --runtime=VERSION --gc=NAME --config FILE --attach=OPTIONS --trace --llvm --nollvm --server --desktop
 ";
 
 /// `--help-devel`
@@ -40,6 +39,62 @@ Code generation:
     --time-passes          Prints the time that each pass took
     --opt-bisect-limit=N   Runs the first N passes only, counted over all methods, and names them
 ";
+
+/// What each name of `-O=` stands for: Saki's passes, then Mono's names, in Mono's words.
+const OPTIMIZATIONS: &[(&str, &str)] = &[
+    ("all", "All of them"),
+    ("inlining", "Inline method calls"),
+    ("copy-propagation", "Use the origin of copied values"),
+    ("constant-propagation", "Follow constants through branches"),
+    ("constant-folding", "Compute operations on constants"),
+    ("branch-cleanup", "Merge blocks and drop needless branches"),
+    ("scalar-replacement", "Keep the fields of local structures in registers"),
+    ("value-numbering", "Compute equal values once"),
+    ("null-check-removal", "Drop null checks that cannot fail"),
+    ("bounds-check-removal", "Drop array bound checks that cannot fail"),
+    ("if-conversion", "Conditional moves instead of short branches"),
+    ("loop-inversion", "Test loop conditions at the end"),
+    ("loop-invariant-motion", "Move constant work out of loops"),
+    ("dead-code", "Drop what nothing uses"),
+    ("block-layout", "Place blocks so that few jumps are taken"),
+    ("expand", "Lower object operations"),
+    ("peephole", "Peephole postpass"),
+    ("branch", "Branch optimizations"),
+    ("inline", "Inline method calls"),
+    ("cfold", "Constant folding"),
+    ("consprop", "Constant propagation"),
+    ("copyprop", "Copy propagation"),
+    ("deadce", "Dead code elimination"),
+    ("linears", "Linear scan global reg allocation"),
+    ("cmov", "Conditional moves"),
+    ("shared", "Emit per-domain code"),
+    ("sched", "Instruction scheduling"),
+    ("intrins", "Intrinsic method implementations"),
+    ("tailc", "Tail recursion and tailcalls"),
+    ("loop", "Loop related optimizations"),
+    ("fcmov", "Fast x86 FP compares"),
+    ("leaf", "Leaf procedures optimizations"),
+    ("aot", "Usage of Ahead Of Time compiled code"),
+    ("precomp", "Precompile all methods before executing Main"),
+    ("abcrem", "Array bound checks removal"),
+    ("ssapre", "SSA based Partial Redundancy Elimination (obsolete)"),
+    ("exception", "Optimize exception catch blocks"),
+    ("ssa", "Use plain SSA form"),
+    ("float32", "Use 32 bit float arithmetic if possible"),
+    ("sse2", "SSE2 instructions on x86"),
+    ("gsharedvt", "Generic sharing for valuetypes"),
+    ("gshared", "Generic Sharing"),
+    ("simd", "Simd intrinsics"),
+    ("unsafe", "Remove bound checks and perform other dangerous changes"),
+    ("alias-analysis", "Alias analysis of locals"),
+];
+
+/// `--list-opt`, in Mono's layout.
+pub fn optimizations() -> String {
+    let describe = |name: &str| OPTIMIZATIONS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text);
+    let names = ir::pass_manager::OptimizationFlags::valid_names();
+    names.into_iter().map(|name| format!("{:27}{name:<10} {}\n", "", describe(name))).collect()
+}
 
 /// `--version`
 pub fn version() -> String {

@@ -3,8 +3,8 @@
 use super::suspension;
 use super::{GcOptions, finalizers, scanning};
 use mmtk::util::heap::vm_layout::VMLayout;
-use mmtk::util::options::GCTriggerSelector;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
+use mmtk::util::options::GCTriggerSelector;
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::{SimpleSlot, UnimplementedMemorySlice};
 use mmtk::vm::{ActivePlan, Collection, GCThreadContext, ReferenceGlue, VMBinding};

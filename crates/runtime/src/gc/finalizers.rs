@@ -37,11 +37,12 @@ pub fn take_finalizable() -> Option<*mut u8> {
     FINALIZERS.lock().ready.pop_front().map(|object| *object as *mut u8)
 }
 
-/// Queues all objects with finalisers, reachable or not: the youngest first, which may still use the older ones.
-pub fn queue_all_finalizers() {
+/// Queues all objects with finalisers, reachable or not: first those of which `is_first` says so, and the younger before the older.
+pub fn queue_all_finalizers(is_first: impl Fn(*mut u8) -> bool) {
     let mut finalizers = FINALIZERS.lock();
     let registered = std::mem::take(&mut finalizers.registered);
-    finalizers.ready.extend(registered.into_iter().rev().map(Box::new));
+    let (first, last): (Vec<usize>, Vec<usize>) = registered.into_iter().rev().partition(|&object| is_first(object as *mut u8));
+    finalizers.ready.extend(first.into_iter().chain(last).map(Box::new));
 }
 
 /// Sets what is called after a collection that queued objects; it is called by a collector thread while the others run again.

@@ -111,8 +111,7 @@ impl Scanning<Saki> for SakiScanning {
 
     fn process_weak_refs(worker: &mut GCWorker<Saki>, context: impl ObjectTracerContext<Saki>) -> bool {
         handles::update_weak(HandleKind::Weak);
-        let queued = context
-            .with_tracer(worker, |tracer| finalizers::queue_unreachable(|object| tracer.trace_object(object)));
+        let queued = context.with_tracer(worker, |tracer| finalizers::queue_unreachable(|object| tracer.trace_object(object)));
         if !queued {
             handles::update_weak(HandleKind::WeakTrackResurrection);
         }

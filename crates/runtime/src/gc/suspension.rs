@@ -8,10 +8,10 @@ use super::binding::{Saki, mmtk};
 use super::object_model::object_size;
 use mmtk::Mutator;
 use mmtk::memory_manager;
+use mmtk::util::Address;
 use mmtk::util::alloc::ImmixAllocator;
 use mmtk::util::metadata::side_metadata::VO_BIT_SIDE_METADATA_ADDR;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread};
-use mmtk::util::Address;
 use mmtk::{AllocationSemantics, util::alloc::AllocatorSelector};
 use parking_lot::{Condvar, Mutex};
 use std::cell::UnsafeCell;
@@ -194,7 +194,9 @@ impl ThreadHeap {
     fn immix_allocator(&self) -> Option<&'static mut ImmixAllocator<Saki>> {
         match self.selector {
             // SAFETY: the selector says that there is an Immix allocator at this place.
-            AllocatorSelector::Immix(_) => Some(unsafe { self.mutator().allocator_impl_mut::<ImmixAllocator<Saki>>(self.selector) }),
+            AllocatorSelector::Immix(_) => {
+                Some(unsafe { self.mutator().allocator_impl_mut::<ImmixAllocator<Saki>>(self.selector) })
+            }
             _ => None,
         }
     }

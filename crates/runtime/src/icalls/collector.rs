@@ -41,9 +41,15 @@ pub fn wake_finalizer_thread() {
     REQUEST.notify_one();
 }
 
-/// Runs the finalisers of all objects that have one: at the end of the process.
+/// Runs the finalisers of all objects that have one: at the end of the process. What the program's own ones use of the core library,
+/// such as the console's streams, is finalised after them.
 pub fn finalize_all() {
-    gc::queue_all_finalizers();
+    let types = &runtime().types;
+    gc::queue_all_finalizers(|address| {
+        // SAFETY: the collector passes live objects.
+        let object = unsafe { ObjectRef::from_raw(address.cast()) };
+        types.definition_of(object.type_id()).is_none_or(|(assembly, _)| assembly != types.corlib())
+    });
     run_due_finalizers();
 }
 

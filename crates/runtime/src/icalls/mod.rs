@@ -66,6 +66,7 @@ pub mod app_domains;
 mod arrays;
 pub mod async_results;
 pub mod collector;
+mod console;
 mod cultures;
 mod diagnostics;
 pub mod environment;
@@ -80,11 +81,11 @@ mod native_text;
 mod numbers;
 mod objects;
 mod paths;
+pub mod reflection;
 pub mod system_native;
 mod thread_pool;
 pub mod threads;
 mod wait_handles;
-pub mod reflection;
 
 use crate::exceptions::{self, Exception, Result};
 use crate::gc;
@@ -117,6 +118,7 @@ static TABLES: &[&[InternalCall]] = &[
     arrays::TABLE,
     async_results::TABLE,
     collector::TABLE,
+    console::TABLE,
     diagnostics::TABLE,
     environment::TABLE,
     files::TABLE,
@@ -152,9 +154,8 @@ static TABLES: &[&[InternalCall]] = &[
 /// Native code of the internal call with this full name, if there is one.
 pub fn find(full_name: &str) -> Option<usize> {
     static INDEX: OnceLock<FxHashMap<&'static str, usize>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| {
-        TABLES.iter().flat_map(|table| table.iter()).map(|entry| (entry.name, entry.address as usize)).collect()
-    });
+    let index = INDEX
+        .get_or_init(|| TABLES.iter().flat_map(|table| table.iter()).map(|entry| (entry.name, entry.address as usize)).collect());
     let without_params = || full_name.split(" (").next().and_then(|name| index.get(name));
     index.get(full_name).or_else(without_params).copied()
 }
