@@ -46,7 +46,7 @@ impl Cells {
         let first_value = match request {
             CellRequest::InternalCall(method) => {
                 let name = runtime.types.method_full_name(method);
-                icalls::find(&name).unwrap_or(icalls::missing as usize)
+                icalls::find(&name).unwrap_or(icalls::missing as *const () as usize)
             }
             CellRequest::PlatformInvoke(method) => pinvoke::code(method),
             _ => 0,

@@ -6,11 +6,13 @@ use crate::gc;
 use crate::jit_env::JitEnv;
 use crate::object::ABI;
 use crate::options::Options;
-use crate::{report, runtime};
+use crate::{report, runtime, trace};
 use compiler::abi::HelperId;
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
-use compiler::{CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, compile_method, import_delegate_stub};
+use compiler::{
+    CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, compile_method, import_delegate_stub, import_method,
+};
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
 use ir::pass_manager::PassManager;
@@ -109,6 +111,13 @@ fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
     Ok(address)
 }
 
+fn compile_traced(env: &JitEnv, method: MethodId) -> std::result::Result<CompiledMethod, CompileError> {
+    let options = options();
+    let mut imported = import_method(env, method, options.import).map_err(CompileError::Import)?;
+    trace::instrument(&mut imported.function, method);
+    compile_imported(env, method, imported, &options)
+}
+
 /// Compiles a canonical method and gives its address.
 pub fn compile(method: MethodId) -> Result<usize> {
     let runtime = runtime();
@@ -120,7 +129,12 @@ pub fn compile(method: MethodId) -> Result<usize> {
         report::print(format_args!("converting method {}", runtime.types.method_full_name(method)));
     }
     let started = Instant::now();
-    let compiled = compile_method(&JitEnv { runtime }, method, &options()).map_err(|error| raised(method, error))?;
+    let env = JitEnv { runtime };
+    let compiled = match &runtime.options.trace {
+        Some(expression) if trace::matches(expression, method) => compile_traced(&env, method),
+        _ => compile_method(&env, method, &options()),
+    }
+    .map_err(|error| raised(method, error))?;
     report::count_compilation(compiled.code.code_len as usize, started.elapsed());
     publish(method, compiled)
 }

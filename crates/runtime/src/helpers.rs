@@ -63,8 +63,8 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::ResolveSlot, Address(resolve_slot as *const ())),
     (HelperId::ResolveInterface, Address(resolve_interface as *const ())),
     (HelperId::ResolveImport, Address(resolve_import as *const ())),
-    (HelperId::TraceEnter, Address(trace as *const ())),
-    (HelperId::TraceLeave, Address(trace as *const ())),
+    (HelperId::TraceEnter, Address(crate::trace::enter as *const ())),
+    (HelperId::TraceLeave, Address(crate::trace::leave as *const ())),
 ];
 
 /// A function's address.
@@ -418,5 +418,3 @@ extern "C" fn resolve_interface(_thread: *mut Thread, token: usize, saved: *cons
 extern "C" fn resolve_import(_thread: *mut Thread, token: usize, _saved: *const SavedArguments) -> usize {
     raising(|| aot::resolve_import(token))
 }
-
-extern "C" fn trace(_name: usize) {}

@@ -39,6 +39,7 @@ pub mod strings;
 pub mod stubs;
 pub mod symbols;
 pub mod thread;
+pub mod trace;
 pub mod traps;
 pub mod unhandled;
 pub mod unwind;

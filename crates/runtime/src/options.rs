@@ -24,6 +24,8 @@ pub struct Options {
     pub check_allocation: bool,
     /// Read symbol files, so that traces name source lines.
     pub debug: bool,
+    /// Print calls and returns of the methods that this expression chooses.
+    pub trace: Option<String>,
     /// Write the name of each method that is compiled, and where its code is, to standard output.
     pub trace_compilation: bool,
     /// Write statistics to standard error at the end.
@@ -45,6 +47,7 @@ impl Default for Options {
             optimize_allocation: false,
             check_allocation: cfg!(debug_assertions),
             debug: false,
+            trace: None,
             trace_compilation: false,
             statistics: false,
             jit_map: false,

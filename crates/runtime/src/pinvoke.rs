@@ -47,7 +47,7 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// Native code of an imported method, or of a function that raises what is missing.
 pub fn code(method: MethodId) -> usize {
-    find(method).unwrap_or(missing as usize)
+    find(method).unwrap_or(missing as *const () as usize)
 }
 
 fn import_of(method: MethodId) -> Option<(String, String)> {

@@ -8,6 +8,8 @@ Development:
     --aot[=<options>]      Compiles the assemblies to native code (FILE.so beside each);
                            options are listed in docs/command-line.md
     --debug[=<options>]    Enables debugging support: file names and lines in stack traces
+    --trace[=EXPR]         Prints calls and returns; EXPR lists all, program, N:Namespace, T:Type,
+                           M:Type:Method or an assembly, `-' before an item excludes it
     --jitmap               Writes a map of compiled methods to /tmp/perf-PID.map
     --help-devel           Shows more options, for those who work on code generation
 
@@ -24,7 +26,7 @@ Runtime:
     --aot-path=PATH        Additional folders in which AOT images are looked for
 
 Accepted for the sake of Mono's users, without effect:
-    --runtime=VERSION --gc=NAME --config FILE --attach=OPTIONS --trace --llvm --nollvm --server --desktop
+    --runtime=VERSION --gc=NAME --config FILE --attach=OPTIONS --llvm --nollvm --server --desktop
 ";
 
 /// `--help-devel`

@@ -90,3 +90,16 @@ fn reports_of_a_run() {
     assert!(out.contains("converting method int Program:Main") || out.contains("converting method Program:Main"), "{out}");
     assert!(out.contains(" emitted at 0x"), "{out}");
 }
+
+#[test]
+fn traces_name_the_methods_that_the_expression_chooses() {
+    let program = program().to_str().expect("a plain path");
+    let (code, out, _) = saki(&["--trace=program", program]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((code, lines.len()), (3, 3), "{out}");
+    assert!(lines[0].ends_with("0] ENTER: Program:Main (string[])()"), "{out}");
+    assert_eq!(lines[1], "hello");
+    assert!(lines[2].ends_with("0] LEAVE: Program:Main (string[])"), "{out}");
+    let (_, out, _) = saki(&["--trace=program,-T:Program", program]);
+    assert_eq!(out, "hello\n");
+}
