@@ -2,6 +2,7 @@
 
 mod benchmark;
 mod conformance;
+mod cross;
 mod demo;
 mod packages;
 mod shell;
@@ -21,6 +22,10 @@ const CHORES: &[Chore] = &[
     ),
     ("test", "[CARGO TEST ARGUMENTS]", "sets up and runs all tests", test::run),
     ("setup", "", "installs the packages that tests and demo need (Debian, root)", |_| packages::install()),
+    ("toolchain", "", "installs what building for x86 and ARM needs", cross::install_toolchain),
+    ("build", "[--target amd64|x86|arm] [CARGO BUILD ARGUMENTS]", "builds saki for a target", cross::build),
+    ("cross", "amd64|x86|arm CARGO-ARGUMENTS", "runs cargo with the toolchain of a target", cross::cross),
+    ("environment", "x86|arm", "prints the variables that «cross» sets, for a shell", cross::print_environment),
     (
         "conformance",
         "[OPTIONS OF THE SUITES' RUNNER]",

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// A package with how to see that it is there.
-struct Package {
-    name: &'static str,
-    is_there: fn() -> bool,
+pub struct Package {
+    /// Debian's name.
+    pub name: &'static str,
+    /// Looks for something that only this package brings.
+    pub is_there: fn() -> bool,
 }
 
 const PACKAGES: &[Package] = &[
@@ -16,11 +18,17 @@ const PACKAGES: &[Package] = &[
     Package { name: "elfutils", is_there: || has_command("eu-elflint") },
     Package { name: "binutils", is_there: || has_command("readelf") },
     Package { name: "gdb", is_there: || has_command("gdb") },
+    Package { name: "binutils-arm-linux-gnueabihf", is_there: || has_command("arm-linux-gnueabihf-as") },
 ];
 
-/// Installs what is missing. Needs root and Debian's `apt-get` only if something is.
+/// Installs what is missing for tests and demo on the host.
 pub fn install() -> Result<(), String> {
-    let missing: Vec<&str> = PACKAGES.iter().filter(|package| !(package.is_there)()).map(|package| package.name).collect();
+    install_from(PACKAGES)
+}
+
+/// Installs what is missing of some packages. Needs root and Debian's `apt-get` only if something is.
+pub fn install_from(packages: &[Package]) -> Result<(), String> {
+    let missing: Vec<&str> = packages.iter().filter(|package| !(package.is_there)()).map(|package| package.name).collect();
     if missing.is_empty() {
         return Ok(());
     }

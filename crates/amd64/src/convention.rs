@@ -6,6 +6,7 @@ use ir::mach::{CodegenError, StructPassing, StructShape, StructUse};
 use ir::signature::{CallConvention, ParamKind, Signature};
 use ir::types::{Access, Type};
 use smallvec::SmallVec;
+use x86::family::convention::{CallLayout, Location};
 
 /// Integer argument registers by hardware number: rdi, rsi, rdx, rcx, r8, r9.
 pub const INTEGER_ARGUMENTS: [u8; 6] = [7, 6, 2, 1, 8, 9];
@@ -17,37 +18,6 @@ const INTEGER_RESULTS: [u8; 2] = [0, 2];
 pub const CONTEXT_REGISTER: u8 = 10;
 /// Register of an `InterfaceKey` parameter: r11.
 pub const KEY_REGISTER: u8 = 11;
-
-/// Where a parameter or result is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Location {
-    /// General register by number.
-    General(u8),
-    /// Vector register by number.
-    Vector(u8),
-    /// At this offset in the argument area (stack pointer at the call; frame pointer + 16 in the callee).
-    Stack(u32),
-    /// A copy of a structure of `size` bytes at this offset.
-    StackCopy {
-        /// Offset in the argument area.
-        offset: u32,
-        /// Bytes.
-        size: u32,
-    },
-}
-
-/// The places of everything that a call passes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CallLayout {
-    /// One for each parameter, in order.
-    pub params: SmallVec<[Location; 8]>,
-    /// One for each result.
-    pub results: SmallVec<[Location; 2]>,
-    /// Bytes of the argument area, a multiple of 16.
-    pub stack_bytes: u32,
-    /// Vector registers used, which variadic native functions want in al.
-    pub vector_count: u8,
-}
 
 /// Places parameters and results of `signature`.
 pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
@@ -63,7 +33,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
             ParamKind::GenericContext => Location::General(CONTEXT_REGISTER),
             ParamKind::InterfaceKey => Location::General(KEY_REGISTER),
             ParamKind::StructByValue { size, align } => Location::StackCopy { offset: state.stack(size, align.max(8)), size },
-            ParamKind::Normal | ParamKind::StructReturn => match param.ty {
+            ParamKind::Normal | ParamKind::StructReturn | ParamKind::PairLow => match param.ty {
                 Type::F32 | Type::F64 | Type::V128 => state.vector(param.ty),
                 _ => state.integer(),
             },
@@ -84,7 +54,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     if vectors > 2 {
         return Err(too_many_results(signature));
     }
-    Ok(CallLayout { params, results, stack_bytes: state.stack_bytes.next_multiple_of(16), vector_count: state.vectors })
+    Ok(CallLayout { params, results, stack_bytes: state.stack_bytes.next_multiple_of(16), pops: 0, vector_count: state.vectors })
 }
 
 fn too_many_results(signature: &Signature) -> CodegenError {

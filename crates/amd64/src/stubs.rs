@@ -3,53 +3,21 @@
 //! Each is a fixed sequence. What they have in common with compiled code is the convention (`convention`), the pinned thread
 //! register r15 and the frame-pointer chain.
 
-use crate::encoding::Sink;
 use crate::registers::DWARF_CALLEE_SAVED;
 use dynasmrt::{DynasmApi, dynasm};
 use ir::function::SymbolRef;
-use ir::mach::{CallSite, CodegenOptions, CompiledCode, FrameInfo, Reloc, RelocKind, Stub, StubKind};
+use ir::mach::{CodegenOptions, CompiledCode, FrameInfo, Resolvers, Stub, StubKind};
+use x86::family::encoding::Sink;
+use x86::family::sequence::Sequence;
 
 /// Bytes that `Resolve` saves, in the order of `SavedArguments`: key, context and six integer argument registers; eight vector registers.
 const SAVED_ARGUMENTS: i32 = 8 * 8 + 8 * 16;
 
-/// A sequence under construction.
-struct Sequence {
-    bytes: Vec<u8>,
-    relocs: Vec<Reloc>,
-    call_sites: Vec<CallSite>,
-    return_offset: u32,
-}
-
-impl Sequence {
-    fn new() -> Sequence {
-        Sequence { bytes: Vec::with_capacity(64), relocs: Vec::new(), call_sites: Vec::new(), return_offset: 0 }
-    }
-    /// The 32-bit field that was just written is relative to the code's end and means `target`.
-    fn reloc(&mut self, target: SymbolRef) {
-        let offset = self.bytes.len() as u32 - 4;
-        self.relocs.push(Reloc { offset, kind: RelocKind::PcRelative32, target, addend: -4 });
-    }
-    /// The call that was just written is the one that the stack walker knows the stub by.
-    fn returns_here(&mut self) {
-        self.return_offset = self.bytes.len() as u32;
-        self.call_sites.push(CallSite { return_offset: self.return_offset, region: None });
-    }
-    fn jump_through(&mut self, target: SymbolRef) {
-        let mut sink = Sink(&mut self.bytes);
-        dynasm!(sink ; .arch x64 ; jmp QWORD [rip + 0]);
-        self.reloc(target);
-    }
-    fn finish(self, frame: FrameInfo) -> CompiledCode {
-        CompiledCode {
-            code_len: self.bytes.len() as u32,
-            bytes: self.bytes,
-            align: 16,
-            relocs: self.relocs,
-            call_sites: self.call_sites,
-            frame,
-            ..CompiledCode::default()
-        }
-    }
+/// Jumps through a cell.
+fn jump_through(sequence: &mut Sequence, target: SymbolRef) {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; jmp QWORD [rip + 0]);
+    sequence.reloc(target);
 }
 
 /// Code of a stub.
@@ -287,7 +255,7 @@ fn with_context(sequence: &mut Sequence, context: SymbolRef, target: SymbolRef) 
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; mov r10, [rip + 0]);
     sequence.reloc(context);
-    sequence.jump_through(target);
+    jump_through(sequence, target);
     FrameInfo::default()
 }
 
@@ -297,7 +265,7 @@ fn unbox(sequence: &mut Sequence, payload: i32, context_from_object: bool, targe
         dynasm!(sink ; .arch x64 ; mov r10, [rdi]);
     }
     dynasm!(sink ; .arch x64 ; add rdi, payload);
-    sequence.jump_through(target);
+    jump_through(sequence, target);
     FrameInfo::default()
 }
 
@@ -314,7 +282,7 @@ fn import(sequence: &mut Sequence, cell: SymbolRef, resolve: u16) -> FrameInfo {
         ; lea rax, [rip + 0]
     );
     sequence.reloc(cell);
-    sequence.jump_through(SymbolRef::Helper(resolve));
+    jump_through(sequence, SymbolRef::Helper(resolve));
     FrameInfo::default()
 }
 
@@ -328,8 +296,132 @@ fn publish(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
         ; lea rax, [rsp + 8]
         ; mov [r15 + last_managed_sp], rax
     );
-    sequence.jump_through(SymbolRef::Helper(helper));
+    jump_through(sequence, SymbolRef::Helper(helper));
     FrameInfo::default()
+}
+
+/// Bytes of an entry of the table that [`resolvers`] makes: a call.
+const RESOLVER_BYTES: u32 = 5;
+/// The inverse of [`RESOLVER_BYTES`], times a power of two, for numbers of 32 bits.
+const RESOLVER_INVERSE: (i32, i8) = (0xcccc_cccd_u32 as i32, 34);
+/// Bytes of a cell.
+const CELL_BYTES: i32 = 8;
+/// Bytes that a preserving call keeps: seven general registers (not rax and r11) and sixteen vector registers, and padding.
+const PRESERVED: i32 = 8 * 8 + 16 * 16;
+
+/// Publishes as [`publish`] does and calls the helper with all registers as they are; afterwards all but rax and r11 are as before.
+pub fn preserver(helper: u16, options: &CodegenOptions) -> CompiledCode {
+    let mut sequence = Sequence::new();
+    if let Some(check) = options.barrier.filter(|check| check.helper == helper) {
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink
+            ; .arch x64
+            ; mov rax, rdi
+            ; shr rax, check.shift as i8
+            ; mov r11, QWORD check.table as i64
+            ; bt [r11], rax
+            ; .bytes [0x72, 1] // jc past the return
+            ; ret
+        );
+    }
+    let frame = preserving_call(&mut sequence, options, helper, false);
+    sequence.finish(frame)
+}
+
+/// Entry `n` of the table calls what is behind the table, which knows cell `n` by the return address.
+pub fn resolvers(count: u32, helper: u16, options: &CodegenOptions) -> Resolvers {
+    let mut sequence = Sequence::new();
+    let shared = count * RESOLVER_BYTES;
+    for entry in 0..count {
+        let distance = shared - (entry + 1) * RESOLVER_BYTES;
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; .bytes [0xe8] ; .i32 distance as i32);
+    }
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; pop rax ; lea r11, [rip + 0]);
+    let offset = sequence.bytes.len() as u32 - 4;
+    // Which is the first entry.
+    let back = -(sequence.bytes.len() as i32);
+    sequence.bytes[offset as usize..].copy_from_slice(&back.to_le_bytes());
+    let (inverse, shift) = RESOLVER_INVERSE;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; sub rax, r11
+        ; mov r11d, inverse
+        ; imul rax, r11
+        ; shr rax, shift
+        // The return address is that of the next entry.
+        ; lea r11, [rip + 0]
+    );
+    sequence.reloc_behind(SymbolRef::Cell(0), -CELL_BYTES);
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; lea rax, [r11 + rax * 8]);
+    let frame = preserving_call(&mut sequence, options, helper, true);
+    Resolvers { code: sequence.finish(frame), entry_bytes: RESOLVER_BYTES }
+}
+
+#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
+fn preserving_call(sequence: &mut Sequence, options: &CodegenOptions, helper: u16, argument_in_rax: bool) -> FrameInfo {
+    let last_managed_sp = options.thread.last_managed_sp;
+    let start = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, PRESERVED);
+    let prologue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov [rsp], rdi
+        ; mov [rsp + 8], rsi
+        ; mov [rsp + 16], rdx
+        ; mov [rsp + 24], rcx
+        ; mov [rsp + 32], r8
+        ; mov [rsp + 40], r9
+        ; mov [rsp + 48], r10
+    );
+    for number in 0..16u8 {
+        let place = 64 + 16 * i32::from(number);
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; movaps [rsp + place], Rx(number));
+    }
+    let mut sink = Sink(&mut sequence.bytes);
+    if argument_in_rax {
+        dynasm!(sink ; .arch x64 ; mov rdi, rax);
+    }
+    dynasm!(sink
+        ; .arch x64
+        ; lea rax, [rbp + 16]
+        ; mov [r15 + last_managed_sp], rax
+        ; call QWORD [rip + 0]
+    );
+    sequence.reloc(SymbolRef::Helper(helper));
+    sequence.returns_here();
+    for number in 0..16u8 {
+        let place = 64 + 16 * i32::from(number);
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; movaps Rx(number), [rsp + place]);
+    }
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov rdi, [rsp]
+        ; mov rsi, [rsp + 8]
+        ; mov rdx, [rsp + 16]
+        ; mov rcx, [rsp + 24]
+        ; mov r8, [rsp + 32]
+        ; mov r9, [rsp + 40]
+        ; mov r10, [rsp + 48]
+        ; leave
+    );
+    let epilogue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; ret);
+    FrameInfo {
+        frame_size: PRESERVED as u32,
+        prologue: [start + 1, start + 4, prologue],
+        epilogues: vec![epilogue],
+        ..FrameInfo::default()
+    }
 }
 
 fn invoke_closed(sequence: &mut Sequence, code: i32, target: i32) -> FrameInfo {
@@ -351,7 +443,7 @@ pub fn thunk(token: u64, stub_cell: SymbolRef) -> CompiledCode {
         Ok(token) => dynasm!(sink ; .arch x64 ; mov eax, token as i32),
         Err(_) => dynasm!(sink ; .arch x64 ; mov rax, QWORD token as i64),
     }
-    sequence.jump_through(stub_cell);
+    jump_through(&mut sequence, stub_cell);
     sequence.finish(FrameInfo::default())
 }
 
@@ -367,8 +459,8 @@ pub fn dispatch(entries: &[(u64, SymbolRef)], miss: SymbolRef) -> CompiledCode {
             Err(_) => dynasm!(sink ; .arch x64 ; mov rax, QWORD key as i64 ; cmp r11, rax),
         }
         sequence.bytes.extend_from_slice(&[0x75, JUMP_BYTES]); // jne to the next entry
-        sequence.jump_through(target);
+        jump_through(&mut sequence, target);
     }
-    sequence.jump_through(miss);
+    jump_through(&mut sequence, miss);
     sequence.finish(FrameInfo::default())
 }

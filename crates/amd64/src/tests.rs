@@ -12,13 +12,15 @@ use ir::parse::parse_function;
 pub(crate) fn options(cpu_features: u64) -> CodegenOptions {
     CodegenOptions {
         link: LinkModel::Jit,
-        thread: ThreadLayout { last_managed_sp: 0, last_managed_pc: 8, stack_limit: 16 },
+        thread: ThreadLayout { last_managed_sp: 0, last_managed_pc: 8, stack_limit: 16, self_pointer: 24 },
         optimize_allocation: false,
         check_allocation: true,
         cpu_features,
         raise_trap: 0,
         resume_unwind: 1,
         end_filter: 2,
+        cell_resolver: None,
+        barrier: None,
     }
 }
 

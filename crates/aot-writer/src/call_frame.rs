@@ -59,7 +59,7 @@ pub fn encode<'a>(
     header_address: u32,
 ) -> CallFrames {
     let count = pieces.len();
-    let mut frames = Vec::with_capacity(64 + 40 * count);
+    let mut frames = Vec::with_capacity(64 + 17 * count);
     let mut table: Vec<(u32, u32)> = Vec::with_capacity(count);
     let mut kinds: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
     for (offset, code) in pieces {
@@ -165,11 +165,8 @@ fn advance(out: &mut Vec<u8>, position: &mut u32, to: u32, rules: &FrameRules) {
     }
 }
 
-/// Pads an entry with no-operations to the size of its fields and writes its length.
-fn finish_entry(out: &mut Vec<u8>, start: usize) {
-    while (out.len() - start) % 4 != 0 {
-        out.push(0);
-    }
+/// Writes an entry's length. Entries are not padded: all readers take them where they are, and there are many.
+fn finish_entry(out: &mut [u8], start: usize) {
     let length = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }

@@ -7,7 +7,7 @@
 use crate::call_frame::{self, CallFrames, FrameRules};
 use crate::debug_lines::{self, DebugSection};
 use crate::image::ObjectImage;
-use crate::tables::{Placement, align, encode_section, lay_out_code};
+use crate::tables::{Placement, align, encode_section, lay_out_code, place_section, rows_rise};
 use ir::function::SymbolRef;
 use ir::mach::{Architecture, Backend, CodegenError};
 use object::elf;
@@ -42,7 +42,7 @@ pub struct Notes {
 /// Writes `image`; the result depends on nothing else.
 ///
 /// # Errors
-/// If a relocation does not reach, a symbol has no code, or the image is larger than 2 GiB.
+/// If a relocation does not reach, a symbol has no code, definitions are not in the order of their rows, or the image is larger than 2 GiB.
 pub fn write(image: &ObjectImage, backend: &dyn Backend) -> Result<Vec<u8>, CodegenError> {
     let layout = Layout::new(image, backend)?;
     let text = link(image, backend, &layout)?;
@@ -89,7 +89,7 @@ struct Layout {
     dynsym: u32,
     dynstr: u32,
     section: u32,
-    section_length: u32,
+    section_bytes: Vec<u8>,
     frame_header: u32,
     frames: u32,
     call_frames: CallFrames,
@@ -112,7 +112,11 @@ impl Layout {
     fn new(image: &ObjectImage, backend: &dyn Backend) -> Result<Layout, CodegenError> {
         let wide = image.pointer_bytes() == 8;
         let (code_offsets, text_length) = lay_out_code(image);
-        let section_length = encode_section(image, &code_offsets, &Placement::default()).len() as u32;
+        if !rows_rise(image) {
+            return Err(error("methods are not in the order of their rows"));
+        }
+        let mut section_bytes = encode_section(image, &code_offsets, text_length);
+        let section_length = section_bytes.len() as u32;
         let rules = frame_rules(image, backend);
         let pieces = || code_offsets.iter().copied().zip(image.code.iter().map(|piece| &piece.code));
         let sizes = call_frame::encode(pieces(), &rules, 0, 0, 0);
@@ -144,13 +148,14 @@ impl Layout {
             return Err(error("the image is larger than 2 GiB"));
         }
         let call_frames = call_frame::encode(pieces(), &rules, text, frames, frame_header);
+        place_section(&mut section_bytes, &Placement { section, text, cells });
         Ok(Layout {
             wide,
             gnu_hash,
             dynsym,
             dynstr,
             section,
-            section_length,
+            section_bytes,
             frame_header,
             frames,
             call_frames,
@@ -211,7 +216,7 @@ fn note_and_locator(layout: &Layout) -> Vec<u8> {
     out.extend_from_slice(&[0; BUILD_ID_BYTES]);
     out.extend_from_slice(&LOCATOR);
     out.extend_from_slice(&layout.section.to_le_bytes());
-    out.extend_from_slice(&layout.section_length.to_le_bytes());
+    out.extend_from_slice(&(layout.section_bytes.len() as u32).to_le_bytes());
     out
 }
 
@@ -232,6 +237,41 @@ fn program_headers(layout: &Layout) -> [(elf::ProgramType, elf::ProgramFlags, u3
         (elf::PT_GNU_STACK, read | elf::PF_W, 0, 0, 0, 16),
         (elf::PT_GNU_RELRO, read, layout.dynamic, layout.dynamic_length, layout.cells - layout.dynamic, 1),
     ]
+}
+
+/// A local symbol in the text.
+struct TextSymbol<'a> {
+    name: &'a str,
+    kind: elf::SymbolType,
+    address: u32,
+    size: u32,
+}
+
+/// The names of all pieces; on ARM also the mapping symbols, by which debuggers and disassemblers tell instructions from constants
+/// (ELF for the Arm Architecture, section 5.5.5).
+fn text_symbols<'a>(image: &'a ObjectImage, layout: &Layout) -> Vec<TextSymbol<'a>> {
+    let has_mapping = image.identity.architecture == Architecture::Arm;
+    let mut symbols = Vec::with_capacity(image.code.len());
+    let mut in_code = false;
+    for (piece, &offset) in image.code.iter().zip(&layout.code_offsets) {
+        let (address, size) = (layout.text + offset, piece.code.code_len);
+        let mapping = |name, address| TextSymbol { name, kind: elf::STT_NOTYPE, address, size: 0 };
+        if has_mapping && !in_code {
+            symbols.push(mapping("$a", address));
+        }
+        symbols.push(TextSymbol { name: &piece.name, kind: elf::STT_FUNC, address, size });
+        if has_mapping {
+            for &(start, end) in &piece.code.islands {
+                symbols.push(mapping("$d", address + start));
+                symbols.push(mapping("$a", address + end));
+            }
+        }
+        in_code = piece.code.bytes.len() as u32 == size;
+        if has_mapping && !in_code {
+            symbols.push(mapping("$d", address + size));
+        }
+    }
+    symbols
 }
 
 /// Section numbers, in the order of the headers.
@@ -289,9 +329,10 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     let section_symbol = writer.add_dynamic_string(SECTION_SYMBOL.as_bytes());
     let own_name = writer.add_dynamic_string(image.name.as_bytes());
     writer.reserve_dynamic_symbol_index();
-    let symbol_names: Vec<_> = image.code.iter().map(|piece| writer.add_string(piece.name.as_bytes())).collect();
+    let symbols = text_symbols(image, layout);
+    let symbol_names: Vec<_> = symbols.iter().map(|symbol| writer.add_string(symbol.name.as_bytes())).collect();
     writer.reserve_null_symbol_index();
-    for _ in &image.code {
+    for _ in &symbols {
         writer.reserve_symbol_index(Some(sections.text));
     }
     writer.reserve_until((layout.gnu_hash).into());
@@ -334,14 +375,14 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
         st_name: section_symbol_name,
         st_info: elf::SymbolInfo::new(elf::STB_GLOBAL, elf::STT_OBJECT),
         st_value: layout.section.into(),
-        st_size: layout.section_length.into(),
+        st_size: (layout.section_bytes.len() as u32).into(),
         st_other: elf::SymbolOther(0),
         st_shndx: elf::SymbolSection(0),
     });
     writer.pad_until(layout.dynstr.into());
     writer.write_dynstr();
     let parts: [(u32, &[u8]); 3] = [
-        (layout.section, &encode_section(image, &layout.code_offsets, &placement(layout))),
+        (layout.section, &layout.section_bytes),
         (layout.frame_header, &layout.call_frames.header),
         (layout.frames, &layout.call_frames.frames),
     ];
@@ -364,7 +405,7 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
         (elf::DT_SYMTAB, layout.dynsym.into()),
         (elf::DT_STRSZ, writer.dynstr_len().into()),
         (elf::DT_SYMENT, symbol_bytes),
-        (elf::DT_FLAGS, u64::from(elf::DF_BIND_NOW.0)),
+        (elf::DT_FLAGS, elf::DF_BIND_NOW.0),
         (elf::DT_NULL, 0),
     ];
     for (tag, value) in entries {
@@ -374,14 +415,14 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
         writer.write(&section.bytes);
     }
     writer.write_null_symbol();
-    for ((piece, &offset), name) in image.code.iter().zip(&layout.code_offsets).zip(symbol_names) {
+    for (symbol, name) in symbols.iter().zip(symbol_names) {
         let st_name = writer.string_offset(Some(name));
         writer.write_symbol(&Sym {
             section: Some(sections.text.0),
             st_name,
-            st_info: elf::SymbolInfo::new(elf::STB_LOCAL, elf::STT_FUNC),
-            st_value: u64::from(layout.text + offset),
-            st_size: piece.code.code_len.into(),
+            st_info: elf::SymbolInfo::new(elf::STB_LOCAL, symbol.kind),
+            st_value: symbol.address.into(),
+            st_size: symbol.size.into(),
             st_other: elf::SymbolOther(0),
             st_shndx: elf::SymbolSection(0),
         });
@@ -389,12 +430,8 @@ fn write_file(image: &ObjectImage, layout: &Layout, text: &[u8]) -> Result<Vec<u
     writer.write_strtab();
     writer.write_shstrtab();
     let debug: Vec<(u64, &DebugSection)> = debug_places.into_iter().zip(&debug).collect();
-    write_section_headers(&mut writer, layout, &names, &debug, image.code.len() as u32 + 1);
+    write_section_headers(&mut writer, layout, &names, &debug, symbols.len() as u32 + 1);
     Ok(buffer)
-}
-
-fn placement(layout: &Layout) -> Placement {
-    Placement { section: layout.section, text: layout.text, text_length: layout.text_length, cells: layout.cells }
 }
 
 fn write_section_headers(
@@ -426,7 +463,7 @@ fn write_section_headers(
     writer.write_gnu_hash_section_header(layout.gnu_hash.into());
     writer.write_dynsym_section_header(layout.dynsym.into(), 1);
     writer.write_dynstr_section_header(layout.dynstr.into());
-    write(writer, plain(elf::SHT_PROGBITS, read_only, layout.section, layout.section_length, 16));
+    write(writer, plain(elf::SHT_PROGBITS, read_only, layout.section, layout.section_bytes.len() as u32, 16));
     let frame_header = layout.call_frames.header.len() as u32;
     write(writer, plain(elf::SHT_PROGBITS, read_only, layout.frame_header, frame_header, 4));
     write(writer, plain(elf::SHT_PROGBITS, read_only, layout.frames, layout.call_frames.frames.len() as u32, 8));

@@ -89,7 +89,11 @@ impl ObjectImage {
         match symbol {
             SymbolRef::Helper(helper) => Some(u32::from(helper)),
             SymbolRef::Cell(cell) => Some(self.helper_count + cell),
-            SymbolRef::Method(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => None,
+            SymbolRef::Method(_)
+            | SymbolRef::RoData(_)
+            | SymbolRef::Publisher(_)
+            | SymbolRef::Preserver(_)
+            | SymbolRef::Resolver(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod debug_lines;
 pub mod debugger;
 pub mod elf;
 pub mod image;
+pub mod info;
 pub mod reader;
 pub mod tables;
 pub mod varint;

@@ -2,13 +2,13 @@
 
 use crate::elf::{BUILD_ID_BYTES, find_notes};
 use crate::image::Dependency;
-use crate::tables::{
-    DEFINITION, FIELD_COUNT, Field, HEADER_BYTES, INSTANCE, MAGIC, METHOD_ENTRY, STUB, decode_code_length, decode_info,
-    instance_hash,
-};
+use crate::info::{decode_code_length, decode_frame, decode_info, is_interruptible};
+use crate::tables::{DEFINITION, FIELD_COUNT, Field, GROUP, GROUP_ENTRY, HEADER_BYTES, INSTANCE, MAGIC, STUB, instance_hash};
 use crate::varint::Cursor;
-use ir::mach::CompiledCode;
+use ir::mach::{CompiledCode, FrameInfo};
 use std::fmt;
+use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Why an image cannot be used.
@@ -41,8 +41,14 @@ pub struct MethodEntry {
     pub code_length: u32,
     /// Whether it is a method and not a stub.
     pub is_method: bool,
+    /// Distance to the next piece of code.
+    span: u32,
+    /// Offset of the info in methods.
     info: u32,
+    /// [`STUB`], [`DEFINITION`] or [`INSTANCE`].
     kind: u32,
+    /// Row of a definition, or the number of bytes of an instance's key, which lie before the info.
+    key: u32,
 }
 
 /// The key of a method in an image.
@@ -61,18 +67,48 @@ pub struct Image<'a> {
     header: [u32; FIELD_COUNT],
 }
 
-/// Checks a whole file: that it is an image, complete and unchanged since it was written. Gives its section.
-pub fn open(file: &[u8]) -> Result<Image<'_>, ImageError> {
-    let notes = find_notes(file).ok_or_else(|| bad("not an AOT image of Saki"))?;
+/// Bytes of a file that are hashed at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Reads a whole file and checks that it is an image, complete and unchanged since it was written. Through a buffer: a mapping would
+/// keep all of the file in memory.
+pub fn verify(mut file: impl Read) -> Result<(), ImageError> {
+    let mut buffer = vec![0; CHUNK];
+    let mut fill = |buffer: &mut [u8]| {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(bad(error.to_string())),
+            }
+        }
+        Ok(filled)
+    };
+    let mut filled = fill(&mut buffer)?;
+    let notes = find_notes(&buffer[..filled]).ok_or_else(|| bad("not an AOT image of Saki"))?;
+    let mut expected = [0; BUILD_ID_BYTES];
+    let id = &mut buffer[notes.build_id..notes.build_id + BUILD_ID_BYTES];
+    expected.copy_from_slice(id);
+    id.fill(0);
     let mut hash = Xxh3::new();
-    let after = notes.build_id + BUILD_ID_BYTES;
-    hash.update(&file[..notes.build_id]);
-    hash.update(&[0; BUILD_ID_BYTES]);
-    hash.update(&file[after..]);
-    if hash.digest128().to_le_bytes() != file[notes.build_id..after] {
+    while filled != 0 {
+        hash.update(&buffer[..filled]);
+        filled = fill(&mut buffer)?;
+    }
+    if hash.digest128().to_le_bytes() != expected {
         return Err(bad("damaged: the content does not match its build-id"));
     }
-    let section = file.get(notes.section..notes.section + notes.section_length).ok_or_else(|| bad("truncated"))?;
+    Ok(())
+}
+
+/// Checks a whole file as [`verify`] does and gives its section.
+pub fn open(file: &[u8]) -> Result<Image<'_>, ImageError> {
+    verify(file)?;
+    let notes = find_notes(file).ok_or_else(|| bad("not an AOT image of Saki"))?;
+    let end = notes.section.checked_add(notes.section_length);
+    let section = end.and_then(|end| file.get(notes.section..end)).ok_or_else(|| bad("truncated"))?;
     Image::from_section(section)
 }
 
@@ -117,31 +153,29 @@ impl<'a> Image<'a> {
     }
     /// The method of a MethodDef row.
     pub fn definition(&self, row: u32) -> Option<MethodEntry> {
-        if row == 0 || row > self.field(Field::DefinitionCount) {
-            return None;
-        }
-        let number = read_u32(self.section, self.field(Field::Definitions) as usize + 4 * (row as usize - 1))?;
-        self.method(number.checked_sub(1)?)
+        let group = self.last_group(2, |row_before| row_before < row)?;
+        let entry = self.group(group)?.find(|entry| entry.kind == DEFINITION && entry.key >= row)?;
+        (entry.key == row).then_some(entry)
     }
     /// The method of an instance's key.
     pub fn instance(&self, key: &[u8]) -> Option<MethodEntry> {
         let table = self.field(Field::Instances) as usize;
-        let count = read_u32(self.section, table)? as usize;
-        let entry = |index: usize, word: usize| read_u32(self.section, table + 4 + 12 * index + 4 * word);
+        let count = self.word(table, 0)? as usize;
+        // Behind the count, two words each.
+        let entry = |index: usize, word: usize| self.word(table, index.checked_mul(2)?.checked_add(1 + word)?);
         let hash = instance_hash(key);
         let (mut low, mut high) = (0, count);
         while low < high {
-            let middle = (low + high) / 2;
+            let middle = low + (high - low) / 2;
             match entry(middle, 0)? < hash {
                 true => low = middle + 1,
                 false => high = middle,
             }
         }
         while low < count && entry(low, 0)? == hash {
-            let blobs = self.slice(self.field(Field::Blobs), self.field(Field::BlobsLength))?;
-            let stored = Cursor::new(blobs.get(entry(low, 2)? as usize..)?).bytes()?;
-            if stored == key {
-                return self.method(entry(low, 1)?);
+            let method = self.method(entry(low, 1)?)?;
+            if self.key(method) == Some(EntryKey::Instance(key)) {
+                return Some(method);
             }
             low += 1;
         }
@@ -149,48 +183,34 @@ impl<'a> Image<'a> {
     }
     /// The method with a number.
     pub fn method(&self, index: u32) -> Option<MethodEntry> {
-        if index >= self.field(Field::MethodCount) {
-            return None;
-        }
-        let offset = self.field(Field::Methods) as usize + METHOD_ENTRY * index as usize;
-        let word = |number: usize| read_u32(self.section, offset + 4 * number);
-        Some(MethodEntry {
-            index,
-            code_offset: word(0)?,
-            code_length: decode_code_length(self.infos()?.get(word(1)? as usize..)?)?,
-            info: word(1)?,
-            is_method: word(2)? & 3 != STUB,
-            kind: word(2)?,
-        })
+        self.group(index / GROUP)?.nth((index % GROUP) as usize)
     }
     /// Which method an entry is; stubs are none.
     pub fn key(&self, method: MethodEntry) -> Option<EntryKey<'a>> {
-        match method.kind & 3 {
-            DEFINITION => Some(EntryKey::Definition(method.kind >> 2)),
+        match method.kind {
+            DEFINITION => Some(EntryKey::Definition(method.key)),
             INSTANCE => {
-                let blobs = self.slice(self.field(Field::Blobs), self.field(Field::BlobsLength))?;
-                Cursor::new(blobs.get((method.kind >> 2) as usize..)?).bytes().map(EntryKey::Instance)
+                let start = method.info.checked_sub(method.key)? as usize;
+                self.methods()?.get(start..method.info as usize).map(EntryKey::Instance)
             }
             _ => None,
         }
     }
     /// The method or stub whose code contains an offset into the text.
     pub fn method_at(&self, code_offset: u32) -> Option<MethodEntry> {
-        let (mut low, mut high) = (0, self.field(Field::MethodCount));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let start = read_u32(self.section, self.field(Field::Methods) as usize + METHOD_ENTRY * middle as usize)?;
-            match start <= code_offset {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        let entry = self.method(low.checked_sub(1)?)?;
+        let group = self.last_group(0, |start| start <= code_offset)?;
+        let entry = self.group(group)?.take_while(|entry| entry.code_offset <= code_offset).last()?;
         (code_offset - entry.code_offset <= entry.code_length).then_some(entry)
     }
     /// What the unwinder needs of a method, and its clauses.
     pub fn info(&self, method: MethodEntry) -> Option<(CompiledCode, &'a [u8])> {
-        decode_info(self.infos()?.get(method.info as usize..)?)
+        decode_info(self.methods()?.get(method.info as usize..)?, method.span, |number| self.frame(number))
+    }
+    /// Whether the collector may stop a thread at an offset into the text. Takes no memory.
+    pub fn is_interruptible(&self, method: MethodEntry, code_offset: u32) -> bool {
+        let info = self.methods().and_then(|methods| methods.get(method.info as usize..));
+        let offset = code_offset - method.code_offset;
+        method.is_method && info.and_then(|info| is_interruptible(info, offset)).unwrap_or(false)
     }
     /// What a cell asks for; the helpers' cells do not count.
     pub fn cell(&self, index: u32) -> Option<&'a [u8]> {
@@ -198,8 +218,8 @@ impl<'a> Image<'a> {
             return None;
         }
         let table = self.field(Field::Cells) as usize;
-        let start = read_u32(self.section, table + 4 * index as usize)?;
-        let end = read_u32(self.section, table + 4 * index as usize + 4)?;
+        let start = self.word(table, index as usize)?;
+        let end = self.word(table, (index as usize).checked_add(1)?)?;
         let blobs = self.slice(self.field(Field::Blobs), self.field(Field::BlobsLength))?;
         blobs.get(start as usize..end as usize)
     }
@@ -208,13 +228,109 @@ impl<'a> Image<'a> {
         self.slice(self.field(Field::Extra), self.field(Field::ExtraLength)).unwrap_or_default()
     }
 
-    fn infos(&self) -> Option<&'a [u8]> {
-        self.slice(self.field(Field::Infos), self.field(Field::InfosLength))
+    fn methods(&self) -> Option<&'a [u8]> {
+        self.slice(self.field(Field::Methods), self.field(Field::MethodsLength))
+    }
+
+    /// A number of a group's entry.
+    fn group_word(&self, group: u32, word: usize) -> Option<u32> {
+        let words = (group as usize).checked_mul(GROUP_ENTRY / 4)?.checked_add(word)?;
+        self.word(self.field(Field::Groups) as usize, words)
+    }
+
+    /// A word of a table.
+    fn word(&self, table: usize, index: usize) -> Option<u32> {
+        read_u32(self.section, table.checked_add(index.checked_mul(4)?)?)
+    }
+
+    /// The last group whose number at `word`, which rises from group to group, is as wanted.
+    fn last_group(&self, word: usize, is_wanted: impl Fn(u32) -> bool) -> Option<u32> {
+        let (mut low, mut high) = (0, self.field(Field::MethodCount).div_ceil(GROUP));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match is_wanted(self.group_word(middle, word)?) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low.checked_sub(1)
+    }
+
+    /// The methods of a group, as far as they can be read.
+    fn group(&self, group: u32) -> Option<GroupEntries<'a>> {
+        let first = group.checked_mul(GROUP)?;
+        Some(GroupEntries {
+            methods: self.methods()?,
+            code_offset: self.group_word(group, 0)?,
+            position: self.group_word(group, 1)?,
+            row: self.group_word(group, 2)?,
+            indices: first..first.saturating_add(GROUP).min(self.field(Field::MethodCount)),
+        })
+    }
+
+    fn frame(&self, number: u32) -> Option<FrameInfo> {
+        let table = self.field(Field::Frames) as usize;
+        let (count, number) = (self.word(table, 0)? as usize, number as usize);
+        if number >= count {
+            return None;
+        }
+        let frames = table.checked_add(count.checked_add(2)?.checked_mul(4)?)?;
+        let end = frames.checked_add(self.word(table, number + 2)? as usize)?;
+        decode_frame(self.section.get(frames.checked_add(self.word(table, number + 1)? as usize)?..end)?)
     }
 
     fn slice(&self, offset: u32, length: u32) -> Option<&'a [u8]> {
         let start = offset as usize;
         self.section.get(start..start.checked_add(length as usize)?)
+    }
+}
+
+/// Reads the methods of a group one after the other.
+struct GroupEntries<'a> {
+    methods: &'a [u8],
+    /// Of the next method.
+    code_offset: u32,
+    /// Where the next method's record begins.
+    position: u32,
+    /// Of the last definition.
+    row: u32,
+    indices: Range<u32>,
+}
+
+impl Iterator for GroupEntries<'_> {
+    type Item = MethodEntry;
+
+    fn next(&mut self) -> Option<MethodEntry> {
+        let index = self.indices.next()?;
+        let rest = self.methods.get(self.position as usize..)?;
+        let mut cursor = Cursor::new(rest);
+        let record = cursor.bytes()?;
+        let end = self.methods.len() - cursor.rest().len();
+        let mut cursor = Cursor::new(record);
+        let span = cursor.unsigned32()?;
+        let number = cursor.unsigned32()?;
+        let kind = number & 3;
+        let key = match kind {
+            STUB => 0,
+            DEFINITION => {
+                self.row = self.row.checked_add(number >> 2)?;
+                self.row
+            }
+            _ => cursor.bytes()?.len() as u32,
+        };
+        let code_offset = self.code_offset;
+        self.code_offset = code_offset.checked_add(span)?;
+        self.position = end as u32;
+        Some(MethodEntry {
+            index,
+            code_offset,
+            code_length: decode_code_length(cursor.rest(), span)?,
+            is_method: kind != STUB,
+            span,
+            info: (end - cursor.rest().len()) as u32,
+            kind,
+            key,
+        })
     }
 }
 

@@ -33,6 +33,34 @@ pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends an unsigned and a signed number that both are small as a rule: bytes of three bits of the one and four of the other.
+pub fn write_pair(out: &mut Vec<u8>, mut first: u64, second: i64) {
+    let mut second = ((second << 1) ^ (second >> 63)) as u64;
+    loop {
+        let byte = (first as u8 & 7) << 4 | second as u8 & 15;
+        (first, second) = (first >> 3, second >> 4);
+        if first == 0 && second == 0 {
+            out.push(byte);
+            return;
+        }
+        out.push(byte | 0x80);
+    }
+}
+
+/// What [`write_pair`] wrote; both of at most 48 bits.
+pub fn read_pair(cursor: &mut Cursor<'_>) -> Option<(u64, i64)> {
+    let (mut first, mut second) = (0u64, 0u64);
+    for step in 0..16 {
+        let byte = cursor.byte()?;
+        first |= u64::from(byte >> 4 & 7) << (3 * step);
+        second |= u64::from(byte & 15) << (4 * step);
+        if byte & 0x80 == 0 {
+            return Some((first, (second >> 1) as i64 ^ -((second & 1) as i64)));
+        }
+    }
+    None
+}
+
 /// Reads from a slice; `None` where it ends too early or a number is too large.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
@@ -95,6 +123,8 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
+    const PAIRS: [(u64, i64); 4] = [(0, 0), (7, -8), (8, 8), (u32::MAX as u64, -(1 << 32))];
+
     #[test]
     fn numbers_come_back() {
         let numbers = [0, 1, -1, 63, 64, -64, -65, i64::MAX, i64::MIN, 1 << 32];
@@ -103,11 +133,17 @@ mod tests {
             write_signed(&mut out, number);
             write_unsigned(&mut out, number as u64);
         }
+        for (first, second) in PAIRS {
+            write_pair(&mut out, first, second);
+        }
         write_bytes(&mut out, b"end");
         let mut cursor = Cursor::new(&out);
         for number in numbers {
             assert_eq!(cursor.signed(), Some(number));
             assert_eq!(cursor.unsigned(), Some(number as u64));
+        }
+        for pair in PAIRS {
+            assert_eq!(read_pair(&mut cursor), Some(pair));
         }
         assert_eq!(cursor.bytes(), Some(&b"end"[..]));
         assert!(cursor.is_empty());

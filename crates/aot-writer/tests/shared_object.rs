@@ -9,14 +9,18 @@ use ir::function::SymbolRef;
 use ir::instruction::{SourceOffset, TrapCode};
 use ir::mach::*;
 use ir::{Function, signature::CallConvention};
+use std::path::Path;
 use std::process::Command;
 
 /// Enough of a back end to link with: its code is given as bytes.
-struct Linker;
+struct Linker(Architecture);
+
+const HOST_LIKE: Linker = Linker(Architecture::Amd64);
+const ALL: [Linker; 3] = [Linker(Architecture::X86), HOST_LIKE, Linker(Architecture::Arm)];
 
 impl Backend for Linker {
     fn architecture(&self) -> Architecture {
-        Architecture::Amd64
+        self.0
     }
     fn compile(&self, _: &Function, _: &CodegenOptions) -> Result<CompiledCode, CodegenError> {
         unreachable!("the writer compiles nothing")
@@ -45,7 +49,12 @@ impl Backend for Linker {
         String::new()
     }
     fn dwarf_registers(&self) -> DwarfRegisters {
-        DwarfRegisters { frame_pointer: 6, stack_pointer: 7, return_address: 16 }
+        let [frame_pointer, stack_pointer, return_address] = match self.0 {
+            Architecture::X86 => [5, 4, 8],
+            Architecture::Amd64 => [6, 7, 16],
+            Architecture::Arm => [11, 13, 14],
+        };
+        DwarfRegisters { frame_pointer, stack_pointer, return_address }
     }
     fn host_features(&self) -> u64 {
         0
@@ -60,10 +69,35 @@ fn reloc(offset: u32, target: SymbolRef) -> Reloc {
     Reloc { offset, kind: RelocKind::PcRelative32, target, addend: -4 }
 }
 
-fn sample() -> ObjectImage {
-    // push rbp; mov rbp, rsp; call answer; pop rbp; ret
-    let mut caller = code(&[0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x5d, 0xc3], vec![reloc(5, SymbolRef::Method(20))]);
-    caller.frame = FrameInfo { prologue: [1, 4, 4], epilogues: vec![10], saved_registers: vec![(3, -8)], ..FrameInfo::default() };
+/// A caller of `Method(20)`, with what its prologue ends.
+fn caller(architecture: Architecture) -> CompiledCode {
+    match architecture {
+        // push ebp; mov ebp, esp; nop; call answer; pop ebp; ret
+        Architecture::X86 => CompiledCode {
+            frame: FrameInfo { prologue: [1, 3, 3], epilogues: vec![10], saved_registers: vec![(3, -4)], ..FrameInfo::default() },
+            ..code(&[0x55, 0x89, 0xe5, 0x90, 0xe8, 0, 0, 0, 0, 0x5d, 0xc3], vec![reloc(5, SymbolRef::Method(20))])
+        },
+        // push rbp; mov rbp, rsp; call answer; pop rbp; ret
+        Architecture::Amd64 => CompiledCode {
+            frame: FrameInfo { prologue: [1, 4, 4], epilogues: vec![10], saved_registers: vec![(3, -8)], ..FrameInfo::default() },
+            ..code(&[0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x5d, 0xc3], vec![reloc(5, SymbolRef::Method(20))])
+        },
+        // push {fp, lr}; mov fp, sp; ldr r0, [pc, #8]; b behind the island; a constant; pop {fp, pc}; a constant: where the answer is
+        Architecture::Arm => {
+            let words = [0xe92d_4800u32, 0xe1a0_b00d, 0xe59f_0008, 0xea00_0000, 4242, 0xe8bd_8800, 0];
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            CompiledCode {
+                code_len: 24,
+                islands: vec![(16, 20)],
+                frame: FrameInfo { prologue: [4, 8, 8], saved_registers: vec![(4, -4)], ..FrameInfo::default() },
+                ..code(&bytes, vec![reloc(24, SymbolRef::Method(20))])
+            }
+        }
+    }
+}
+
+fn sample(architecture: Architecture) -> ObjectImage {
+    let mut caller = caller(architecture);
     caller.call_sites = vec![CallSite { return_offset: 9, region: Some(Region::from_index(0)) }];
     caller.traps = vec![TrapSite { offset: 4, code: TrapCode::NullReference, region: None }];
     caller.handlers = vec![HandlerSite { region: Region::from_index(0), index: 0, filter_offset: None, handler_offset: 9 }];
@@ -88,7 +122,7 @@ fn sample() -> ObjectImage {
     };
     ObjectImage {
         identity: ImageIdentity {
-            architecture: Architecture::Amd64,
+            architecture,
             cpu_features: 1 << 40 | 3,
             abi: 0x1122_3344_5566_7788,
             assembly: 77,
@@ -111,49 +145,121 @@ fn sample() -> ObjectImage {
 
 #[test]
 fn comes_back_as_it_went_in() {
-    let image = sample();
-    let file = elf::write(&image, &Linker).unwrap();
-    assert_eq!(file, elf::write(&image, &Linker).unwrap(), "the bytes depend on the image alone");
-    let read = reader::open(&file).unwrap();
-    assert_eq!((read.abi(), read.cpu_features()), (image.identity.abi, image.identity.cpu_features));
-    assert_eq!(read.identity(), Some((77, "all", image.identity.dependencies.clone())));
-    assert_eq!(read.cell(1), Some(&b"second"[..]));
-    assert_eq!(read.cell(2), Some(&b""[..]));
-    assert_eq!(read.cell(3), None);
-    assert_eq!(read.extra(), b"extra");
-    let caller = read.definition(3).unwrap();
-    assert_eq!(read.definition(2), None);
-    assert_eq!(read.definition(4), None);
-    let (info, clauses) = read.info(caller).unwrap();
-    assert_eq!(clauses, b"clauses");
-    let original = &image.code[0].code;
-    assert_eq!(info.call_sites, original.call_sites);
-    assert_eq!(info.traps, original.traps);
-    assert_eq!(info.handlers, original.handlers);
-    assert_eq!(info.lines, [(4, SourceOffset(7))], "only positions that can raise are kept");
-    assert_eq!(info.frame.saved_registers, original.frame.saved_registers);
-    let answer = read.instance(b"answer<int>").unwrap();
-    assert_eq!(read.instance(b"answer<long>"), None);
-    assert_eq!(read.method_at(answer.code_offset + 3), Some(answer));
+    for linker in ALL {
+        let image = sample(linker.0);
+        let file = elf::write(&image, &linker).unwrap();
+        assert_eq!(file, elf::write(&image, &linker).unwrap(), "the bytes depend on the image alone");
+        let read = reader::open(&file).unwrap();
+        assert_eq!((read.abi(), read.cpu_features()), (image.identity.abi, image.identity.cpu_features));
+        assert_eq!(read.identity(), Some((77, "all", image.identity.dependencies.clone())));
+        assert_eq!(read.cell(1), Some(&b"second"[..]));
+        assert_eq!(read.cell(2), Some(&b""[..]));
+        assert_eq!(read.cell(3), None);
+        assert_eq!(read.extra(), b"extra");
+        let caller = read.definition(3).unwrap();
+        assert_eq!(read.definition(2), None);
+        assert_eq!(read.definition(4), None);
+        let (info, clauses) = read.info(caller).unwrap();
+        assert_eq!(clauses, b"clauses");
+        let original = &image.code[0].code;
+        assert_eq!(info.code_len, original.code_len);
+        assert_eq!(info.call_sites, original.call_sites);
+        assert_eq!(info.traps, original.traps);
+        assert_eq!(info.handlers, original.handlers);
+        assert_eq!(info.lines, [(4, SourceOffset(7))], "only positions that can raise are kept");
+        assert_eq!(info.frame.saved_registers, original.frame.saved_registers);
+        let answer = read.instance(b"answer<int>").unwrap();
+        assert_eq!(read.instance(b"answer<long>"), None);
+        assert_eq!(read.method_at(answer.code_offset + 3), Some(answer));
+    }
 }
 
 #[test]
-fn the_systems_loader_and_checkers_accept_it() {
+fn all_of_many_methods_are_found() {
+    let body = |length: usize| CompiledCode {
+        frame: FrameInfo { frame_size: length as u32 % 48, outgoing_size: 8, ..FrameInfo::default() },
+        ..code(&vec![0xc3; length], Vec::new())
+    };
+    let pieces = (0..100u32).map(|number| CodePiece {
+        symbol: number,
+        name: format!("method {number}"),
+        key: match number % 3 {
+            0 => None,
+            1 => Some(MethodKey::Definition(number * 2)),
+            _ => Some(MethodKey::Instance(number.to_le_bytes().to_vec())),
+        },
+        code: body(1 + number as usize % 37),
+        clauses: Vec::new(),
+    });
+    let mut image = ObjectImage { code: pieces.collect(), source_lines: None, ..sample(Architecture::Amd64) };
+    let file = elf::write(&image, &HOST_LIKE).unwrap();
+    let read = reader::open(&file).unwrap();
+    for number in 0..200u32 {
+        let definition = (number < 100 && number % 3 == 1).then_some(number);
+        assert_eq!(read.definition(number * 2).map(|method| method.index), definition, "row {}", number * 2);
+        assert_eq!(read.definition(number * 2 + 1), None);
+        let instance = (number < 100 && number % 3 == 2).then_some(number);
+        assert_eq!(read.instance(&number.to_le_bytes()).map(|method| method.index), instance);
+    }
+    for number in 0..100u32 {
+        let method = read.method(number).unwrap();
+        let length = 1 + number % 37;
+        assert_eq!((method.index, method.code_length, method.is_method), (number, length, number % 3 != 0));
+        assert_eq!(read.method_at(method.code_offset), Some(method));
+        assert_eq!(read.method_at(method.code_offset + length - 1), Some(method));
+        assert_eq!(read.info(method).unwrap().0.frame, image.code[number as usize].code.frame);
+    }
+    assert_eq!(read.method(100), None);
+    image.code.swap(1, 4);
+    assert!(elf::write(&image, &HOST_LIKE).is_err(), "rows must rise");
+}
+
+fn run(command: &str, arguments: &[&str], path: &Path) -> String {
+    let output = Command::new(command).args(arguments).arg(path).output().unwrap_or_else(|error| panic!("{command}: {error}"));
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn checkers_accept_it() {
+    for linker in ALL {
+        let path = std::env::temp_dir().join(format!("saki-checked-{:?}-{}.so", linker.0, std::process::id()));
+        std::fs::write(&path, elf::write(&sample(linker.0), &linker).unwrap()).unwrap();
+        assert_eq!(run("eu-elflint", &["--gnu-ld"], &path).trim(), "No errors");
+        let headers = run("readelf", &["-a", "-W"], &path);
+        assert!(!headers.contains("RWE") && !headers.contains("TEXTREL"), "{headers}");
+        let expected: &[&str] = match linker.0 {
+            Architecture::X86 => &["ELF32", "Intel 80386"],
+            Architecture::Amd64 => &["ELF64", "X86-64"],
+            Architecture::Arm => &["ELF32", "Version5 EABI, hard-float ABI", " $a", " $d"],
+        };
+        for text in expected {
+            assert!(headers.contains(text), "{text} is missing: {headers}");
+        }
+        if linker.0 == Architecture::Arm {
+            let mapping: Vec<&str> =
+                headers.lines().filter_map(|line| line.split_whitespace().last()).filter(|name| name.starts_with('$')).collect();
+            assert_eq!(mapping[..4], ["$a", "$d", "$a", "$d"], "{headers}");
+        }
+        let frames = run("readelf", &["--debug-dump=frames", "-W"], &path);
+        let rule = match linker.0 {
+            Architecture::X86 => "DW_CFA_def_cfa_register: r5",
+            Architecture::Amd64 => "DW_CFA_def_cfa_register: r6",
+            Architecture::Arm => "DW_CFA_def_cfa_register: r11",
+        };
+        assert!(frames.contains(rule), "{frames}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_systems_loader_accepts_it() {
     let folder = std::env::temp_dir().join(format!("saki-aot-writer-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("sample.dll.so");
-    let image = sample();
-    let file = elf::write(&image, &Linker).unwrap();
+    let file = elf::write(&sample(Architecture::Amd64), &HOST_LIKE).unwrap();
     std::fs::write(&path, &file).unwrap();
-
-    let lint = Command::new("eu-elflint").arg("--gnu-ld").arg(&path).output().expect("eu-elflint is installed (elfutils)");
-    let said = String::from_utf8_lossy(&lint.stdout).into_owned() + &String::from_utf8_lossy(&lint.stderr);
-    assert!(said.trim() == "No errors", "{said}");
-    let readelf = Command::new("readelf").args(["-a", "-W"]).arg(&path).output().expect("readelf is installed (binutils)");
-    assert!(readelf.status.success() && readelf.stderr.is_empty(), "{}", String::from_utf8_lossy(&readelf.stderr));
-    let headers = String::from_utf8_lossy(&readelf.stdout).into_owned();
-    assert!(!headers.contains("RWE") && !headers.contains("TEXTREL"), "{headers}");
-
     let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: the file was just written and holds only the code above.
     unsafe {
@@ -176,35 +282,34 @@ fn the_systems_loader_and_checkers_accept_it() {
 
 #[test]
 fn debuggers_find_methods_and_lines() {
-    let path = std::env::temp_dir().join(format!("saki-debug-lines-{}.so", std::process::id()));
-    std::fs::write(&path, elf::write(&sample(), &Linker).unwrap()).unwrap();
-    let run = |command: &str, arguments: &[&str]| {
-        let output = Command::new(command).args(arguments).arg(&path).output().ok()?;
-        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let table = run("readelf", &["--debug-dump=decodedline", "-W"]).expect("readelf is installed (binutils)");
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
-    for row in [["main.cs", "31"], ["other.cs", "208"], ["main.cs", "47"]] {
-        assert!(rows.contains(&row.to_vec()), "{table}");
+    for linker in ALL {
+        let path = std::env::temp_dir().join(format!("saki-debug-lines-{:?}-{}.so", linker.0, std::process::id()));
+        let image = sample(linker.0);
+        std::fs::write(&path, elf::write(&image, &linker).unwrap()).unwrap();
+        let table = run("readelf", &["--debug-dump=decodedline", "-W"], &path);
+        let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+        for row in [["main.cs", "31"], ["other.cs", "208"], ["main.cs", "47"]] {
+            assert!(rows.contains(&row.to_vec()), "{table}");
+        }
+        let entries = run("readelf", &["--debug-dump=info", "-W"], &path);
+        let pointer = format!("Pointer Size:  {}", image.pointer_bytes());
+        for text in ["Sample:Caller ()", "Sample:Answer ()", "sample.dll", "DW_TAG_compile_unit", &pointer] {
+            assert!(entries.contains(text), "{entries}");
+        }
+        assert!(!entries.contains("cell_stub"), "{entries}");
+        // Another reader's opinion, where it is installed.
+        if Command::new("llvm-dwarfdump").arg("--version").output().is_ok() {
+            assert!(run("llvm-dwarfdump", &["--verify"], &path).contains("No errors."));
+        }
+        let without = elf::write(&ObjectImage { source_lines: None, ..image }, &linker).unwrap();
+        assert!(!without.windows(6).any(|window| window == b".debug"));
+        std::fs::remove_file(&path).unwrap();
     }
-    let entries = run("readelf", &["--debug-dump=info", "-W"]).expect("readelf is installed (binutils)");
-    for text in ["Sample:Caller ()", "Sample:Answer ()", "sample.dll", "DW_TAG_compile_unit"] {
-        assert!(entries.contains(text), "{entries}");
-    }
-    assert!(!entries.contains("cell_stub"), "{entries}");
-    // Another reader's opinion, where it is installed.
-    if let Some(verdict) = run("llvm-dwarfdump", &["--verify"]) {
-        assert!(verdict.contains("No errors."), "{verdict}");
-    }
-    let without = elf::write(&ObjectImage { source_lines: None, ..sample() }, &Linker).unwrap();
-    assert!(!without.windows(6).any(|window| window == b".debug"));
-    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]
 fn damage_is_refused() {
-    let file = elf::write(&sample(), &Linker).unwrap();
+    let file = elf::write(&sample(Architecture::Amd64), &HOST_LIKE).unwrap();
     for length in 0..file.len() {
         assert!(reader::open(&file[..length]).is_err(), "cut to {length} bytes");
     }

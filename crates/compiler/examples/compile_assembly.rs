@@ -1,22 +1,25 @@
-//! Compiles every method of an assembly for amd64, outside of a runtime, and reports failures, times and sizes.
+//! Compiles every method of an assembly, outside of a runtime, and reports failures, times and sizes.
 //!
-//! `compile_assembly [FILE] [-O=LIST] [--threads=N] [--verify] [--check] [--only=TEXT] [--print=PASS] [--dump] [--slowest=N]`
+//! `compile_assembly [FILE] [--target=amd64|x86|arm] [-O=LIST] [--threads=N] [--verify] [--check] [--only=TEXT] [--print=PASS] [--dump] [--slowest=N]`
 //!
-//! Times are CPU times. `--verify` verifies the IR after every pass, `--check` proves every register allocation, `--only` takes
+//! Times are CPU times. The target is amd64 unless it is named. `--verify` verifies the IR after every pass, `--check` proves every register allocation, `--only` takes
 //! the methods whose full name contains the text, `--print` prints them after a pass, `--dump` disassembles them.
 //! Panics count as failures if the profile unwinds.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use amd64::{Amd64, compile as steps};
+use amd64::Amd64;
+use arm::Arm;
 use common::TestEnv;
-use compiler::abi::HelperId;
+use compiler::abi::{HelperId, legalize_options};
 use compiler::env::MethodEnv;
 use compiler::inline_source::MethodBodies;
 use compiler::{ImportFlags, import_method};
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
+use ir::legalize::LegalizeOptions;
+use ir::mach::pipeline::{self, Target};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
 use ir::pass_manager::{PassContext, PassManager, PassOptions, PassReport};
 use ir::types::{Access, Type};
@@ -24,11 +27,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use x86::X86;
 
 const STEPS: [&str; 5] = ["import", "passes", "lower", "allocate", "emit"];
 
 struct Settings {
     file: Option<String>,
+    target: String,
     passes: PassOptions,
     threads: usize,
     check: bool,
@@ -40,6 +45,7 @@ struct Settings {
 fn settings() -> Result<Settings, String> {
     let mut settings = Settings {
         file: None,
+        target: "amd64".to_string(),
         passes: PassOptions { verify: false, time_passes: true, ..PassOptions::default() },
         threads: 1,
         check: false,
@@ -50,6 +56,7 @@ fn settings() -> Result<Settings, String> {
     let number = |text: &str| text.parse::<usize>().map_err(|error| format!("{text}: {error}"));
     for argument in std::env::args().skip(1) {
         match argument.split_once('=').unwrap_or((&argument, "")) {
+            ("--target", name) => settings.target = name.to_string(),
             ("-O", list) => settings.passes.flags.apply(list)?,
             ("--threads", count) => settings.threads = number(count)?.max(1),
             ("--slowest", count) => settings.slowest = number(count)?,
@@ -130,10 +137,9 @@ fn expand_options(env: &TestEnv) -> ExpandOptions {
             limit_offset: abi.thread_allocation_limit(),
             max_fast_size: 4096,
             alignment: 8,
-            object_bit: None,
         }),
         barrier: Barrier::ObjectRemembering {
-            unlogged: SideBit { base: MetadataBase::Constant(0x20_0000_0000), byte_shift: 6, bit_shift: 3 },
+            unlogged: SideBit { base: MetadataBase::Constant(0x2000_0000), byte_shift: 6, bit_shift: 3 },
             slow_helper: HelperId::WriteBarrier as u16,
         },
         store_ref_unknown: HelperId::StoreReference as u16,
@@ -143,15 +149,17 @@ fn expand_options(env: &TestEnv) -> ExpandOptions {
     }
 }
 
-struct Compilation<'a> {
+struct Compilation<'a, T> {
     env: &'a TestEnv,
     settings: &'a Settings,
+    target: T,
     manager: PassManager,
     expand: ExpandOptions,
+    legalize: LegalizeOptions,
     codegen: CodegenOptions,
 }
 
-impl Compilation<'_> {
+impl<T: Target + Sync> Compilation<'_, T> {
     fn method(&self, method: MethodId, context_report: &mut PassReport, report: &mut Report) -> Result<usize, String> {
         let flags = ImportFlags { intrinsics: self.settings.passes.flags.mono("intrins"), ..ImportFlags::default() };
         let mut clock = Clock(cpu_time());
@@ -159,7 +167,8 @@ impl Compilation<'_> {
         let mut function = imported.function;
         report.steps[0] += clock.lap();
         let mut bodies = MethodBodies::new(self.env, flags, method, imported.callees);
-        let mut context = PassContext { inline: Some(&mut bodies), expand: Some(&self.expand), ..PassContext::default() };
+        let (expand, legalize) = (Some(&self.expand), Some(&self.legalize));
+        let mut context = PassContext { inline: Some(&mut bodies), expand, legalize, ..PassContext::default() };
         std::mem::swap(&mut context.report, context_report);
         let passes = self.manager.run(&mut function, &mut context).map_err(|error| format!("passes: {error}"));
         std::mem::swap(&mut context.report, context_report);
@@ -168,11 +177,13 @@ impl Compilation<'_> {
         if self.settings.dump {
             return self.dump(&function);
         }
-        let lowered = steps::lower(&function, &self.codegen).map_err(|error| format!("lower: {error}"))?;
+        let target = &self.target;
+        let lowered = pipeline::lower(target, &function, &self.codegen).map_err(|error| format!("lower: {error}"))?;
         report.steps[2] += clock.lap();
-        let allocation = steps::allocate(&lowered, &self.codegen).map_err(|error| format!("allocate: {error}"))?;
+        let allocation = pipeline::allocate(target, &lowered, &self.codegen).map_err(|error| format!("allocate: {error}"))?;
         report.steps[3] += clock.lap();
-        let code = steps::emit(&function, &self.codegen, &lowered, &allocation).map_err(|error| format!("emit: {error}"))?;
+        let code =
+            pipeline::emit(target, &function, &self.codegen, &lowered, &allocation).map_err(|error| format!("emit: {error}"))?;
         report.steps[4] += clock.lap();
         report.instructions += lowered.lowered.code.insts.len();
         report.relocations += code.relocs.len();
@@ -181,7 +192,7 @@ impl Compilation<'_> {
     }
 
     fn dump(&self, function: &ir::Function) -> Result<usize, String> {
-        let (code, dump) = Amd64.compile_verbose(function, &self.codegen).map_err(|error| error.to_string())?;
+        let (code, dump) = self.env.backend().compile_verbose(function, &self.codegen).map_err(|error| error.to_string())?;
         println!("{}\n{function}\n{}\n{}\n{}", function.name, dump.lowered, dump.allocated, dump.disassembly);
         Ok(code.bytes.len())
     }
@@ -214,7 +225,16 @@ impl Compilation<'_> {
 
 fn main() -> Result<(), String> {
     let settings = settings()?;
-    let mut env = TestEnv::new(Box::new(Amd64)).ok_or("there are no class libraries")?;
+    match settings.target.as_str() {
+        "amd64" => run(&settings, Box::new(Amd64), amd64::STEPS),
+        "x86" => run(&settings, Box::new(X86), x86::STEPS),
+        "arm" => run(&settings, Box::new(Arm), Arm),
+        other => Err(format!("unknown target {other}")),
+    }
+}
+
+fn run<T: Target + Sync>(settings: &Settings, backend: Box<dyn Backend>, target: T) -> Result<(), String> {
+    let mut env = TestEnv::new(backend).ok_or("there are no class libraries")?;
     env.names_symbols = settings.dump || !settings.passes.print_after.is_empty();
     let env = env;
     let types = env.types();
@@ -229,9 +249,11 @@ fn main() -> Result<(), String> {
     let flags = settings.passes.flags;
     let compilation = Compilation {
         env: &env,
-        settings: &settings,
+        settings,
+        target,
         manager: PassManager::new(settings.passes.clone(), Box::new(std::io::stdout())),
         expand: expand_options(&env),
+        legalize: legalize_options(!env.backend().divides(0)),
         codegen: CodegenOptions {
             link: LinkModel::Pic,
             thread: env.abi().thread_layout(),
@@ -241,6 +263,8 @@ fn main() -> Result<(), String> {
             raise_trap: HelperId::RaiseTrap as u16,
             resume_unwind: HelperId::ResumeUnwind as u16,
             end_filter: HelperId::EndFilter as u16,
+            cell_resolver: None,
+            barrier: None,
         },
     };
     let next = AtomicUsize::new(0);
@@ -268,7 +292,7 @@ fn print(report: &Report, env: &TestEnv, slowest: usize) {
     println!("{bytes} bytes of code, {instructions} machine instructions, {} relocations", report.relocations);
     print!("{}", report.passes);
     let mut methods = report.methods.clone();
-    methods.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    methods.sort_unstable_by_key(|method| std::cmp::Reverse(method.0));
     for (time, bytes, method) in methods.iter().take(slowest) {
         println!("{:>10.3} ms {bytes:>8} bytes {}", time.as_secs_f64() * 1e3, env.types().method_full_name(*method));
     }

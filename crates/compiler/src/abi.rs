@@ -1,14 +1,25 @@
 //! What compiled code and the runtime agree on: object and method table layout, the thread structure's first fields, and the
 //! helpers. Parametric in the size of pointers; both sides take every offset from here.
 
+use il::types::DataLayout;
 use ir::Type;
-use ir::mach::ThreadLayout;
+use ir::legalize::LegalizeOptions;
+use ir::mach::{Architecture, ThreadLayout};
 
 /// Offsets in heap objects and in the runtime's structures, in bytes, for pointers of `pointer_bytes`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Abi {
     /// 4 or 8.
     pub pointer_bytes: u32,
+}
+
+/// The layout of types on an architecture.
+///
+/// # Panics
+/// If the type system has none of its name.
+pub fn data_layout(architecture: Architecture) -> DataLayout {
+    let layout = DataLayout::ALL.into_iter().find(|layout| layout.name == architecture.name());
+    layout.expect("every architecture has a data layout")
 }
 
 /// Slots of a method table's interface dispatch table (see [`Abi::method_table_interface_slots`]).
@@ -45,6 +56,10 @@ pub mod method_table_flags {
 }
 
 impl Abi {
+    /// Offsets on an architecture.
+    pub fn of(architecture: Architecture) -> Abi {
+        Abi { pointer_bytes: architecture.pointer_bytes() }
+    }
     /// Object: pointer to the method table.
     pub const fn object_method_table(self) -> i32 {
         0
@@ -188,7 +203,29 @@ impl Abi {
     /// Thread structure: what back ends use.
     pub const fn thread_layout(self) -> ThreadLayout {
         let word = self.pointer_bytes as i32;
-        ThreadLayout { last_managed_sp: 2 * word, last_managed_pc: 3 * word, stack_limit: 4 * word }
+        ThreadLayout { last_managed_sp: 2 * word, last_managed_pc: 3 * word, stack_limit: 4 * word, self_pointer: 7 * word }
+    }
+}
+
+/// The helpers that take the place of 64-bit instructions on 32-bit targets, and of 32-bit division where there is
+/// `software_division` only.
+pub const fn legalize_options(software_division: bool) -> LegalizeOptions {
+    use HelperId::*;
+    LegalizeOptions {
+        software_division,
+        divide_32: [DivI32 as u16, DivU32 as u16, RemI32 as u16, RemU32 as u16],
+        divide_64: [DivI64 as u16, DivU64 as u16, RemI64 as u16, RemU64 as u16],
+        signed_high_product: HighProductI64 as u16,
+        unsigned_high_product: HighProductU64 as u16,
+        signed_to_f32: I64ToF32 as u16,
+        unsigned_to_f32: U64ToF32 as u16,
+        f64_to_signed: F64ToI64 as u16,
+        f64_to_unsigned: F64ToU64 as u16,
+        atomic_load: AtomicLoadI64 as u16,
+        atomic_store: AtomicStoreI64 as u16,
+        atomic_add: AtomicAddI64 as u16,
+        atomic_exchange: AtomicExchangeI64 as u16,
+        atomic_compare_exchange: AtomicCompareExchangeI64 as u16,
     }
 }
 
@@ -270,7 +307,7 @@ helpers! {
 
     // References into the heap
     /// (object, address, value) slow path of the write barrier, after the store
-    WriteBarrier "write_barrier" (Ref Mptr Ref) leaf;
+    WriteBarrier "write_barrier" (Ref) leaf;
     /// (address, value) stores where the owner is not known, with all that belongs to it
     StoreReference "store_reference" (Mptr Ref) native;
     /// (method table, destination, source) copies a value type with references to where it may be in the heap
@@ -319,7 +356,15 @@ helpers! {
     Frem64 "frem64" (F64 F64) leaf F64;
     /// a % b
     Frem32 "frem32" (F32 F32) leaf F32;
-    /// a / b, for 32-bit targets; the divisor is not 0
+    /// a / b; here and below the divisor is not 0 and the quotient fits
+    DivI32 "div_i32" (I32 I32) leaf I32;
+    /// a / b unsigned
+    DivU32 "div_u32" (I32 I32) leaf I32;
+    /// a % b
+    RemI32 "rem_i32" (I32 I32) leaf I32;
+    /// a % b unsigned
+    RemU32 "rem_u32" (I32 I32) leaf I32;
+    /// a / b
     DivI64 "div_i64" (I64 I64) leaf I64;
     /// a / b unsigned
     DivU64 "div_u64" (I64 I64) leaf I64;
@@ -327,6 +372,28 @@ helpers! {
     RemI64 "rem_i64" (I64 I64) leaf I64;
     /// a % b unsigned
     RemU64 "rem_u64" (I64 I64) leaf I64;
+    /// high half of the signed product
+    HighProductI64 "high_product_i64" (I64 I64) leaf I64;
+    /// high half of the unsigned product
+    HighProductU64 "high_product_u64" (I64 I64) leaf I64;
+    /// signed integer to float
+    I64ToF32 "i64_to_f32" (I64) leaf F32;
+    /// unsigned integer to float
+    U64ToF32 "u64_to_f32" (I64) leaf F32;
+    /// as the opcode `float_to_sint`
+    F64ToI64 "f64_to_i64" (F64) leaf I64;
+    /// as the opcode `float_to_uint`
+    F64ToU64 "f64_to_u64" (F64) leaf I64;
+    /// (address)
+    AtomicLoadI64 "atomic_load_i64" (Mptr) leaf I64;
+    /// (address, value)
+    AtomicStoreI64 "atomic_store_i64" (Mptr I64) leaf;
+    /// (address, value) gives the old value
+    AtomicAddI64 "atomic_add_i64" (Mptr I64) leaf I64;
+    /// (address, value) gives the old value
+    AtomicExchangeI64 "atomic_exchange_i64" (Mptr I64) leaf I64;
+    /// (address, expected, replacement) gives the old value
+    AtomicCompareExchangeI64 "atomic_compare_exchange_i64" (Mptr I64 I64) leaf I64;
 
     // Memory
     /// (destination, source, bytes) memmove
@@ -357,8 +424,8 @@ helpers! {
     ResolveImport "resolve_import" (Iptr Iptr Iptr) native Iptr;
     /// the `Resolve` stub for `ResolveImport`: import stubs jump to it
     EnterImport "enter_import" () native;
-    /// (method name's cell) tracing of calls
-    TraceEnter "trace_enter" (Iptr) native;
-    /// likewise on return
-    TraceLeave "trace_leave" (Iptr) native;
+    /// (method's number, its arguments in memory) tracing of calls
+    TraceEnter "trace_enter" (Iptr Mptr) native;
+    /// likewise on return, with the results
+    TraceLeave "trace_leave" (Iptr Mptr) native;
 }

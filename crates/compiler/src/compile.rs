@@ -1,5 +1,6 @@
 //! The pipeline of one method: import, passes with expansion, code generation.
 
+use crate::abi::legalize_options;
 use crate::env::MethodEnv;
 use crate::guard::guarded;
 use crate::importer::{ImportError, ImportFlags, ImportedMethod, import_method};
@@ -8,6 +9,7 @@ use il::types::{MethodId, TypeId};
 use ir::Function;
 use ir::expand::ExpandOptions;
 use ir::function::RegionData;
+use ir::legalize::LegalizeOptions;
 use ir::mach::{CodegenError, CodegenOptions, CompiledCode};
 use ir::pass_manager::{PassContext, PassError, PassManager, PassReport};
 use std::fmt;
@@ -111,7 +113,8 @@ pub fn compile_imported(
     let ImportedMethod { mut function, catch_types, callees, .. } = imported;
     let start = Instant::now();
     let mut bodies = MethodBodies::new(env, options.import, method, callees);
-    let report = run_passes(&mut function, &mut bodies, options)?;
+    let legalize = legalize_options(!env.backend().divides(options.codegen.cpu_features));
+    let report = run_passes(&mut function, &mut bodies, options, &legalize)?;
     let passes = start.elapsed();
     let start = Instant::now();
     let code = env.backend().compile(&function, &options.codegen).map_err(CompileError::Codegen)?;
@@ -124,9 +127,11 @@ fn run_passes(
     function: &mut Function,
     bodies: &mut MethodBodies<'_>,
     options: &CompileOptions<'_>,
+    legalize: &LegalizeOptions,
 ) -> Result<PassReport, CompileError> {
     let scratch = options.passes.take_scratch();
-    let mut context = PassContext { inline: Some(bodies), expand: Some(options.expand), scratch, report: PassReport::default() };
+    let (expand, legalize) = (Some(options.expand), Some(legalize));
+    let mut context = PassContext { inline: Some(bodies), expand, legalize, scratch, report: PassReport::default() };
     let outcome = options.passes.run(function, &mut context);
     options.passes.return_scratch(context.scratch);
     outcome.map_err(CompileError::Pass)?;

@@ -165,7 +165,6 @@ impl<'a, 'f> Emitter<'a, 'f> {
             return self.b.bitcast(ty, value);
         }
         let wide = match from {
-            Type::I64 if self.abi.pointer_bytes == 4 => self.b.trunc(Type::Iptr, value),
             Type::I64 => self.b.trunc(Type::Iptr, value),
             _ => self.b.sext(Type::Iptr, value),
         };

@@ -1,4 +1,5 @@
-//! Imports every method of the core library and verifies the functions.
+//! Imports every method of the core library and verifies the functions, and takes them through the passes to what a 32-bit back
+//! end gets.
 //!
 //! `IMPORT_LIST=1` prints each failure; `IMPORT_ONLY=name` imports the methods whose full name contains the text and prints
 //! them; `IMPORT_ASSEMBLY=file` imports another assembly; `IMPORT_PASSES=1` also inlines and runs the passes, verifying after each.
@@ -7,11 +8,16 @@ mod common;
 
 use amd64::Amd64;
 use common::TestEnv;
+use compiler::abi::{HelperId, legalize_options};
 use compiler::env::MethodEnv;
 use compiler::inline_source::MethodBodies;
 use compiler::{ImportFlags, import_method};
-use ir::pass_manager::{PassContext, PassManager, PassOptions};
+use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
+use ir::pass_manager::{OptimizationFlags, PassContext, PassManager, PassOptions};
+use ir::types::{Access, Type};
+use ir::verify::{verify, verify_legal};
 use std::collections::BTreeMap;
+use x86::X86;
 
 #[test]
 fn imports_the_core_library() {
@@ -80,4 +86,61 @@ fn imports_the_core_library() {
         println!("{count:6} {error}");
     }
     assert!(failed * 1000 <= total, "{failed} of {total} methods failed");
+}
+
+fn expand_options(env: &TestEnv) -> ExpandOptions {
+    let abi = env.abi();
+    ExpandOptions {
+        resolve_cell: HelperId::ResolveCell as u16,
+        new_object: HelperId::NewObject as u16,
+        new_array: HelperId::NewArray as u16,
+        alloc: Some(BumpAllocation {
+            cursor_offset: abi.thread_allocation_cursor(),
+            limit_offset: abi.thread_allocation_limit(),
+            max_fast_size: 4096,
+            alignment: 8,
+        }),
+        barrier: Barrier::ObjectRemembering {
+            unlogged: SideBit { base: MetadataBase::Constant(0x2000_0000), byte_shift: 6, bit_shift: 3 },
+            slow_helper: HelperId::WriteBarrier as u16,
+        },
+        store_ref_unknown: HelperId::StoreReference as u16,
+        method_table_offset: abi.object_method_table(),
+        array_length_offset: abi.length(),
+        array_length: Access::Full(Type::I32),
+    }
+}
+
+/// No function that a 32-bit back end gets has a 64-bit integer left, whatever passes ran before.
+#[test]
+fn legalizes_the_core_library() {
+    let Some(env) = TestEnv::new(Box::new(X86)) else { return };
+    let types = env.types();
+    let methods = env.methods(types.corlib());
+    let expand = expand_options(&env);
+    let mut failures = Vec::new();
+    for (flags, software_division) in [(OptimizationFlags::all(), false), (OptimizationFlags::none(), true)] {
+        let legalize = legalize_options(software_division);
+        let import = ImportFlags::default();
+        let passes = PassManager::new(PassOptions { flags, verify: false, ..PassOptions::default() }, Box::new(std::io::sink()));
+        let mut scratch = passes.take_scratch();
+        for &method in &methods {
+            let outcome = import_method(&env, method, import).map_err(|error| error.to_string()).and_then(|imported| {
+                let mut function = imported.function;
+                verify(&function).map_err(|errors| format!("imported: {errors}"))?;
+                let mut bodies = MethodBodies::new(&env, import, method, imported.callees);
+                let (expand, legalize) = (Some(&expand), Some(&legalize));
+                let taken = std::mem::take(&mut scratch);
+                let mut context =
+                    PassContext { expand, legalize, inline: Some(&mut bodies), scratch: taken, ..PassContext::default() };
+                passes.run(&mut function, &mut context).map_err(|error| error.to_string())?;
+                scratch = context.scratch;
+                verify(&function).and_then(|()| verify_legal(&function)).map_err(|errors| errors.to_string())
+            });
+            if let Err(message) = outcome {
+                failures.push(format!("{}: {message}", types.method_full_name(method)));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures, such as\n{}", failures.len(), failures[..failures.len().min(10)].join("\n"));
 }

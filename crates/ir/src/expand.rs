@@ -6,7 +6,9 @@
 use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Entity, Inst, SideTable, Symbol, Value};
 use crate::function::{BlockData, Function, SymbolRef};
-use crate::instruction::{Alias, Allocation, Aux, BlockCall, Instruction, IntCompare, Memory, MemoryFlags, Opcode, SourceOffset};
+use crate::instruction::{
+    Alias, Allocation, Aux, BlockCall, Instruction, IntCompare, Memory, MemoryFlags, Opcode, SourceOffset, Window,
+};
 use crate::pass_manager::{Level, Pass, PassContext};
 use crate::passes::mark_cold;
 use crate::signature::{CallConvention, Param, Signature};
@@ -50,9 +52,6 @@ pub struct BumpAllocation {
     pub max_fast_size: u32,
     /// Sizes are rounded up to this, a power of two.
     pub alignment: u32,
-    /// The bit that marks the start of an object, to be set for each, if the collector asks for it. Other threads do
-    /// not allocate within reach of the same byte.
-    pub object_bit: Option<SideBit>,
 }
 
 /// A bit for each object, in a table beside the heap.
@@ -75,8 +74,14 @@ pub enum Barrier {
     ObjectRemembering {
         /// Set if the object is not remembered yet.
         unlogged: SideBit,
-        /// `(ref object, mptr address, ref value)`
+        /// `(ref object)`
         slow_helper: u16,
+    },
+    /// After the store, the helper is called: short code, for images. Back ends may know a faster way to call it, see
+    /// [`CodegenOptions::barrier`](crate::mach::CodegenOptions::barrier).
+    Call {
+        /// `(ref object)`
+        helper: u16,
     },
 }
 
@@ -99,13 +104,7 @@ impl ExpandOptions {
             new_object: 2,
             new_array: 3,
             store_ref_unknown: 4,
-            alloc: Some(BumpAllocation {
-                cursor_offset: 16,
-                limit_offset: 24,
-                max_fast_size: 256,
-                alignment: 8,
-                object_bit: None,
-            }),
+            alloc: Some(BumpAllocation { cursor_offset: 16, limit_offset: 24, max_fast_size: 256, alignment: 8 }),
             barrier: Barrier::ObjectRemembering {
                 unlogged: SideBit { base: MetadataBase::Constant(0x1000_0000), byte_shift: 6, bit_shift: 3 },
                 slow_helper: 5,
@@ -246,16 +245,14 @@ impl Expander<'_> {
     fn binary(&mut self, opcode: Opcode, ty: Type, a: Value, b: Value) -> Value {
         self.emit(opcode, ty, &[a, b], Aux::None)
     }
+    /// Constants of 32 bits are sign-extended.
     fn constant(&mut self, ty: Type, value: i64) -> Value {
+        let value = if self.function.bits(ty) == 32 { i64::from(value as i32) } else { value };
         self.emit(Opcode::Iconst, ty, &[], Aux::Int(value))
     }
     fn load(&mut self, access: Access, address: Value, offset: i32) -> Value {
         let memory = Memory { access, offset, flags: MemoryFlags::NO_TRAP, alias: Alias::Runtime };
         self.emit(Opcode::Load, access.value_type(), &[address], Aux::Memory(memory))
-    }
-    fn store(&mut self, access: Access, address: Value, offset: i32, value: Value, alias: Alias) {
-        let memory = Memory { access, offset, flags: MemoryFlags::NO_TRAP, alias };
-        self.append(Opcode::Store, access.value_type(), &[address, value], Aux::Memory(memory));
     }
     /// An `iptr` with the same bits.
     fn as_iptr(&mut self, value: Value) -> Value {
@@ -337,9 +334,7 @@ impl Expander<'_> {
         let size = self.constant(Type::Iptr, bump.round_up(size));
         let (done, slow) = (self.new_block(false), self.new_block(true));
         let result = self.function.add_block_param(done, Type::Ref);
-        let object = self.bump(&bump, size, slow);
-        self.store(Access::Full(Type::Iptr), object, self.options.method_table_offset, method_table, Alias::Header);
-        self.jump(done, &[object]);
+        self.try_allocate(&bump, &[method_table, size], done, slow);
         self.current = slow;
         let object = self.call_helper(helper, "new_object", &[method_table], Some(Type::Ref));
         self.jump(done, object.as_slice());
@@ -359,15 +354,12 @@ impl Expander<'_> {
         let (done, slow) = (self.new_block(false), self.new_block(true));
         let result = self.function.add_block_param(done, Type::Ref);
         let size = self.array_size(&bump, length, allocation, slow);
-        let array = self.bump(&bump, size, slow);
-        self.store(Access::Full(Type::Iptr), array, self.options.method_table_offset, method_table, Alias::Header);
-        let width = self.options.array_length;
-        let stored = match width.value_type() {
-            Type::Iptr => length,
-            ty => self.emit(Opcode::Trunc, ty, &[length], Aux::None),
+        let stored = match (self.options.array_length.value_type(), self.function.int_constant(length)) {
+            (Type::Iptr, _) => length,
+            (ty, Some(constant)) => self.constant(ty, constant),
+            (ty, None) => self.emit(Opcode::Trunc, ty, &[length], Aux::None),
         };
-        self.store(width, array, self.options.array_length_offset, stored, Alias::Header);
-        self.jump(done, &[array]);
+        self.try_allocate(&bump, &[method_table, size, stored], done, slow);
         self.current = slow;
         let array = self.call_helper(helper, "new_array", &[method_table, length], Some(Type::Ref));
         self.jump(done, array.as_slice());
@@ -412,29 +404,23 @@ impl Expander<'_> {
         self.binary(Opcode::Iand, Type::Iptr, sum, mask)
     }
 
-    /// Moves the thread's cursor by `size`, or goes to `slow`; the memory as a `ref`.
-    fn bump(&mut self, bump: &BumpAllocation, size: Value, slow: Block) -> Value {
-        let word = Access::Full(Type::Iptr);
-        let thread = self.emit(Opcode::Thread, Type::Iptr, &[], Aux::None);
-        let cursor = self.load(word, thread, bump.cursor_offset);
-        let end = self.binary(Opcode::Iadd, Type::Iptr, cursor, size);
-        let limit = self.load(word, thread, bump.limit_offset);
-        let fits = self.emit(Opcode::Icmp, Type::I32, &[end, limit], Aux::IntCompare(IntCompare::Ule));
-        let fast = self.new_block(false);
-        self.branch(fits, BlockCall::new(fast, &[]), BlockCall::new(slow, &[]));
-        self.current = fast;
-        self.store(word, thread, bump.cursor_offset, end, Alias::Runtime);
-        if let Some(table) = bump.object_bit {
-            let (place, bit) = self.side_bit(table, cursor);
-            let byte = self.load(Access::U8, place, 0);
-            let one = self.constant(Type::I32, 1);
-            let mask = self.binary(Opcode::Ishl, Type::I32, one, bit);
-            let byte = self.binary(Opcode::Ior, Type::I32, byte, mask);
-            self.store(Access::U8, place, 0, byte, Alias::Runtime);
-        }
-        self.emit(Opcode::Bitcast, Type::Ref, &[cursor], Aux::None)
+    /// Takes memory from the thread's window and goes to `done` with it, or to `slow`.
+    fn try_allocate(&mut self, bump: &BumpAllocation, args: &[Value], done: Block, slow: Block) {
+        let window = Window {
+            cursor: bump.cursor_offset,
+            limit: bump.limit_offset,
+            method_table: self.options.method_table_offset,
+            length: self.options.array_length_offset,
+        };
+        let object = self.emit(Opcode::TryAllocate, Type::Ref, args, Aux::Window(window));
+        let null = self.constant(Type::Ref, 0);
+        let allocated = self.emit(Opcode::Icmp, Type::I32, &[object, null], Aux::IntCompare(IntCompare::Ne));
+        self.branch(allocated, BlockCall::new(done, &[object]), BlockCall::new(slow, &[]));
     }
 
+    /// The thread may be stopped for a collection at each instruction of this. Between the store and the test `object` may be old and
+    /// `value` young and not remembered; but the slow path uses `value`, so that it is in a register or spill slot until
+    /// the test has been made, where the collector finds and promotes it: then there is nothing left to remember.
     fn store_ref(&mut self, object: Value, address: Value, value: Value, memory: Memory, plain_store: bool) {
         let plain = |expander: &mut Self| {
             expander.append(Opcode::Store, Type::Ref, &[address, value], Aux::Memory(memory));
@@ -443,13 +429,21 @@ impl Expander<'_> {
         if plain_store || self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
             return plain(self);
         }
-        if self.function.int_constant(object) == Some(0) || self.is_cold() {
+        let is_call = matches!(self.options.barrier, Barrier::Call { .. });
+        if self.function.int_constant(object) == Some(0) || self.is_cold() && !is_call {
             let address = self.field_address(address, memory.offset);
             self.call_helper(self.options.store_ref_unknown, "store_ref_unknown", &[address, value], None);
             return;
         }
         plain(self);
-        let Barrier::ObjectRemembering { unlogged, slow_helper } = self.options.barrier else { return };
+        let (unlogged, slow_helper) = match self.options.barrier {
+            Barrier::None => return,
+            Barrier::Call { helper } => {
+                self.call_helper(helper, "write_barrier", &[object], None);
+                return;
+            }
+            Barrier::ObjectRemembering { unlogged, slow_helper } => (unlogged, slow_helper),
+        };
         let object_bits = self.as_iptr(object);
         let (place, bit) = self.side_bit(unlogged, object_bits);
         let byte = self.load(Access::U8, place, 0);
@@ -459,8 +453,7 @@ impl Expander<'_> {
         let (done, slow) = (self.new_block(false), self.new_block(true));
         self.branch(unlogged, BlockCall::new(slow, &[]), BlockCall::new(done, &[]));
         self.current = slow;
-        let address = self.field_address(address, memory.offset);
-        self.call_helper(slow_helper, "write_barrier", &[object, address, value], None);
+        self.call_helper(slow_helper, "write_barrier", &[object], None);
         self.jump(done, &[]);
         self.current = done;
     }

@@ -70,6 +70,11 @@ pub enum SymbolRef {
     /// Code that publishes its caller's frame and goes on to a helper (`StubKind::Publish`): a shorter way to call it. Only
     /// back ends name it, and only in relocations of images.
     Publisher(u16),
+    /// A publisher that keeps all registers but the first integer result (`Backend::preserver`): for helpers that are rarely called, so that the
+    /// usual way pays nothing for the call. Where `Publisher` may be.
+    Preserver(u16),
+    /// Code that fills the cell of this number and gives its content, without arguments (`Backend::resolvers`). Where `Publisher` may be.
+    Resolver(u32),
 }
 
 /// A symbol and its name for people.

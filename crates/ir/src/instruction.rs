@@ -86,6 +86,8 @@ pub enum Aux {
     Targets(Vec<BlockCall>),
     /// `new_object`, `new_array`: what the allocation sequence needs.
     Allocation(Allocation),
+    /// `try_allocate`: where its fields lie.
+    Window(Window),
 }
 
 /// A memory access.
@@ -158,6 +160,19 @@ pub struct Allocation {
     pub element_size: u32,
     /// Whether the fast path may be used (no finaliser, not too large, size known).
     pub fast: bool,
+}
+
+/// Byte offsets of what `try_allocate` reads and writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// In the thread's structure: address of the next free byte (`iptr`).
+    pub cursor: i32,
+    /// In the thread's structure: end of the free bytes (`iptr`).
+    pub limit: i32,
+    /// In the object: its method table.
+    pub method_table: i32,
+    /// In the object: its length, if it has one.
+    pub length: i32,
 }
 
 /// Exceptions that code raises without calling a helper.
@@ -431,6 +446,8 @@ pub enum AuxKind {
     Targets,
     /// `Aux::Allocation`
     Allocation,
+    /// `Aux::Window`
+    Window,
 }
 
 /// The row of an opcode in the table.
@@ -639,6 +656,10 @@ opcodes! {
     NewObject "new_object" 1 One Allocation [READ WRITE TRAP CALL];
     /// `method table, length (iptr)`: a new zeroed vector (`ref`); raises on a negative or huge length
     NewArray "new_array" 2 One Allocation [READ WRITE TRAP CALL];
+    /// `method table, size (iptr)` or `method table, size, length (i32 or iptr)`: takes `size` zeroed bytes from the thread's allocation
+    /// window, or gives null if the window has less. Method table and length are stored before the cursor moves, and
+    /// the collector does not stop the thread in between (see `CompiledCode::uninterruptible`).
+    TryAllocate "try_allocate" * One Window [READ WRITE];
 
     // Calls
     /// Direct call

@@ -6,7 +6,7 @@
 
 use crate::entity::{Block, Entity, Inst, Region, StackSlot, Value};
 use crate::function::{Function, HandlerKind, SymbolRef};
-use crate::instruction::{Allocation, Aux, BlockCall, FloatCompare, Instruction, IntCompare, Memory, Opcode, TrapCode};
+use crate::instruction::{Allocation, Aux, BlockCall, FloatCompare, Instruction, IntCompare, Memory, Opcode, TrapCode, Window};
 use crate::signature::Signature;
 use crate::types::{Access, Type};
 use rustc_hash::FxHashMap;
@@ -343,8 +343,28 @@ impl Frame<'_> {
                 let array = self.host.new_array(self.address(args[0]), self.int(args[1]), allocation)?;
                 Some(self.pointer(array))
             }
+            (Opcode::TryAllocate, Aux::Window(window)) => Some(self.try_allocate(args, window)?),
             _ => Some(self.pure(instruction)?),
         })
+    }
+
+    fn try_allocate(&mut self, args: &[Value], window: &Window) -> Result<Bits, Abrupt> {
+        let pointer = Access::Full(Type::Iptr);
+        let thread = self.host.thread();
+        let field = |base: u64, offset: i32| base.wrapping_add_signed(i64::from(offset));
+        let cursor = self.read(field(thread, window.cursor), pointer)?;
+        let limit = self.read(field(thread, window.limit), pointer)?;
+        let (object, end) = (cursor as u64, (cursor as u64).wrapping_add(self.address(args[1])));
+        if end > limit as u64 {
+            return Ok(0);
+        }
+        self.write(field(object, window.method_table), pointer, self.bits(args[0]))?;
+        if let Some(&length) = args.get(2) {
+            let access = Access::Full(self.function.value_type(length));
+            self.write(field(object, window.length), access, self.bits(length))?;
+        }
+        self.write(field(thread, window.cursor), pointer, self.pointer(end))?;
+        Ok(cursor)
     }
 
     fn slot_address(&self, slot: StackSlot, offset: i32) -> Bits {
@@ -357,21 +377,29 @@ impl Frame<'_> {
     }
 
     fn load(&mut self, address: Value, memory: &Memory) -> Result<Bits, Abrupt> {
+        self.read(self.place(address, memory), memory.access)
+    }
+
+    fn read(&mut self, address: u64, access: Access) -> Result<Bits, Abrupt> {
         let mut bytes = [0; 16];
-        let width = memory.access.bytes(self.function.pointer_bytes) as usize;
-        if !self.host.read(self.place(address, memory), &mut bytes[..width]) {
+        let width = access.bytes(self.function.pointer_bytes) as usize;
+        if !self.host.read(address, &mut bytes[..width]) {
             return Err(Abrupt::Trap(TrapCode::NullReference));
         }
         let bits = Bits::from_le_bytes(bytes);
-        Ok(match memory.access {
+        Ok(match access {
             Access::U8 | Access::U16 | Access::Full(Type::V128 | Type::F32) => bits,
             _ => from_int(bits as u64 as i64, width as u32 * 8),
         })
     }
 
     fn store(&mut self, address: Value, memory: &Memory, bits: Bits) -> Result<Option<Bits>, Abrupt> {
-        let width = memory.access.bytes(self.function.pointer_bytes) as usize;
-        let good = self.host.write(self.place(address, memory), &bits.to_le_bytes()[..width]);
+        self.write(self.place(address, memory), memory.access, bits)
+    }
+
+    fn write(&mut self, address: u64, access: Access, bits: Bits) -> Result<Option<Bits>, Abrupt> {
+        let width = access.bytes(self.function.pointer_bytes) as usize;
+        let good = self.host.write(address, &bits.to_le_bytes()[..width]);
         if good { Ok(None) } else { Err(Abrupt::Trap(TrapCode::NullReference)) }
     }
 
@@ -551,6 +579,9 @@ fn compare_floats(compare: FloatCompare, a: f64, b: f64) -> bool {
     }
 }
 
+/// A function outside the IR, for [`FlatHost::natives`]: arguments in, results out.
+pub type Native = fn(&mut FlatHost, &[Bits]) -> BitsList;
+
 /// A small world for tests: one flat memory, functions by symbol, and a record of what else was called.
 pub struct FlatHost {
     memory: Vec<u8>,
@@ -558,6 +589,8 @@ pub struct FlatHost {
     heap_top: u64,
     /// Bodies of callees; indirect calls find them by [`Host::symbol_address`].
     pub functions: FxHashMap<SymbolRef, std::sync::Arc<Function>>,
+    /// What answers calls of symbols that are no functions of the IR.
+    pub natives: FxHashMap<SymbolRef, Native>,
     /// Calls of symbols without a body, which give zeros.
     pub calls: Vec<(Callee, Vec<Bits>)>,
     /// Instructions that may still be executed in callees.
@@ -586,6 +619,7 @@ impl FlatHost {
             stack_top: Self::BASE,
             heap_top: Self::HEAP,
             functions: FxHashMap::default(),
+            natives: FxHashMap::default(),
             calls: Vec::new(),
             steps: 1_000_000,
             symbols: Vec::new(),
@@ -666,6 +700,9 @@ impl Host for FlatHost {
                 index.and_then(|index| self.symbols.get(index).copied())
             }
         };
+        if let Some(&native) = symbol.and_then(|symbol| self.natives.get(&symbol)) {
+            return Ok(native(self, args));
+        }
         let Some(function) = symbol.and_then(|symbol| self.functions.get(&symbol).cloned()) else {
             self.calls.push((callee, args.to_vec()));
             return Ok(signature.results.iter().map(|_| 0).collect());

@@ -12,6 +12,7 @@ pub mod expand;
 pub mod function;
 pub mod instruction;
 pub mod interpreter;
+pub mod legalize;
 pub mod liveness;
 pub mod loops;
 pub mod mach;

@@ -9,7 +9,7 @@ use crate::function::{
 };
 use crate::instruction::{
     Alias, Allocation, Aux, AuxKind, BlockCall, FloatCompare, Instruction, IntCompare, Memory, MemoryFlags, Opcode, Results,
-    SourceOffset, TrapCode, Values,
+    SourceOffset, TrapCode, Values, Window,
 };
 use crate::print::MEMORY_FLAGS;
 use crate::signature::{CallConvention, Param, ParamKind, Signature};
@@ -329,7 +329,12 @@ impl Line<'_> {
             self.expect_punctuation(')')?;
             return Ok(ParamKind::StructByValue { size, align });
         }
-        let kinds = [("sret", ParamKind::StructReturn), ("key", ParamKind::InterfaceKey), ("context", ParamKind::GenericContext)];
+        let kinds = [
+            ("sret", ParamKind::StructReturn),
+            ("low", ParamKind::PairLow),
+            ("key", ParamKind::InterfaceKey),
+            ("context", ParamKind::GenericContext),
+        ];
         for (name, kind) in kinds {
             if self.take_word(name) {
                 return Ok(kind);
@@ -378,6 +383,17 @@ impl Line<'_> {
         let fast = self.take_word("fast");
         self.expect_punctuation(']')?;
         Ok(Allocation { base_size, element_size, fast })
+    }
+    fn window(&mut self) -> Parsed<Window> {
+        let mut offsets = [0; 4];
+        self.expect_punctuation('[')?;
+        for (name, offset) in ["cursor", "limit", "method_table", "length"].into_iter().zip(&mut offsets) {
+            self.expect_word(name)?;
+            *offset = self.integer()?;
+        }
+        self.expect_punctuation(']')?;
+        let [cursor, limit, method_table, length] = offsets;
+        Ok(Window { cursor, limit, method_table, length })
     }
     fn block_call(&mut self) -> Parsed<BlockCall> {
         let block = self.block()?;
@@ -451,6 +467,8 @@ impl Parser {
                 "cell" => SymbolRef::Cell(line.integer()?),
                 "rodata" => SymbolRef::RoData(line.integer()?),
                 "publisher" => SymbolRef::Publisher(line.integer()?),
+                "preserver" => SymbolRef::Preserver(line.integer()?),
+                "resolver" => SymbolRef::Resolver(line.integer()?),
                 _ => return line.error_before(format!("unknown kind of symbol `{kind}`")),
             };
             let name = line.text()?;
@@ -562,6 +580,7 @@ impl Parser {
                 aux = Aux::Memory(memory);
             }
             AuxKind::Allocation => aux = Aux::Allocation(line.allocation()?),
+            AuxKind::Window => aux = Aux::Window(line.window()?),
             AuxKind::Targets => {
                 let mut targets = vec![line.block_call()?];
                 while line.take_punctuation(',') {
@@ -631,7 +650,7 @@ impl Parser {
             }
             AuxKind::CallIndirect => Aux::CallIndirect(self.signature(line)?),
             AuxKind::Trap => Aux::Trap(line.named(&TrapCode::ALL, TrapCode::name, "a trap code")?),
-            AuxKind::None | AuxKind::Memory | AuxKind::Targets | AuxKind::Allocation => Aux::None,
+            AuxKind::None | AuxKind::Memory | AuxKind::Targets | AuxKind::Allocation | AuxKind::Window => Aux::None,
         })
     }
 

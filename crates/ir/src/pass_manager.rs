@@ -8,6 +8,7 @@ use crate::control_flow::ControlFlow;
 use crate::entity::{Block, Inst, Symbol, Value};
 use crate::expand::ExpandOptions;
 use crate::function::SymbolRef;
+use crate::legalize::LegalizeOptions;
 use crate::passes::{PASSES, PIPELINE, value_numbering};
 use crate::verify::{VerifierErrors, verify};
 use std::collections::BTreeMap;
@@ -87,6 +88,8 @@ pub struct PassContext<'a> {
     pub inline: Option<&'a mut dyn InlineSource>,
     /// How objects, cells and barriers are expanded; without it they stay as they are.
     pub expand: Option<&'a ExpandOptions>,
+    /// The helpers for what 32-bit machines lack; without it 64-bit integers stay as they are.
+    pub legalize: Option<&'a LegalizeOptions>,
     /// Counters and times of all functions so far.
     pub report: PassReport,
     /// Memory to reuse. Contents are unspecified when a pass starts.
@@ -254,7 +257,7 @@ impl OptimizationFlags {
             let passes = pass_mask(|pass| pass.name == name || pass.mono_aliases.contains(&name));
             let mono = mono_mask(|known| known == name);
             if passes == 0 && mono == 0 {
-                return Err(format!("unknown optimization `{name}`; valid names: {}", Self::valid_names().join(", ")));
+                return Err(format!("Invalid optimization name `{name}'; valid names: {}", Self::valid_names().join(", ")));
             }
             if on {
                 self.passes |= passes;

@@ -22,7 +22,7 @@
 
 use crate::entity::{Block, Inst, Value};
 use crate::function::{Function, HandlerKind, RegionData, SymbolRef};
-use crate::instruction::{Alias, Allocation, Aux, BlockCall, Memory, MemoryFlags, Opcode, Results, SourceOffset};
+use crate::instruction::{Alias, Allocation, Aux, BlockCall, Memory, MemoryFlags, Opcode, Results, SourceOffset, Window};
 use crate::types::Type;
 use std::fmt;
 
@@ -72,6 +72,8 @@ impl fmt::Display for SymbolRef {
             SymbolRef::Cell(number) => write!(f, "cell {number}"),
             SymbolRef::RoData(number) => write!(f, "rodata {number}"),
             SymbolRef::Publisher(number) => write!(f, "publisher {number}"),
+            SymbolRef::Preserver(number) => write!(f, "preserver {number}"),
+            SymbolRef::Resolver(number) => write!(f, "resolver {number}"),
         }
     }
 }
@@ -149,12 +151,13 @@ impl fmt::Display for DisplayInst<'_> {
             Aux::Call { signature, callee } => write!(f, " {callee} {signature}")?,
             Aux::CallIndirect(signature) => write!(f, " {signature}")?,
             Aux::Trap(code) => write!(f, " {}", code.name())?,
-            Aux::None | Aux::Memory(_) | Aux::Targets(_) | Aux::Allocation(_) => {}
+            Aux::None | Aux::Memory(_) | Aux::Targets(_) | Aux::Allocation(_) | Aux::Window(_) => {}
         }
         print_values(f, function, &instruction.args)?;
         match &instruction.aux {
             Aux::Memory(memory) => write!(f, " [{memory}]")?,
             Aux::Allocation(allocation) => write!(f, " [{allocation}]")?,
+            Aux::Window(window) => write!(f, " [{window}]")?,
             Aux::Targets(targets) => print_targets(f, function, targets)?,
             _ => {}
         }
@@ -220,5 +223,11 @@ impl fmt::Display for Memory {
 impl fmt::Display for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "base {} element {}{}", self.base_size, self.element_size, if self.fast { " fast" } else { "" })
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cursor {} limit {} method_table {} length {}", self.cursor, self.limit, self.method_table, self.length)
     }
 }

@@ -36,6 +36,9 @@ pub enum ParamKind {
         /// Alignment in bytes, a power of two.
         align: u32,
     },
+    /// The low half of a 64-bit integer that legalisation split; the next parameter is its high half. Conventions that
+    /// align such pairs (AAPCS) must know; others treat the two as ordinary parameters.
+    PairLow,
     /// Which interface method is called: lives in a register of its own that no other
     /// parameter uses, so that a dispatch stub can read it and any callee may ignore it.
     InterfaceKey,
@@ -99,6 +102,7 @@ impl fmt::Display for Signature {
                 ParamKind::Normal => {}
                 ParamKind::StructReturn => f.write_str("sret ")?,
                 ParamKind::StructByValue { size, align } => write!(f, "byval({size}, {align}) ")?,
+                ParamKind::PairLow => f.write_str("low ")?,
                 ParamKind::InterfaceKey => f.write_str("key ")?,
                 ParamKind::GenericContext => f.write_str("context ")?,
             }

@@ -4,7 +4,8 @@ use crate::control_flow::{ControlFlow, handler_entries};
 use crate::entity::{Block, Inst, SideTable, Value};
 use crate::function::{Function, HandlerKind, ValueDef};
 use crate::instruction::{Aux, AuxKind, BlockCall, Instruction, Opcode, Results};
-use crate::types::Type;
+use crate::signature::Signature;
+use crate::types::{Access, Type};
 use std::fmt;
 
 /// All that is wrong with a function.
@@ -81,6 +82,7 @@ const REF: TypeSet = TypeSet::of(&[Type::Ref]);
 const F32: TypeSet = TypeSet::of(&[Type::F32]);
 const F64: TypeSet = TypeSet::of(&[Type::F64]);
 const INT: TypeSet = TypeSet::of(&[Type::I32, Type::I64, Type::Iptr]);
+const NARROW: TypeSet = TypeSet::of(&[Type::I32, Type::Iptr]);
 const WIDE: TypeSet = TypeSet::of(&[Type::I64, Type::Iptr]);
 const ADDRESS: TypeSet = TypeSet::of(&[Type::Iptr, Type::Ref, Type::Mptr]);
 const FRAME: TypeSet = TypeSet::of(&[Type::Iptr, Type::Mptr]);
@@ -146,6 +148,7 @@ fn type_rule(opcode: Opcode) -> (TypeSet, &'static [Arg]) {
         TrapIf => (ANY, &[Of(I32)]),
         NewObject => (REF, &[Of(IPTR)]),
         NewArray => (REF, &[Of(IPTR), Of(IPTR)]),
+        TryAllocate => (REF, &[Of(IPTR), Of(IPTR), Of(NARROW)]),
         Call | CallIndirect | Return => (ANY, &[]),
         Brif | BrTable | EndFilter => (ANY, &[Of(I32)]),
         Jump | Trap | Unreachable | EndFinally => (ANY, &[]),
@@ -177,6 +180,7 @@ fn aux_kind(aux: &Aux) -> AuxKind {
         Aux::Trap(_) => AuxKind::Trap,
         Aux::Targets(_) => AuxKind::Targets,
         Aux::Allocation(_) => AuxKind::Allocation,
+        Aux::Window(_) => AuxKind::Window,
     }
 }
 
@@ -222,7 +226,9 @@ pub fn check_types(function: &Function, instruction: &Instruction) -> Result<(),
 fn check_rule(function: &Function, instruction: &Instruction) -> Result<(), String> {
     let (result, rule) = type_rule(instruction.opcode);
     let ty = instruction.ty;
-    if instruction.args.len() != rule.len() {
+    // The last argument may be left out.
+    let optional = usize::from(instruction.opcode == Opcode::TryAllocate);
+    if instruction.args.len() > rule.len() || instruction.args.len() + optional < rule.len() {
         return Err(format!("{} arguments, not {}", instruction.args.len(), rule.len()));
     }
     if instruction.opcode.info().results == Results::One && !result.contains(ty) {
@@ -324,6 +330,29 @@ pub fn verify(function: &Function) -> Result<(), VerifierErrors> {
         return Ok(());
     }
     Err(VerifierErrors { function: function.name.clone(), errors: verifier.errors })
+}
+
+/// Checks what legalisation promises: no value, parameter or result is a 64-bit integer. Gives the first errors found.
+pub fn verify_legal(function: &Function) -> Result<(), VerifierErrors> {
+    let error = |inst: Option<Inst>, message: String| VerifierError {
+        block: None,
+        inst: inst.map(|inst| (inst, function.display_inst(inst).to_string())),
+        message,
+    };
+    let values = function.values.iter().filter(|(_, data)| data.ty == Type::I64);
+    let mut errors: Vec<VerifierError> = values.map(|(value, _)| error(None, format!("{value} is i64"))).collect();
+    let signatures = function.signatures.values().chain(&function.signature);
+    let is_wide = |signature: &&Signature| {
+        signature.params.iter().any(|param| param.ty == Type::I64) || signature.results.contains(&Type::I64)
+    };
+    errors.extend(signatures.filter(is_wide).map(|signature| error(None, format!("`{signature}` has an i64"))));
+    let insts = function.layout.iter().flat_map(|&block| &function.blocks[block].insts);
+    let moves_wide = |inst: &&Inst| match &function.insts[**inst].aux {
+        Aux::Memory(memory) => memory.access == Access::Full(Type::I64),
+        _ => function.insts[**inst].ty == Type::I64,
+    };
+    errors.extend(insts.filter(moves_wide).map(|&inst| error(Some(inst), "works on i64".to_string())));
+    if errors.is_empty() { Ok(()) } else { Err(VerifierErrors { function: function.name.clone(), errors }) }
 }
 
 struct Verifier<'a> {

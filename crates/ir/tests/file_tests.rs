@@ -2,14 +2,33 @@
 //!
 //! A file has a line `; run: PASS[, PASS…]`, functions, a line `; expect:` and the text expected after the passes. The
 //! environment variable `BLESS=1` writes what came out into the files. Output is verified as well.
+//!
+//! Where `inlining` is among the passes, the first function is compiled, and the others are bodies for calls of their name.
 
+use ir::Function;
+use ir::entity::Symbol;
+use ir::expand::ExpandOptions;
+use ir::legalize::LegalizeOptions;
 use ir::parse::parse_functions;
-use ir::pass_manager::{Pass, PassContext, find_pass};
+use ir::pass_manager::{InlineBody, InlineSource, Pass, PassContext, find_pass};
 use ir::verify::verify;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DIVIDER: &str = "; expect:\n";
+
+/// The functions of a file behind the first, by their names.
+#[derive(Default)]
+struct Bodies(Vec<Arc<Function>>);
+
+impl InlineSource for Bodies {
+    fn body(&mut self, caller: &Function, callee: Symbol) -> Option<InlineBody> {
+        let name = &caller.symbols[callee].name;
+        let function = self.0.iter().find(|body| body.name == *name)?.clone();
+        Some(InlineBody { function, always: false, symbols: None })
+    }
+}
 
 /// What comes out of the text before the divider.
 fn run(source: &str) -> Result<String, String> {
@@ -18,11 +37,19 @@ fn run(source: &str) -> Result<String, String> {
         .split(',')
         .map(|name| find_pass(name.trim()).ok_or_else(|| format!("there is no pass `{}`", name.trim())))
         .collect::<Result<_, _>>()?;
-    let expand = ir::expand::ExpandOptions::for_tests();
+    let (expand, legalize) = (ExpandOptions::for_tests(), LegalizeOptions::for_tests());
     let mut output = String::new();
-    for mut function in parse_functions(source).map_err(|error| error.to_string())? {
-        verify(&function).map_err(|errors| format!("input: {errors}"))?;
-        let mut context = PassContext { expand: Some(&expand), ..PassContext::default() };
+    let mut functions = parse_functions(source).map_err(|error| error.to_string())?;
+    for function in &functions {
+        verify(function).map_err(|errors| format!("input: {errors}"))?;
+    }
+    let mut bodies = Bodies::default();
+    if passes.iter().any(|pass| pass.name == "inlining") {
+        bodies.0 = functions.drain(1..).map(Arc::new).collect();
+    }
+    for mut function in functions {
+        let (expand, legalize) = (Some(&expand), Some(&legalize));
+        let mut context = PassContext { expand, legalize, inline: Some(&mut bodies), ..PassContext::default() };
         for pass in &passes {
             context.scratch.control_flow.invalidate();
             (pass.run)(&mut function, &mut context);

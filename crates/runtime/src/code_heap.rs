@@ -9,8 +9,8 @@ use ir::mach::{Backend, CompiledCode};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-const CODE_BYTES: usize = if size_of::<usize>() == 8 { 512 << 20 } else { 64 << 20 };
-const CELL_BYTES: usize = if size_of::<usize>() == 8 { 128 << 20 } else { 16 << 20 };
+const CODE_BYTES: usize = if size_of::<usize>() == 8 { 512 << 20 } else { 32 << 20 };
+const CELL_BYTES: usize = if size_of::<usize>() == 8 { 128 << 20 } else { 8 << 20 };
 /// Cells that hold the addresses of helpers, before the numbered ones.
 const HELPER_CELLS: u32 = 256;
 
@@ -122,6 +122,7 @@ impl CodeHeap {
         }
         // SAFETY: the range was not handed out before, lies in the writable view, and nobody runs it yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (self.writable + offset) as *mut u8, bytes.len()) };
+        make_runnable(address, bytes.len());
         *used = end;
         registered(address);
         Ok(address)
@@ -131,7 +132,25 @@ impl CodeHeap {
         match symbol {
             SymbolRef::Helper(helper) => Some(std::ptr::from_ref(self.helper_cell(helper)) as usize),
             SymbolRef::Cell(number) => Some(std::ptr::from_ref(self.cell(number)) as usize),
-            SymbolRef::Method(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => None,
+            SymbolRef::Method(_)
+            | SymbolRef::RoData(_)
+            | SymbolRef::Publisher(_)
+            | SymbolRef::Preserver(_)
+            | SymbolRef::Resolver(_) => None,
         }
     }
+}
+
+/// Makes instruction fetches see what was written. Here they always do.
+#[cfg(not(target_arch = "arm"))]
+fn make_runnable(_address: usize, _bytes: usize) {}
+
+/// Makes instruction fetches see what was written: cleans the data cache and invalidates the instruction cache, on all processors.
+#[cfg(target_arch = "arm")]
+fn make_runnable(address: usize, bytes: usize) {
+    /// The kernel's own system call for it, `__ARM_NR_cacheflush`.
+    const CACHE_FLUSH: libc::c_long = 0x000f_0002;
+    // SAFETY: only affects caches; the range is mapped.
+    let status = unsafe { libc::syscall(CACHE_FLUSH, address, address + bytes, 0) };
+    assert!(status == 0, "the kernel cannot flush caches: {}", std::io::Error::last_os_error());
 }

@@ -40,6 +40,7 @@ pub struct CodeRange {
     traps: Vec<(u32, TrapCode, Option<Region>)>,
     handlers: Vec<HandlerSite>,
     lines: Vec<(u32, u32)>,
+    uninterruptible: Vec<(u32, u32)>,
 }
 
 impl CodeRange {
@@ -62,6 +63,7 @@ impl CodeRange {
             traps: code.traps.iter().map(|site| (site.offset, site.code, site.region)).collect(),
             handlers: code.handlers.clone(),
             lines: code.lines.iter().map(|&(offset, source)| (offset, source.0)).collect(),
+            uninterruptible: code.uninterruptible.clone(),
         }
     }
 
@@ -85,6 +87,15 @@ impl CodeRange {
         let offset = (address - self.start) as u32;
         let index = self.traps.binary_search_by_key(&offset, |site| site.0).ok()?;
         Some((self.traps[index].1, self.traps[index].2))
+    }
+
+    /// Whether the collector may stop a thread that is about to run the instruction at `address`: in methods, but not amid
+    /// an allocation.
+    pub fn is_interruptible(&self, address: usize) -> bool {
+        let offset = (address - self.start) as u32;
+        let begun = self.uninterruptible.partition_point(|range| range.0 <= offset);
+        let inside = begun > 0 && offset < self.uninterruptible[begun - 1].1;
+        self.method().is_some() && !inside
     }
 
     /// Where handler number `index` of a region is.
@@ -133,11 +144,12 @@ impl CodeMap {
         self.find_in_heap(address).or_else(|| self.images.at(address)?.range(address))
     }
 
-    /// Whether an address lies in a method. Takes no memory and no lock, whatever was asked for before.
-    pub fn is_method(&self, address: usize) -> bool {
+    /// Whether the collector may stop a thread that is about to run the instruction at an address. Takes no memory and no lock,
+    /// whatever was asked for before.
+    pub fn is_interruptible(&self, address: usize) -> bool {
         match self.find_in_heap(address) {
-            Some(range) => range.method().is_some(),
-            None => self.images.at(address).is_some_and(|image| image.is_method(address)),
+            Some(range) => range.is_interruptible(address),
+            None => self.images.at(address).is_some_and(|image| image.is_interruptible(address)),
         }
     }
 
@@ -168,7 +180,12 @@ mod tests {
     #[test]
     fn addresses_lead_to_ranges_and_lines() {
         let map = CodeMap::default();
-        let code = CompiledCode { code_len: 16, lines: vec![(0, SourceOffset(1)), (8, SourceOffset(5))], ..Default::default() };
+        let code = CompiledCode {
+            code_len: 16,
+            lines: vec![(0, SourceOffset(1)), (8, SourceOffset(5))],
+            uninterruptible: vec![(4, 7)],
+            ..Default::default()
+        };
         map.add(CodeRange::new(0x1000, CodeKind::Method(MethodId(1)), &code, Vec::new(), Vec::new()));
         map.add(CodeRange::new(0x1010, CodeKind::Method(MethodId(2)), &code, Vec::new(), Vec::new()));
         assert_eq!(map.find(0x100f).and_then(CodeRange::method), Some(MethodId(1)));
@@ -176,6 +193,8 @@ mod tests {
         assert_eq!(map.find_call(0x1010).and_then(CodeRange::method), Some(MethodId(1)));
         assert!(map.find(0xfff).is_none() && map.find(0x1021).is_none());
         let range = map.find(0x1004).expect("in the first range");
+        let interruptible = [0x1003, 0x1004, 0x1006, 0x1007, 0x2000].map(|address| map.is_interruptible(address));
+        assert_eq!(interruptible, [true, false, false, true, false]);
         assert_eq!((range.il_offset(0x1008), range.il_offset(0x1009)), (Some(1), Some(5)));
     }
 }

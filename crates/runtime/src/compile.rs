@@ -7,7 +7,7 @@ use crate::jit_env::JitEnv;
 use crate::object::ABI;
 use crate::options::Options;
 use crate::{report, runtime, trace};
-use compiler::abi::HelperId;
+use compiler::abi::{Abi, HelperId};
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
 use compiler::{
@@ -33,35 +33,41 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler with these options, for the heap that was set up before.
     pub fn new(options: &Options) -> Compiler {
+        assert_eq!(log_bits_base(ABI), gc::log_bits_base() as i64, "the collector keeps its log bits elsewhere");
         Compiler {
             lock: ReentrantMutex::new(()),
             passes: PassManager::new(options.passes.clone(), Box::new(std::io::stderr())),
-            expand: expand_options(),
+            expand: expand_options(ABI),
         }
     }
 }
 
-/// How object operations expand for this process's heap.
-pub fn expand_options() -> ExpandOptions {
+/// Where the collector keeps its log bits, see [`gc::log_bits_base`]: fixed for each width of pointers, also that of another machine.
+fn log_bits_base(abi: Abi) -> i64 {
+    if abi.pointer_bytes == 8 { 0xe00_0400_0000 } else { 0x1800_0800 }
+}
+
+/// How object operations expand for a heap like this process's, with the widths of a machine that may be another.
+pub fn expand_options(abi: Abi) -> ExpandOptions {
+    // As `gc::SIDE_BIT_SHIFT` for that machine.
+    let bit_shift = abi.pointer_bytes.trailing_zeros();
     ExpandOptions {
         resolve_cell: HelperId::ResolveCell as u16,
         new_object: HelperId::NewObject as u16,
         new_array: HelperId::NewArray as u16,
         alloc: Some(BumpAllocation {
-            cursor_offset: ABI.thread_allocation_cursor(),
-            limit_offset: ABI.thread_allocation_limit(),
+            cursor_offset: abi.thread_allocation_cursor(),
+            limit_offset: abi.thread_allocation_limit(),
             max_fast_size: FAST_ALLOCATION_BYTES,
             alignment: gc::OBJECT_ALIGNMENT as u32,
-            // The collector finds the objects of a window by walking it.
-            object_bit: None,
         }),
         barrier: Barrier::ObjectRemembering {
-            unlogged: SideBit { base: MetadataBase::Constant(gc::log_bits_base() as i64), byte_shift: 6, bit_shift: 3 },
+            unlogged: SideBit { base: MetadataBase::Constant(log_bits_base(abi)), byte_shift: bit_shift + 3, bit_shift },
             slow_helper: HelperId::WriteBarrier as u16,
         },
         store_ref_unknown: HelperId::StoreReference as u16,
-        method_table_offset: ABI.object_method_table(),
-        array_length_offset: ABI.length(),
+        method_table_offset: abi.object_method_table(),
+        array_length_offset: abi.length(),
         array_length: Access::Full(Type::I32),
     }
 }
@@ -96,7 +102,7 @@ fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
     })?;
     report::map_code(runtime, address, length, || runtime.types.method_full_name(method));
     if runtime.options.trace_compilation {
-        let name = runtime.types.method_full_name(method);
+        let name = report::name_with_result(method);
         let program = runtime.program().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
         let end = address + length;
         report::print(format_args!("Method {name} emitted at {address:#x} to {end:#x} (code length {length}) [{program}]"));
@@ -126,7 +132,7 @@ pub fn compile(method: MethodId) -> Result<usize> {
         return Ok(code);
     }
     if runtime.options.trace_compilation {
-        report::print(format_args!("converting method {}", runtime.types.method_full_name(method)));
+        report::print(format_args!("converting method {}", report::name_with_result(method)));
     }
     let started = Instant::now();
     let env = JitEnv { runtime };

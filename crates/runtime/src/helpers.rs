@@ -13,6 +13,7 @@ use crate::{
 use compiler::abi::HelperId;
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 type Table = &'static MethodTable;
 
@@ -49,10 +50,25 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::GetType, Address(get_type as *const ())),
     (HelperId::Frem64, Address(frem64 as *const ())),
     (HelperId::Frem32, Address(frem32 as *const ())),
+    (HelperId::DivI32, Address(div_i32 as *const ())),
+    (HelperId::DivU32, Address(div_u32 as *const ())),
+    (HelperId::RemI32, Address(rem_i32 as *const ())),
+    (HelperId::RemU32, Address(rem_u32 as *const ())),
     (HelperId::DivI64, Address(div_i64 as *const ())),
     (HelperId::DivU64, Address(div_u64 as *const ())),
     (HelperId::RemI64, Address(rem_i64 as *const ())),
     (HelperId::RemU64, Address(rem_u64 as *const ())),
+    (HelperId::HighProductI64, Address(high_product_i64 as *const ())),
+    (HelperId::HighProductU64, Address(high_product_u64 as *const ())),
+    (HelperId::I64ToF32, Address(i64_to_f32 as *const ())),
+    (HelperId::U64ToF32, Address(u64_to_f32 as *const ())),
+    (HelperId::F64ToI64, Address(f64_to_i64 as *const ())),
+    (HelperId::F64ToU64, Address(f64_to_u64 as *const ())),
+    (HelperId::AtomicLoadI64, Address(atomic_load_i64 as *const ())),
+    (HelperId::AtomicStoreI64, Address(atomic_store_i64 as *const ())),
+    (HelperId::AtomicAddI64, Address(atomic_add_i64 as *const ())),
+    (HelperId::AtomicExchangeI64, Address(atomic_exchange_i64 as *const ())),
+    (HelperId::AtomicCompareExchangeI64, Address(atomic_compare_exchange_i64 as *const ())),
     (HelperId::CopyBlock, Address(copy_block as *const ())),
     (HelperId::FillBlock, Address(fill_block as *const ())),
     (HelperId::MonitorEnter, Address(monitor_enter as *const ())),
@@ -228,7 +244,7 @@ pub unsafe fn store_nullable(table: &MethodTable, owner: ObjectRef, destination:
 
 // References into the heap
 
-extern "C" fn write_barrier(object: ObjectRef, _address: *mut ObjectRef, _value: ObjectRef) {
+extern "C" fn write_barrier(object: ObjectRef) {
     if !object.is_null() {
         object::write_barrier(object);
     }
@@ -353,6 +369,18 @@ extern "C" fn frem64(a: f64, b: f64) -> f64 {
 extern "C" fn frem32(a: f32, b: f32) -> f32 {
     a % b
 }
+extern "C" fn div_i32(a: i32, b: i32) -> i32 {
+    if b == 0 { 0 } else { a.wrapping_div(b) }
+}
+extern "C" fn div_u32(a: u32, b: u32) -> u32 {
+    a.checked_div(b).unwrap_or(0)
+}
+extern "C" fn rem_i32(a: i32, b: i32) -> i32 {
+    if b == 0 { 0 } else { a.wrapping_rem(b) }
+}
+extern "C" fn rem_u32(a: u32, b: u32) -> u32 {
+    a.checked_rem(b).unwrap_or(0)
+}
 extern "C" fn div_i64(a: i64, b: i64) -> i64 {
     if b == 0 { 0 } else { a.wrapping_div(b) }
 }
@@ -364,6 +392,44 @@ extern "C" fn rem_i64(a: i64, b: i64) -> i64 {
 }
 extern "C" fn rem_u64(a: u64, b: u64) -> u64 {
     a.checked_rem(b).unwrap_or(0)
+}
+extern "C" fn high_product_i64(a: i64, b: i64) -> i64 {
+    ((i128::from(a) * i128::from(b)) >> 64) as i64
+}
+extern "C" fn high_product_u64(a: u64, b: u64) -> u64 {
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
+}
+extern "C" fn i64_to_f32(a: i64) -> f32 {
+    a as f32
+}
+extern "C" fn u64_to_f32(a: u64) -> f32 {
+    a as f32
+}
+/// Out of range and NaN give the minimum.
+extern "C" fn f64_to_i64(a: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&a) { a as i64 } else { i64::MIN }
+}
+/// From 2^63 on, and for NaN, the conversion of what is above it, with the top bit flipped.
+extern "C" fn f64_to_u64(a: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if a < LIMIT { f64_to_i64(a) } else { f64_to_i64(a - LIMIT) ^ i64::MIN }
+}
+// The addresses were good when compiled code tried them, and `long`s that are accessed so are aligned on machines that insist on it.
+extern "C" fn atomic_load_i64(address: &AtomicI64) -> i64 {
+    address.load(Ordering::SeqCst)
+}
+extern "C" fn atomic_store_i64(address: &AtomicI64, value: i64) {
+    address.store(value, Ordering::SeqCst);
+}
+extern "C" fn atomic_add_i64(address: &AtomicI64, value: i64) -> i64 {
+    address.fetch_add(value, Ordering::SeqCst)
+}
+extern "C" fn atomic_exchange_i64(address: &AtomicI64, value: i64) -> i64 {
+    address.swap(value, Ordering::SeqCst)
+}
+extern "C" fn atomic_compare_exchange_i64(address: &AtomicI64, expected: i64, replacement: i64) -> i64 {
+    address.compare_exchange(expected, replacement, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|current| current)
 }
 
 // Memory

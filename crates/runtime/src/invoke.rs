@@ -10,7 +10,7 @@ use compiler::signature::{AbiSignature, Passing, method_signature};
 use il::types::{MethodId, Storage};
 use ir::Type;
 use ir::types::Access;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// An argument of at most a word: a reference, a pointer, an integer, or a float by its bits.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +27,14 @@ impl Argument {
     }
 }
 
+const WORD: usize = size_of::<usize>();
+
 /// What is placed for a call.
 #[derive(Default)]
 struct Placed {
-    integers: SmallVec<[u64; 10]>,
+    integers: SmallVec<[usize; 10]>,
     floats: SmallVec<[u64; 8]>,
-    stack: SmallVec<[u64; 8]>,
+    stack: SmallVec<[usize; 8]>,
 }
 
 struct Limits {
@@ -42,19 +44,28 @@ struct Limits {
 
 impl Placed {
     fn push(&mut self, limits: &Limits, ty: Type, bits: u64) {
-        let (registers, limit) = match ty {
-            Type::F32 | Type::F64 | Type::V128 => (&mut self.floats, limits.floats),
-            _ if self.integers.len() < limits.integers => {
-                self.integers.push(bits);
-                return;
+        if is_float(ty) && self.floats.len() < limits.floats {
+            self.floats.push(bits);
+            return;
+        }
+        for part in words_of(ty, bits) {
+            if !is_float(ty) && self.integers.len() < limits.integers {
+                self.integers.push(part);
+            } else {
+                self.stack.push(part);
             }
-            _ => {
-                self.stack.push(bits);
-                return;
-            }
-        };
-        if registers.len() < limit { registers.push(bits) } else { self.stack.push(bits) }
+        }
     }
+}
+
+fn is_float(ty: Type) -> bool {
+    matches!(ty, Type::F32 | Type::F64 | Type::V128)
+}
+
+/// The words that hold a value: one, or low and high word of 64 bits on a 32-bit machine.
+fn words_of(ty: Type, bits: u64) -> SmallVec<[usize; 2]> {
+    let count = (ty.bytes(WORD as u32) as usize).div_ceil(WORD);
+    (0..count.min(size_of::<u64>() / WORD)).map(|index| (bits >> (8 * WORD * index)) as usize).collect()
 }
 
 /// Reads a value as a location of this access holds it, widened.
@@ -69,7 +80,7 @@ unsafe fn load(access: Access, address: *const u8) -> u64 {
             Access::U8 => u64::from(address.read()),
             Access::I16 => address.cast::<i16>().read_unaligned() as i64 as u64,
             Access::U16 => u64::from(address.cast::<u16>().read_unaligned()),
-            Access::Full(ty) => match ty.bytes(size_of::<usize>() as u32) {
+            Access::Full(ty) => match ty.bytes(WORD as u32) {
                 4 => u64::from(address.cast::<u32>().read_unaligned()),
                 _ => address.cast::<u64>().read_unaligned(),
             },
@@ -84,7 +95,7 @@ unsafe fn load(access: Access, address: *const u8) -> u64 {
 unsafe fn store(access: Access, address: *mut u8, bits: u64) {
     // SAFETY: the caller's promise; the low bytes come first on all supported hosts.
     unsafe {
-        let size = access.bytes(size_of::<usize>() as u32) as usize;
+        let size = access.bytes(WORD as u32) as usize;
         std::ptr::copy_nonoverlapping((&raw const bits).cast::<u8>(), address, size);
     }
 }
@@ -114,15 +125,20 @@ unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, arg
     let registers = runtime.backend.entry_registers();
     let limits = Limits { integers: registers.integers as usize, floats: registers.floats as usize };
     let mut placed = Placed::default();
-    // Structures passed by address belong to the callee: it gets copies.
-    let mut copies: SmallVec<[Vec<u64>; 2]> = SmallVec::new();
+    let by_address = |passing: &Passing| matches!(passing, Passing::Reference | Passing::Stack);
+    let structures = abi.params.iter().chain([&abi.result]).filter(|param| by_address(&param.passing));
+    let mut area = StructureArea::new(structures.map(|param| room_for(param.storage)).sum());
+    // Compiled code takes the place of a result for part of a frame and uses no write barrier, so it may not be an object.
+    let result_place = match abi.result.passing {
+        Passing::Reference => area.take(room_for(abi.result.storage)),
+        _ => std::ptr::null_mut(),
+    };
     let hidden_place = usize::from(abi.has_this);
     for index in 0..=abi.params.len() {
         if index == hidden_place && abi.result.passing == Passing::Reference {
-            placed.push(&limits, Type::Iptr, result as u64);
+            placed.push(&limits, Type::Iptr, result_place as u64);
         }
-        let Some(param) = abi.params.get(index) else { break };
-        let address = args[index];
+        let (Some(param), Some(&address)) = (abi.params.get(index), args.get(index)) else { break };
         match &param.passing {
             Passing::Nothing => {}
             // SAFETY: the caller's promise.
@@ -135,51 +151,117 @@ unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, arg
                     placed.push(&limits, ty, bits);
                 }
             }
+            // Structures passed by address belong to the callee: it gets copies.
             Passing::Reference | Passing::Stack => {
-                let copy = copy_of(param.storage, address);
-                placed.push(&limits, Type::Mptr, copy.as_ptr() as u64);
-                copies.push(copy);
+                let copy = area.take(room_for(param.storage));
+                // SAFETY: the copy is at least as large as the value, whose address the caller gave.
+                unsafe { std::ptr::copy_nonoverlapping(address, copy.cast::<u8>(), size_of_storage(param.storage)) };
+                placed.push(&limits, Type::Mptr, copy as u64);
             }
         }
     }
     placed.integers.resize(limits.integers, 0);
-    placed.integers.push(context.unwrap_or(0) as u64);
+    placed.integers.push(context.unwrap_or(0));
     placed.integers.push(0);
     placed.floats.resize(limits.floats.max(1), 0);
     let mut results = [0u64; 4];
     // SAFETY: the arguments are placed as the code's convention wants them.
     unsafe { enter(code, &placed, &mut results)? };
-    drop(copies);
     // SAFETY: the caller's promise.
-    unsafe { store_result(abi, &results, result) };
+    unsafe {
+        match abi.result.passing {
+            Passing::Reference => {
+                std::ptr::copy_nonoverlapping(result_place.cast::<u8>(), result, size_of_storage(abi.result.storage));
+            }
+            _ => store_result(abi, &results, result),
+        }
+    }
     Ok(())
 }
 
+/// Memory for structures that are passed by address. The collector finds the references in it: as long as it is small because it lies
+/// on the stack, else because it is told.
+struct StructureArea {
+    memory: SmallVec<[u64; 32]>,
+    used: usize,
+}
+
+impl StructureArea {
+    fn new(words: usize) -> StructureArea {
+        let memory: SmallVec<[u64; 32]> = smallvec![0; words];
+        if memory.spilled() {
+            let start = memory.as_ptr() as usize;
+            // SAFETY: it stays there until it is dropped.
+            unsafe { Thread::current().heap().add_ambiguous_range(start..start + words * size_of::<u64>()) };
+        }
+        StructureArea { memory, used: 0 }
+    }
+
+    /// The next `words` words. The area may not be moved any more.
+    fn take(&mut self, words: usize) -> *mut u64 {
+        let taken = &mut self.memory[self.used..self.used + words];
+        self.used += words;
+        taken.as_mut_ptr()
+    }
+}
+
+impl Drop for StructureArea {
+    fn drop(&mut self) {
+        if self.memory.spilled() {
+            Thread::current().heap().remove_ambiguous_range();
+        }
+    }
+}
+
+fn size_of_storage(storage: Storage) -> usize {
+    storage.size(runtime().types.layout()) as usize
+}
+
+/// Number of 64-bit words that hold a value and can be read in whole registers up to its end.
+fn room_for(storage: Storage) -> usize {
+    size_of_storage(storage).div_ceil(size_of::<u64>()) + 1
+}
+
 fn copy_of(storage: Storage, address: *const u8) -> Vec<u64> {
-    let size = storage.size(runtime().types.layout()) as usize;
-    let mut copy = vec![0u64; size.div_ceil(8) + 1];
+    let mut copy = vec![0u64; room_for(storage)];
     // SAFETY: the caller of `call_code` gave the address of a value of this size.
-    unsafe { std::ptr::copy_nonoverlapping(address, copy.as_mut_ptr().cast::<u8>(), size) };
+    unsafe { std::ptr::copy_nonoverlapping(address, copy.as_mut_ptr().cast::<u8>(), size_of_storage(storage)) };
     copy
 }
 
+/// Result registers as `EnterManaged` stored them: integer words, then floats.
+struct Results<'a> {
+    integers: &'a [u64],
+    floats: &'a [u64],
+}
+
+impl Results<'_> {
+    /// The next piece of this type.
+    fn take(&mut self, ty: Type) -> u64 {
+        let (registers, count) = match is_float(ty) {
+            true => (&mut self.floats, 1),
+            false => (&mut self.integers, (ty.bytes(WORD as u32) as usize).div_ceil(WORD)),
+        };
+        let (taken, rest) = registers.split_at(count.min(registers.len()));
+        *registers = rest;
+        // The registers of a value of several are words, low first.
+        taken.iter().enumerate().fold(0, |bits, (index, &word)| bits | word << (8 * WORD * index))
+    }
+}
+
 unsafe fn store_result(abi: &AbiSignature, results: &[u64; 4], result: *mut u8) {
-    let is_float = |ty: Type| matches!(ty, Type::F32 | Type::F64);
+    let mut results = Results { integers: &results[..2], floats: &results[2..] };
     match &abi.result.passing {
         Passing::Scalar(access) => {
-            let bits = results[if is_float(access.value_type()) { 2 } else { 0 }];
             // SAFETY: the caller's promise.
-            unsafe { store(*access, result, bits) };
+            unsafe { store(*access, result, results.take(access.value_type())) };
         }
         Passing::Pieces(pieces) => {
             let size = abi.result.storage.size(runtime().types.layout()) as usize;
             let mut whole = vec![0u64; size.div_ceil(8) + 1];
-            let (mut integers, mut floats) = (0, 2);
             for &(ty, offset) in pieces {
-                let next = if is_float(ty) { &mut floats } else { &mut integers };
                 // SAFETY: pieces lie in the structure, which the copy holds in whole words.
-                unsafe { store(Access::Full(ty), whole.as_mut_ptr().cast::<u8>().add(offset as usize), results[*next]) };
-                *next += 1;
+                unsafe { store(Access::Full(ty), whole.as_mut_ptr().cast::<u8>().add(offset as usize), results.take(ty)) };
             }
             // SAFETY: the caller's promise.
             unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr().cast::<u8>(), result, size) };

@@ -19,6 +19,8 @@ pub mod gc;
 pub mod generic_dictionary;
 pub mod handles;
 pub mod helpers;
+// The widths of libc's integer types differ from machine to machine.
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
 pub mod icalls;
 pub mod id_table;
 pub mod invoke;

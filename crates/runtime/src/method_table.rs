@@ -149,6 +149,11 @@ pub fn existing(ty: TypeId) -> Option<&'static MethodTable> {
     runtime().method_tables.get(ty.0).and_then(|entry| unsafe { entry.load(Ordering::Acquire).as_ref() })
 }
 
+/// Number of method tables made so far.
+pub fn count() -> usize {
+    (0..runtime().types.type_count()).filter(|&ty| existing(TypeId(ty)).is_some()).count()
+}
+
 struct Shape {
     base_size: u32,
     component_size: u32,
@@ -161,6 +166,13 @@ struct Shape {
     depth: u16,
     slots: Vec<MethodId>,
     has_initializer: bool,
+}
+
+/// Whether a value type is the core library's pair of key and value of which the key is not kept alive.
+fn is_ephemeron(ty: TypeId) -> bool {
+    let types = &runtime().types;
+    types.definition_of(ty).is_some_and(|(assembly, _)| assembly == types.corlib())
+        && types.simple_name(ty) == ("System.Runtime.CompilerServices", "Ephemeron")
 }
 
 fn shape_of(ty: TypeId) -> Result<Shape> {
@@ -227,6 +239,9 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
             shape.element = Some(element);
             if types.is_value_type(element) {
                 shape.map.element = types.class(element)?.reference_offsets.clone();
+                if is_ephemeron(element) {
+                    shape.flags |= flags::SPECIAL_SCAN;
+                }
             } else if types.is_reference_type(element) {
                 shape.map.element = Box::new([0]);
             }

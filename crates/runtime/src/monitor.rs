@@ -176,7 +176,7 @@ pub fn exit(object: ObjectRef) -> Result<()> {
         if word == 0 || word & OWNER_MASK != own {
             return Err(not_owner());
         }
-        let next = if word >= RECURSION_ONE { word - RECURSION_ONE } else { 0 };
+        let next = word.saturating_sub(RECURSION_ONE);
         if sync.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return Ok(());
         }

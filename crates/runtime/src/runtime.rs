@@ -19,9 +19,9 @@ use crate::stubs::{self, Stubs};
 use crate::symbols::Symbols;
 use crate::thread::Thread;
 use crate::{debugger, gc, icalls, report, traps, unhandled};
-use compiler::abi::HelperId;
+use compiler::abi::{HelperId, data_layout};
 use il::AssemblyResolver;
-use il::types::{AssemblyId, DataLayout, TypeId, TypeSystem};
+use il::types::{AssemblyId, TypeId, TypeSystem};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
 use parking_lot::{Mutex, ReentrantMutex};
 use std::io::Write;
@@ -107,22 +107,11 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// The data layout of this process.
-fn host_layout() -> DataLayout {
-    if cfg!(target_arch = "x86_64") {
-        DataLayout::AMD64
-    } else if cfg!(target_arch = "x86") {
-        DataLayout::X86
-    } else {
-        DataLayout::ARM
-    }
-}
-
 /// Starts the runtime and attaches the current thread. Once in a process.
 pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result<&'static Runtime, StartError> {
     let mut resolver = AssemblyResolver::from_environment(&options.framework, |name| std::env::var_os(name));
     resolver.application_paths = options.application_folders.clone();
-    let types = TypeSystem::new(host_layout(), resolver).map_err(StartError::Library)?;
+    let types = TypeSystem::new(data_layout(backend.architecture()), resolver).map_err(StartError::Library)?;
     let code = CodeHeap::new().map_err(StartError::Memory)?;
     gc::initialize(&options.gc);
     let compiler = Compiler::new(&options);
@@ -162,7 +151,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
 
 /// Whether a thread may be stopped at this address: in compiled methods, anywhere.
 fn is_interruptible(pc: usize) -> bool {
-    runtime().code_map.is_method(pc)
+    runtime().code_map.is_interruptible(pc)
 }
 
 impl Runtime {
@@ -183,6 +172,8 @@ impl Runtime {
             raise_trap: HelperId::RaiseTrap as u16,
             resume_unwind: HelperId::ResumeUnwind as u16,
             end_filter: HelperId::EndFilter as u16,
+            cell_resolver: None,
+            barrier: None,
         }
     }
 
@@ -233,6 +224,7 @@ impl Runtime {
             }
             values.push(invoke::Argument::reference(array.object()));
         }
+        report::main_called();
         let result = invoke::call(main, &values)?;
         icalls::threads::wait_for_foreground_threads();
         Ok(if signature.ret == TypeId::VOID { icalls::environment::exit_code() } else { result as i32 })
@@ -268,7 +260,7 @@ impl Runtime {
     /// Ends the process without running any more of the program.
     pub fn exit_at_once(&self, code: i32) -> ! {
         if self.options.statistics {
-            let _ = std::io::stderr().write_all(report::statistics().as_bytes());
+            let _ = std::io::stderr().write_all(report::statistics(self).as_bytes());
         }
         std::process::exit(code)
     }

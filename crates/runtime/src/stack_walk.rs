@@ -166,7 +166,7 @@ fn is_code(address: usize) -> bool {
 fn varying_frame(sp: usize, offset: i32) -> Option<usize> {
     let thread = Thread::try_current()?;
     let mut fp = sp;
-    while fp < sp + VARYING_FRAME_BYTES && fp + 2 * WORD < thread.stack_high {
+    while fp - sp < VARYING_FRAME_BYTES && fp + 2 * WORD < thread.stack_high {
         let place = fp.wrapping_add_signed(offset as isize);
         // SAFETY: between the stack pointer and the base of the stack.
         unsafe {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use crate::thread::Thread;
 
 /// Enters managed code: code, thread, integer, float and stack arguments, number of stack words, results.
-pub type EnterManaged = unsafe extern "C" fn(usize, *mut Thread, *const u64, *const u64, *const u64, usize, *mut u64);
+pub type EnterManaged = unsafe extern "C" fn(usize, *mut Thread, *const usize, *const u64, *const usize, usize, *mut u64);
 /// Goes on in a handler.
 pub type Land = unsafe extern "C" fn(*mut Thread, *const LandingContext) -> !;
 /// Runs a filter.

@@ -24,6 +24,8 @@ pub struct Thread {
     pub statics: usize,
     /// Stack pointer of the innermost running filter.
     pub filter_sp: usize,
+    /// The address of this structure, for machines on which compiled code reaches it through a segment register.
+    self_pointer: usize,
 
     /// The collector's part.
     heap: *mut ThreadHeap,
@@ -63,6 +65,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Thread, stack_limit) == ABI.thread_layout().stack_limit as usize);
     assert!(std::mem::offset_of!(Thread, statics) == ABI.thread_statics() as usize);
     assert!(std::mem::offset_of!(Thread, filter_sp) == ABI.thread_filter_sp() as usize);
+    assert!(std::mem::offset_of!(Thread, self_pointer) == ABI.thread_layout().self_pointer as usize);
 };
 
 thread_local! {
@@ -102,6 +105,7 @@ impl Thread {
             stack_limit: stack_low + STACK_RESERVE,
             statics: 0,
             filter_sp: 0,
+            self_pointer: 0,
             heap: std::ptr::null_mut(),
             activation: std::ptr::null(),
             filter: std::ptr::null(),
@@ -113,6 +117,8 @@ impl Thread {
             stack_high,
             last_error: 0,
         }));
+        thread.self_pointer = std::ptr::from_ref(thread) as usize;
+        set_thread_register(thread);
         // SAFETY: the window is part of a structure that is never freed.
         thread.heap = unsafe { gc::attach(&raw mut thread.window, stack_high) };
         CURRENT.set(thread);
@@ -140,6 +146,44 @@ impl Thread {
         // SAFETY: the area has ROOTS slots.
         unsafe { self.roots.add(index).write(object) }
     }
+}
+
+/// Elsewhere the thread register is a general one, which the stubs load.
+#[cfg(not(target_arch = "x86"))]
+fn set_thread_register(_thread: &Thread) {}
+
+/// Makes segment fs of this thread begin at the structure (the C library's own is gs).
+#[cfg(target_arch = "x86")]
+fn set_thread_register(thread: &Thread) {
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    /// The kernel's `struct user_desc`.
+    #[repr(C)]
+    struct UserDescriptor {
+        entry_number: i32,
+        base: usize,
+        limit: u32,
+        flags: u32,
+    }
+    /// Bits of `flags`: 32-bit segment, limit in pages, useable.
+    const FLAGS: u32 = 1 | 1 << 4 | 1 << 6;
+    /// The entry of the descriptor table that the first thread got: the kernel keeps one table per thread, so all use the same.
+    static ENTRY: AtomicI32 = AtomicI32::new(-1);
+
+    let mut descriptor = UserDescriptor {
+        entry_number: ENTRY.load(Ordering::Relaxed),
+        base: std::ptr::from_ref(thread) as usize,
+        limit: 0xf_ffff,
+        flags: FLAGS,
+    };
+    // SAFETY: the kernel reads the descriptor and writes its entry number; the selector loaded is that of this entry, for user mode.
+    unsafe {
+        let status = libc::syscall(libc::SYS_set_thread_area, &raw mut descriptor);
+        assert!(status == 0, "the kernel gives no segment for the thread: {}", std::io::Error::last_os_error());
+        let selector = (descriptor.entry_number << 3 | 3) as u16;
+        std::arch::asm!("mov fs, {0:x}", in(reg) selector, options(nomem, nostack, preserves_flags));
+    }
+    ENTRY.store(descriptor.entry_number, Ordering::Relaxed);
 }
 
 fn stack_bounds() -> (usize, usize) {

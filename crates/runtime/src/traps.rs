@@ -65,8 +65,9 @@ fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
 
 #[cfg(target_arch = "x86")]
 fn redirect(context: &mut libc::ucontext_t, routine: usize, argument: usize, sp: usize) {
-    let sp = ((sp - 256) & !15) - 12;
-    // SAFETY: below the thread's stack pointer; the argument lies above the place of the return address.
+    // As after a call: the argument lies at a multiple of 16, below it the place of the return address.
+    let sp = ((sp - 256) & !15) - 4;
+    // SAFETY: below the thread's stack pointer.
     unsafe { (sp as *mut usize).add(1).write(argument) };
     let registers = &mut context.uc_mcontext.gregs;
     registers[libc::REG_EIP as usize] = routine as i32;
@@ -128,8 +129,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
 
 fn is_stack_overflow(thread: &Thread, address: usize, sp: usize) -> bool {
     let low = thread.stack_low;
-    let near_sp = address.wrapping_add(STACK_GUARD_BYTES) >= sp && address < sp.wrapping_add(STACK_GUARD_BYTES);
-    address < low + STACK_GUARD_BYTES && address + STACK_GUARD_BYTES >= low && near_sp
+    let is_near = |place: usize| address.abs_diff(place) < STACK_GUARD_BYTES;
+    is_near(low) && is_near(sp)
 }
 
 extern "C" fn raise(fault: *const Fault) -> ! {

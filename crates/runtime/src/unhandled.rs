@@ -21,10 +21,10 @@ pub fn describe(exception: ObjectRef) -> String {
         .map_err(exceptions::Exception::from)
         .and_then(|method| method.ok_or_else(|| exceptions::Exception::engine("object has no ToString")))
         .and_then(|method| invoke::call_virtual(method, exception, &[]))
-        .and_then(|result: usize| {
+        .map(|result: usize| {
             // SAFETY: the result of `ToString` is a string or null.
             let text = unsafe { StringRef::from_object(ObjectRef::from_raw(result as *mut _)) };
-            Ok(text.text())
+            text.text()
         });
     text.unwrap_or_else(|_| describe_without_managed_code(exception))
 }

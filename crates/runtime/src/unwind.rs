@@ -11,7 +11,7 @@ use crate::object::ObjectRef;
 use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::wrapped_exceptions::seen_by;
-use crate::{casts, runtime, stack_trace, unhandled};
+use crate::{casts, runtime, stack_trace, trace, unhandled};
 use il::types::TypeId;
 use ir::entity::Region;
 use ir::function::HandlerKind;
@@ -57,6 +57,7 @@ pub fn rethrow(exception: ObjectRef) -> ! {
 
 /// Throws from the start of `walk`.
 pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: bool) -> ! {
+    trace::exception_thrown(exception);
     let target = find_target(&mut *thread, exception, walk, fresh);
     second_pass(thread, exception, target, walk, None)
 }
@@ -169,6 +170,7 @@ fn second_pass(thread: &mut Thread, exception: ObjectRef, target: Target, walk: 
                     let cleanup = |kind: &HandlerKind| matches!(kind, HandlerKind::Finally | HandlerKind::Fault);
                     if let Some(index) = data.handlers.iter().position(|handler| cleanup(&handler.kind)) {
                         forget_abandoned(thread, &frame, current);
+                        trace::handler_chosen(&frame, current, index as u32);
                         let handle = gc::allocate_handle(exception.raw().cast(), HandleKind::Normal);
                         thread.unwind.push(Unwind { exception: handle, target, frame, region: current });
                         land_at(thread, exception, &frame, current, index as u32);
@@ -231,6 +233,7 @@ fn is_within(code: &CodeRange, mut inner: Region, outer: Region) -> bool {
 
 fn land_in_handler(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
     forget_abandoned(thread, frame, region);
+    trace::handler_chosen(frame, region, index);
     land_at(thread, seen_by(frame.method(), exception), frame, region, index)
 }
 

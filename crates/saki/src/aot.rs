@@ -5,12 +5,13 @@ mod options;
 mod report;
 
 use crate::options::Settings;
+use crate::target;
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
-use compiler::abi::HelperId;
+use compiler::abi::{HelperId, data_layout};
 use compiler::ahead::{self, AheadAssembly, AheadOptions, AheadPiece, PieceKey};
 use compiler::{CompileOptions, ImportFlags};
 use il::AssemblyResolver;
-use il::types::{AssemblyId, DataLayout, TypeSystem};
+use il::types::{AssemblyId, TypeSystem};
 use ir::mach::Backend;
 use ir::pass_manager::{PassManager, PassOptions};
 use options::AotOptions;
@@ -23,6 +24,10 @@ use std::time::Instant;
 
 /// Compiles each file; gives the exit code.
 pub fn run(files: &[PathBuf], text: &str, settings: &Settings) -> i32 {
+    if options::asks_for_help(text) {
+        print!("{}", options::help());
+        return 0;
+    }
     let (options, ignored) = match options::parse(text) {
         Ok(parsed) => parsed,
         Err(message) => {
@@ -37,9 +42,9 @@ pub fn run(files: &[PathBuf], text: &str, settings: &Settings) -> i32 {
         eprintln!("AOT : outfile= takes one assembly only.");
         return 1;
     }
-    let backend = amd64::Amd64;
+    let backend = (options.target.or(settings.target).unwrap_or_else(target::host).backend)();
     for file in files {
-        if let Err(message) = compile_file(file, &options, settings, &backend) {
+        if let Err(message) = compile_file(file, &options, settings, &*backend) {
             eprintln!("{message}");
             return 1;
         }
@@ -50,13 +55,13 @@ pub fn run(files: &[PathBuf], text: &str, settings: &Settings) -> i32 {
 fn compile_file(file: &Path, options: &AotOptions, settings: &Settings, backend: &dyn Backend) -> Result<(), String> {
     let path = file.canonicalize().map_err(|_| format!("Can not open image {}", file.display()))?;
     let cannot_open = |error: il::Error| format!("Can not open image {}: {error}", file.display());
-    let (types, assembly) = load(&path).map_err(cannot_open)?;
+    let (types, assembly) = load(&path, backend).map_err(cannot_open)?;
     println!("Saki Ahead of Time compiler - compiling assembly {}", path.display());
-    let codegen = runtime::aot::image_codegen_options(settings.optimizations.mono("ssa"));
-    let expand = runtime::aot::image_expand_options();
+    let codegen = runtime::aot::image_codegen_options(backend.architecture(), settings.optimizations.mono("ssa"));
+    let expand = runtime::aot::image_expand_options(backend);
     let passes = PassManager::new(
         PassOptions {
-            flags: settings.optimizations.clone(),
+            flags: settings.optimizations,
             print_before: settings.print_before.clone(),
             print_after: settings.print_after.clone(),
             time_passes: settings.time_passes,
@@ -112,13 +117,14 @@ fn compile_file(file: &Path, options: &AotOptions, settings: &Settings, backend:
 }
 
 /// The type system with an assembly in it. The core library is its own.
-fn load(path: &Path) -> il::Result<(TypeSystem, AssemblyId)> {
+fn load(path: &Path, backend: &dyn Backend) -> il::Result<(TypeSystem, AssemblyId)> {
     let mut resolver = AssemblyResolver::from_environment(il::resolve::DEFAULT_FRAMEWORK, |name| std::env::var_os(name));
     resolver.application_paths.extend(path.parent().map(Path::to_path_buf));
+    let layout = data_layout(backend.architecture());
     let is_core = il::Assembly::open(path)?.name().name.as_ref() == "mscorlib";
     let types = match is_core {
-        true => TypeSystem::with_corlib(DataLayout::AMD64, resolver, path)?,
-        false => TypeSystem::new(DataLayout::AMD64, resolver)?,
+        true => TypeSystem::with_corlib(layout, resolver, path)?,
+        false => TypeSystem::new(layout, resolver)?,
     };
     let assembly = types.load_file(path)?;
     Ok((types, assembly))
@@ -166,8 +172,11 @@ fn object_image(
 ) -> ObjectImage {
     let content = |id: AssemblyId| runtime::aot::content_hash(types.assembly(id).image().bytes());
     let dependency = |&id: &AssemblyId| Dependency { name: types.assembly(id).name().to_string(), content: content(id) };
-    let names = symbol_names(&compiled.pieces);
     let source_lines = options.lines.then(|| lines::source_lines(types, assembly, &compiled.pieces)).flatten();
+    let mut names = symbol_names(&compiled.pieces);
+    if source_lines.is_none() {
+        names = without_unique_namespaces(&names);
+    }
     let code = std::mem::take(&mut compiled.pieces).into_iter().zip(names).enumerate().map(|(symbol, (piece, name))| CodePiece {
         symbol: symbol as u32,
         name,
@@ -182,7 +191,7 @@ fn object_image(
         identity: ImageIdentity {
             architecture: backend.architecture(),
             cpu_features: 0,
-            abi: runtime::aot::abi_fingerprint(),
+            abi: runtime::aot::abi_fingerprint(backend.architecture()),
             assembly: content(assembly),
             options: format!("{:?}", settings.optimizations),
             dependencies: compiled.dependencies.iter().map(dependency).collect(),
@@ -209,6 +218,31 @@ fn symbol_names(pieces: &[AheadPiece]) -> Vec<String> {
         overloaded => overloaded.to_owned() + &without_namespaces(&piece.name[overloaded.len()..]),
     };
     pieces.iter().map(name).collect()
+}
+
+/// Names without the namespaces of their classes, where the class's own name says which one it is. They take a tenth of an image that has no
+/// other information for debuggers.
+fn without_unique_namespaces(names: &[String]) -> Vec<String> {
+    // The first namespace in which a class is found; none if there are others.
+    let mut namespaces: HashMap<&str, Option<&str>> = HashMap::new();
+    for (namespace, class, _) in names.iter().map(|name| split_name(name)) {
+        let known = namespaces.entry(class).or_insert(Some(namespace));
+        *known = known.filter(|&known| known == namespace);
+    }
+    let short = |name: &String| match split_name(name) {
+        (_, class, rest) if namespaces[class].is_some() => rest.to_owned(),
+        _ => name.clone(),
+    };
+    names.iter().map(short).collect()
+}
+
+/// Namespace and outermost class of a method's name, and the name without the namespace.
+fn split_name(name: &str) -> (&str, &str, &str) {
+    let end = name.find(['<', '/', ':', '[', '(', ' ']).unwrap_or(name.len());
+    match name[..end].rfind('.') {
+        Some(point) => (&name[..point], &name[point + 1..end], &name[point + 1..]),
+        None => ("", &name[..end], name),
+    }
 }
 
 /// A list of types without what stands before the last point of each.

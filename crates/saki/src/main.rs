@@ -1,12 +1,14 @@
 //! The saki command: from the command line to what does the work, and back to an exit code.
 
 mod aot;
+mod diff;
 mod options;
+mod target;
 mod usage;
 
 use options::{Command, Settings, UsageError};
 use runtime::Options;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Compilation makes and drops many small vectors, on several threads.
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    runtime::report::process_started();
     runtime::unhandled::report_panics();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let code = match options::parse(&words) {
@@ -34,6 +37,7 @@ fn execute(command: Command, settings: Settings) -> i32 {
         Command::Run { program, arguments } => run(&program, &arguments, &settings),
         Command::CompileMethod { method, program } => compile_method(&program, &method, &settings),
         Command::Aot { files, options } => aot::run(&files, &options, &settings),
+        Command::Diff(options) => diff::run(&options, &settings),
         Command::Version => print_text(&usage::version()),
         Command::VersionNumber => print_text(&format!("{}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print_text(usage::USAGE),
@@ -68,11 +72,16 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
 
 /// Starts the runtime and loads the program; a failure is reported and gives the exit code.
 fn load(program: &Path, settings: &Settings) -> Result<(&'static runtime::Runtime, il::types::AssemblyId), i32> {
+    let host = target::host();
+    if let Some(other) = settings.target.filter(|target| target.architecture != host.architecture) {
+        eprintln!("--target={} is for --aot; programs run on {} here", other.name(), host.name());
+        return Err(1);
+    }
     if !program.exists() {
         eprintln!("Cannot open assembly '{}': No such file or directory.", program.display());
         return Err(2);
     }
-    let runtime = runtime::start(runtime_options(program, settings), Box::new(amd64::Amd64)).map_err(|error| {
+    let runtime = runtime::start(runtime_options(program, settings), (host.backend)()).map_err(|error| {
         eprintln!("saki: {error}");
         1
     })?;
@@ -96,20 +105,28 @@ fn run(program: &Path, arguments: &[String], settings: &Settings) -> i32 {
     }
 }
 
+/// Mono's exit code where `--compile` finds no method.
+const NO_SUCH_METHOD: i32 = 3;
+
 /// `--compile`: compiles all methods of that name and says where their code is.
-fn compile_method(program: &PathBuf, name: &str, settings: &Settings) -> i32 {
-    match load(program, settings) {
-        Ok((runtime, assembly)) => match runtime.compile_named(assembly, name) {
-            Ok(0) => {
-                eprintln!("Cannot find method {name}");
-                1
-            }
-            Ok(_) => 0,
-            Err(exception) => {
-                eprintln!("{name}: {}", exception.describe());
-                1
-            }
-        },
-        Err(code) => code,
+fn compile_method(program: &Path, name: &str, settings: &Settings) -> i32 {
+    if !name.contains(':') {
+        eprintln!("Invalid method name {name}");
+        return NO_SUCH_METHOD;
+    }
+    let (runtime, assembly) = match load(program, settings) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match runtime.compile_named(assembly, name) {
+        Ok(0) => {
+            eprintln!("Cannot find method {name}");
+            NO_SUCH_METHOD
+        }
+        Ok(_) => 0,
+        Err(exception) => {
+            eprintln!("{name}: {}", exception.describe());
+            1
+        }
     }
 }

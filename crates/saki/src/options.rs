@@ -2,6 +2,8 @@
 //!
 //! Mono parses its options itself, in order, before anything runs; so do we, by one table.
 
+use crate::diff::DiffOptions;
+use crate::target::{self, Target};
 use ir::pass_manager::OptimizationFlags;
 use std::path::PathBuf;
 
@@ -22,6 +24,8 @@ pub enum Command {
         /// The text after `--aot=`, or nothing.
         options: String,
     },
+    /// `diff`: run a program in several ways and compare.
+    Diff(DiffOptions),
     /// Compile one method and say how that went.
     CompileMethod {
         /// `Namespace.Type:Method`, as Mono names methods.
@@ -66,6 +70,8 @@ pub struct Settings {
     pub debug: bool,
     /// `--trace`, with its expression
     pub trace: Option<String>,
+    /// `--target=`
+    pub target: Option<&'static Target>,
     /// `--full-aot`
     pub full_aot: bool,
     /// `--aot-path=`, in order
@@ -143,15 +149,25 @@ const OPTIONS: &[(&str, Value, Setter)] = &[
     ("--dump-code", Value::Equals, |parsed, value| set(&mut parsed.settings.dump_code, Some(value.to_owned()))),
     ("--compile", Value::Next, |parsed, value| set(&mut parsed.method, Some(value.to_owned()))),
     ("--jitmap", Value::No, |parsed, _| set(&mut parsed.settings.jit_map, true)),
-    ("--debug", Value::Optional, |parsed, _| set(&mut parsed.settings.debug, true)),
+    ("--debug", Value::Optional, |parsed, value| {
+        parsed.settings.debug = true;
+        match value.split(',').find(|word| !DEBUG_WORDS.contains(word)) {
+            None => Ok(()),
+            Some(word) => Err(wrong(format!("Invalid debug option `{word}', valid ones: casts, mdb-optimizations, gdb"))),
+        }
+    }),
     ("--trace", Value::Optional, |parsed, value| set(&mut parsed.settings.trace, Some(value.to_owned()))),
+    ("--target", Value::Equals, |parsed, value| set(&mut parsed.settings.target, Some(target::find(value).map_err(wrong)?))),
     ("--full-aot", Value::No, |parsed, _| set(&mut parsed.settings.full_aot, true)),
     ("--aot-path", Value::Equals, |parsed, value| {
         parsed.settings.aot_path.extend(std::env::split_paths(value));
         Ok(())
     }),
     ("--runtime", Value::Equals, |_, _| Ok(())),
-    ("--gc", Value::Equals, |_, _| Ok(())),
+    ("--gc", Value::Equals, |_, value| match value {
+        "sgen" | "boehm" => Ok(()),
+        other => Err(wrong(format!("Unknown command line option: '--gc={other}'"))),
+    }),
     ("--config", Value::Next, |_, _| Ok(())),
     ("--attach", Value::Equals, |_, _| Ok(())),
     ("--llvm", Value::No, |_, _| Ok(())),
@@ -159,6 +175,9 @@ const OPTIONS: &[(&str, Value, Setter)] = &[
     ("--server", Value::No, |_, _| Ok(())),
     ("--desktop", Value::No, |_, _| Ok(())),
 ];
+
+/// Words behind `--debug=`. They mean nothing here.
+const DEBUG_WORDS: &[&str] = &["", "casts", "mdb-optimizations", "gdb"];
 
 fn answer(parsed: &mut Parsed, command: Command) -> Result<(), UsageError> {
     parsed.answer.get_or_insert(command);
@@ -204,6 +223,7 @@ pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
             jit_map: false,
             debug: false,
             trace: None,
+            target: None,
             full_aot: false,
             aot_path: Vec::new(),
         },
@@ -223,6 +243,9 @@ pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
         return Ok((command, parsed.settings));
     }
     let rest = rest.as_slice();
+    if rest.first().is_some_and(|word| word == "diff") && !std::path::Path::new("diff").exists() {
+        return Ok((Command::Diff(DiffOptions::parse(&rest[1..]).map_err(wrong)?), parsed.settings));
+    }
     let Some((program, arguments)) = rest.split_first() else {
         return Err(UsageError { message: String::new(), exit_code: 1 });
     };
@@ -245,12 +268,12 @@ fn parse_option<'a>(parsed: &mut Parsed, word: &str, rest: &mut impl Iterator<It
         (Value::No, None) => setter(parsed, ""),
         (Value::Optional, value) => setter(parsed, value.unwrap_or("")),
         (Value::Equals, Some(value)) => setter(parsed, value),
-        (Value::Equals, None) => Err(wrong(format!("{name} needs a value: {name}=VALUE"))),
         (Value::Next, None) => {
-            let value = rest.next().ok_or_else(|| wrong(format!("{name} needs a value: {name} VALUE")))?;
+            // As Mono does, the usage says what is missing.
+            let value = rest.next().ok_or_else(|| wrong(""))?;
             setter(parsed, value)
         }
-        (Value::No | Value::Next, Some(_)) => Err(unknown()),
+        (Value::Equals, None) | (Value::No | Value::Next, Some(_)) => Err(unknown()),
     }
 }
 
@@ -282,7 +305,15 @@ mod tests {
 
     #[test]
     fn wrong_words_are_one_line_and_exit_1() {
-        for line in ["--foo p.exe", "-O=foo p.exe", "-O p.exe", "--stats=1 p.exe", "--compile", "--opt-bisect-limit=x p.exe"] {
+        for line in [
+            "--foo p.exe",
+            "-O=foo p.exe",
+            "-O p.exe",
+            "--stats=1 p.exe",
+            "--gc=x p.exe",
+            "--debug=x p.exe",
+            "--opt-bisect-limit=x p.exe",
+        ] {
             let error = parse_words(line).map(|_| ()).unwrap_err();
             assert_eq!(error.exit_code, 1, "{line}");
             assert!(!error.message.is_empty() && !error.message.contains('\n'), "{line}: {}", error.message);
@@ -292,6 +323,9 @@ mod tests {
 
     #[test]
     fn nothing_to_do_prints_the_usage() {
-        assert_eq!(parse_words("").map(|_| ()).unwrap_err().message, "");
+        for line in ["", "-v", "--compile", "--config"] {
+            let error = parse_words(line).map(|_| ()).unwrap_err();
+            assert_eq!((error.message.as_str(), error.exit_code), ("", 1), "{line}");
+        }
     }
 }

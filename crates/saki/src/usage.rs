@@ -8,6 +8,7 @@ Development:
     --aot[=<options>]      Compiles the assemblies to native code (FILE.so beside each);
                            options are listed in docs/command-line.md
     --debug[=<options>]    Enables debugging support: file names and lines in stack traces
+    --target=NAME          With --aot: makes code for x86, amd64, arm, or a triple
     --trace[=EXPR]         Prints calls and returns; EXPR lists all, program, N:Namespace, T:Type,
                            M:Type:Method or an assembly, `-' before an item excludes it
     --jitmap               Writes a map of compiled methods to /tmp/perf-PID.map
@@ -32,6 +33,13 @@ Accepted for the sake of Mono's users, without effect:
 /// `--help-devel`
 pub const USAGE_DEVELOPER: &str = "\
 Usage is: saki [options] program [program-options]
+          saki diff [diff-options] program [program-options]
+
+Comparison of runs (saki diff):
+    --targets=LIST         Machines: x86, amd64, arm
+    --modes=LIST           jit, aot
+    --opt=LIST             Sets of optimizations, with `+' for the commas of -O=; `default'
+    --mono                 Compares with mono
 
 Code generation:
     --compile METHOD       Just compiles METHOD (Namespace.Type:Name) of the assembly
@@ -57,6 +65,7 @@ const OPTIMIZATIONS: &[(&str, &str)] = &[
     ("if-conversion", "Conditional moves instead of short branches"),
     ("loop-inversion", "Test loop conditions at the end"),
     ("loop-invariant-motion", "Move constant work out of loops"),
+    ("legalize", "Split 64-bit integers where machines have none"),
     ("dead-code", "Drop what nothing uses"),
     ("block-layout", "Place blocks so that few jumps are taken"),
     ("expand", "Lower object operations"),
@@ -106,6 +115,6 @@ pub fn version() -> String {
          \tClass library: Mono 4.5 profile\n\
          \tGC:            MMTk sticky Immix, conservative stacks\n",
         env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
+        crate::target::host().name(),
     )
 }

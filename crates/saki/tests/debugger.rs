@@ -45,7 +45,7 @@ fn a_back_trace_crosses_compiled_code() {
 
     let with_images = frames(&saki, &folder, &["--aot-path=images"]);
     let place = |name: &str| with_images.iter().position(|frame| frame.contains(name));
-    let names = ["System.Console:WriteLine (", "Program:Speak (", "Program:Main (", " main "];
+    let names = ["Console:WriteLine (", "Program:Speak (", "Program:Main (", " main "];
     let places: Vec<Option<usize>> = names.iter().map(|name| place(name)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{names:?} at {places:?} in\n{}", with_images.join("\n"));
 

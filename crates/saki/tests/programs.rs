@@ -22,9 +22,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn saki() -> PathBuf {
-    // The release build that `cargo xtask test` made, or the one that belongs to this test.
-    std::env::var_os("SAKI").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_saki")), PathBuf::from)
+/// The command under test: the build that belongs to this test or the one that `SAKI` names, started by the words in `SAKI_RUNNER` if it is
+/// for another machine.
+fn saki() -> Command {
+    let path = std::env::var_os("SAKI").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_saki")), PathBuf::from);
+    let runner = std::env::var("SAKI_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    match words.next() {
+        None => Command::new(path),
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(path);
+            command
+        }
+    }
 }
 
 fn folder() -> PathBuf {
@@ -64,7 +75,7 @@ fn compile(name: String, source: &Path) -> Program {
 
 /// Runs a program; says what is wrong.
 fn run(program: &Program, options: &[String]) -> Result<(), String> {
-    let mut child = Command::new(saki())
+    let mut child = saki()
         .args(options)
         .arg(&program.executable)
         .current_dir(folder())
@@ -72,7 +83,7 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("{}: {error}", saki().display()))?;
+        .map_err(|error| format!("saki does not start: {error}"))?;
     let started = Instant::now();
     let stdout = read_aside(child.stdout.take().expect("piped"));
     let stderr = read_aside(child.stderr.take().expect("piped"));
@@ -152,12 +163,8 @@ fn ahead_of_time() {
     let assemblies = programs().iter().map(|program| program.executable.as_path()).chain([Path::new(CLASS_LIBRARY)]);
     for assembly in assemblies {
         let image = images.join(format!("{}.so", assembly.file_name().expect("a name").to_string_lossy()));
-        let output = Command::new(saki())
-            .arg("-O=all")
-            .arg(format!("--aot=outfile={}", image.display()))
-            .arg(assembly)
-            .output()
-            .expect("saki starts");
+        let output =
+            saki().arg("-O=all").arg(format!("--aot=outfile={}", image.display())).arg(assembly).output().expect("saki starts");
         assert!(output.status.success(), "{}: {}", assembly.display(), String::from_utf8_lossy(&output.stderr));
     }
     run_all(&[&format!("--aot-path={}", images.display())]);

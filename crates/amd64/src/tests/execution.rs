@@ -302,6 +302,9 @@ fn conversions() {
     for a in [0.0, 1.9, 1e18, 9.3e18, 1.8e19] {
         assert_eq!(to_int.call(&[], &[f64::to_bits(a)], &[]).0, a as u64);
     }
+    let there_and_back =
+        load("managed (f64) -> f64", "block0(v0: f64):\n v1 = float_to_uint.i32 v0\n v2 = uint_to_float.f64 v1\n return v2");
+    assert_eq!(f64::from_bits(there_and_back.call(&[], &[f64::to_bits(-1.0)], &[]).1), 4294967295.0);
     let narrow = load("managed (f64) -> i32", "block0(v0: f64):\n v1 = float_to_sint.i32 v0\n return v1");
     for (a, expected) in [(1.9, 1), (-1.9, -1), (3e9, i32::MIN), (f64::NAN, i32::MIN)] {
         assert_eq!(narrow.call(&[], &[f64::to_bits(a)], &[]).0 as i32, expected);
@@ -416,4 +419,27 @@ fn checks_raise() {
     assert_eq!(code.call(&[3, 4], &[], &[]).0, 5);
     assert_eq!(code.call(&[4, 4], &[], &[]).0, TRAP + 1);
     assert_eq!(code.call(&[-1i64 as u64, 4], &[], &[]).0, TRAP + 1);
+}
+
+#[test]
+fn allocation_takes_from_the_window_or_gives_null() {
+    let body = "block0(v0: iptr, v1: iptr, v2: iptr, v3: iptr):\n v4 = thread.iptr\n store v4, v0 [iptr +24 no_trap]\n \
+         store v4, v1 [iptr +32 no_trap]\n v5 = trunc.i32 v2\n \
+         v6 = try_allocate.ref v3, v2, v5 [cursor 24 limit 32 method_table 0 length 12]\n v7 = load.iptr v4 [iptr +24 no_trap]\n \
+         store v3, v7 [iptr no_trap]\n return v6";
+    let code = load("managed (iptr, iptr, iptr, iptr) -> ref", body);
+    for (size, fits) in [(16, true), (32, true), (40, false)] {
+        let mut window = [0u64; 4];
+        let mut cursor = 0u64;
+        let start = window.as_mut_ptr() as u64;
+        let method_table = &raw mut cursor as u64;
+        let object = code.call(&[start, start + 32, size, method_table], &[], &[]).0;
+        assert_eq!((object, cursor), if fits { (start, start + size) } else { (0, start) });
+        assert_eq!(window, if fits { [method_table, size << 32, 0, 0] } else { [0; 4] });
+    }
+    let code = compile(&parse("managed (iptr, iptr, iptr, iptr) -> ref", body), 0);
+    let &[(start, end)] = code.uninterruptible.as_slice() else { panic!("one range") };
+    let text = Amd64.disassemble(&code.bytes[start as usize..end as usize], 0);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains("lea") && lines.last().is_some_and(|line| line.contains("mov [r15+0x18],")), "{text}");
 }

@@ -1,9 +1,10 @@
 //! What lowering chooses for typical code, as disassembly. `BLESS=1 cargo test -p amd64` rewrites the expectations.
 
 use super::{compile, parse};
-use crate::disassemble::disassemble;
+
 use std::fmt::Write;
 use std::path::Path;
+use x86::family::disassemble::disassemble;
 
 /// Name, signature and blocks of each pattern.
 const PATTERNS: &[(&str, &str, &str)] = &[
@@ -44,6 +45,14 @@ const PATTERNS: &[(&str, &str, &str)] = &[
          v6 = iadd.i64 v4, v5\n return v6",
     ),
     (
+        "allocation",
+        "managed (iptr, iptr, iptr) -> ref",
+        "block0(v0: iptr, v1: iptr, v2: iptr):\n v3 = try_allocate.ref v0, v1, v2 [cursor 24 limit 32 method_table 0 length 8]\n \
+         v4 = iconst.ref 0\n v5 = icmp.i32 ne v3, v4\n brif v5 block1(v3), block2\nblock1(v6: ref):\n return v6\n\
+         block2 cold:\n v7 = iconst.iptr 24\n v8 = try_allocate.ref v0, v7 [cursor 24 limit 32 method_table 0 length 0]\n \
+         jump block1(v8)",
+    ),
+    (
         "loop",
         "managed (ref, i32) -> i32",
         "block0(v0: ref, v1: i32):\n v2 = iconst.i32 0\n jump block1(v2, v2)\nblock1(v3: i32, v4: i32):\n \
@@ -58,7 +67,7 @@ fn patterns_have_the_expected_code() {
     let mut text = String::new();
     for (name, signature, body) in PATTERNS {
         let code = compile(&parse(signature, body), 0);
-        let _ = writeln!(text, "; {name}\n{}", disassemble(&code.bytes[..code.code_len as usize], 0));
+        let _ = writeln!(text, "; {name}\n{}", disassemble(64, &code.bytes[..code.code_len as usize], 0));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/patterns.txt");
     if std::env::var_os("BLESS").is_some() {

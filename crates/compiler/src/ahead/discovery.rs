@@ -80,8 +80,8 @@ pub fn needs(types: &TypeSystem, piece: &CompiledPiece) -> Vec<MethodId> {
     for reloc in &piece.code.relocs {
         match reloc.target {
             SymbolRef::Method(number) => found.push(piece.record.callees[number as usize]),
-            SymbolRef::Cell(number) => cell_needs(types, &piece.record, number, &mut found),
-            SymbolRef::Helper(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => {}
+            SymbolRef::Cell(number) | SymbolRef::Resolver(number) => cell_needs(types, &piece.record, number, &mut found),
+            SymbolRef::Helper(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) | SymbolRef::Preserver(_) => {}
         }
     }
     found

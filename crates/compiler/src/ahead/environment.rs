@@ -167,7 +167,7 @@ impl MethodEnv for AheadEnvironment<'_> {
         self.backend
     }
     fn abi(&self) -> Abi {
-        Abi { pointer_bytes: self.backend.architecture().pointer_bytes() }
+        Abi::of(self.backend.architecture())
     }
     fn cell(&self, request: CellRequest) -> CellAnswer {
         CellAnswer::Cell(self.cell_symbol(request))

@@ -1,6 +1,7 @@
 //! Putting the separately compiled methods together: one numbering of cells, calls bound to pieces or import stubs, and the list of
 //! assemblies that all of it relies on.
 
+use super::environment::Record;
 use super::{AheadPiece, CompiledPiece, Key, PieceKey, clauses};
 use crate::abi::HelperId;
 use crate::description::{CellDescription, DescriptionWriter};
@@ -41,11 +42,108 @@ impl CellTable {
 }
 
 /// Code that methods share.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum ImageStub {
     /// Goes to a method outside of the image.
     Import(MethodId),
     /// Goes to a helper.
     Publish(u16),
+    /// Goes to a helper and keeps the registers.
+    Preserve(u16),
+    /// The table of resolvers of all cells.
+    Resolvers,
+}
+
+/// What the pieces that were merged so far refer to.
+struct Merger<'a> {
+    writer: DescriptionWriter<'a>,
+    cells: CellTable,
+    /// Numbers of the compiled methods.
+    methods: FxHashMap<MethodId, u32>,
+    /// Stubs in the order of their first use; their numbers follow those of the methods.
+    stubs: Vec<ImageStub>,
+    stub_numbers: FxHashMap<ImageStub, u32>,
+}
+
+impl Merger<'_> {
+    /// A symbol of a piece as one of the image. Resolvers keep the numbers of their cells until all of them are known.
+    fn symbol(&mut self, record: &Record, numbers: &mut FxHashMap<u32, u32>, symbol: SymbolRef) -> SymbolRef {
+        match symbol {
+            SymbolRef::Cell(local) => SymbolRef::Cell(self.cell(record, numbers, local)),
+            SymbolRef::Resolver(local) => {
+                self.stub(ImageStub::Resolvers);
+                SymbolRef::Resolver(self.cell(record, numbers, local))
+            }
+            SymbolRef::Method(local) => {
+                let callee = record.callees[local as usize];
+                SymbolRef::Method(match self.methods.get(&callee) {
+                    Some(&number) => number,
+                    None => self.stub(ImageStub::Import(callee)),
+                })
+            }
+            SymbolRef::Publisher(helper) => SymbolRef::Method(self.stub(ImageStub::Publish(helper))),
+            SymbolRef::Preserver(helper) => SymbolRef::Method(self.stub(ImageStub::Preserve(helper))),
+            other => other,
+        }
+    }
+
+    /// Number of a piece's cell; `numbers` remembers those of the piece.
+    fn cell(&mut self, record: &Record, numbers: &mut FxHashMap<u32, u32>, local: u32) -> u32 {
+        *numbers.entry(local).or_insert_with(|| {
+            self.writer.cell(&record.cells[local as usize]);
+            self.cells.number(self.writer.take())
+        })
+    }
+
+    fn stub(&mut self, stub: ImageStub) -> u32 {
+        let next = (self.methods.len() + self.stubs.len()) as u32;
+        let number = *self.stub_numbers.entry(stub).or_insert(next);
+        if number == next {
+            self.stubs.push(stub);
+        }
+        number
+    }
+
+    /// Code of all stubs, and how far apart resolvers are.
+    fn stub_pieces(&mut self, types: &TypeSystem, backend: &dyn Backend, options: &CodegenOptions) -> (Vec<AheadPiece>, u32) {
+        let entry_of = |method| CellDescription::Request(CellRequest::MethodEntry(method));
+        let stubs = std::mem::take(&mut self.stubs);
+        let targets: Vec<u32> = stubs
+            .iter()
+            .map(|&stub| match stub {
+                ImageStub::Import(method) => {
+                    self.writer.cell(&entry_of(method));
+                    self.cells.number(self.writer.take())
+                }
+                _ => 0,
+            })
+            .collect();
+        let helper_name = |helper: u16| HelperId::ALL.get(usize::from(helper)).map_or("?", |helper| helper.info().name);
+        let mut distance = 0;
+        let code = stubs.into_iter().zip(targets).map(|(stub, cell)| {
+            let (name, code) = match stub {
+                ImageStub::Import(method) => {
+                    let kind = StubKind::Import { cell: SymbolRef::Cell(cell), resolve: HelperId::EnterImport as u16 };
+                    (format!("(import) {}", types.method_full_name(method)), backend.stub(kind, options).code)
+                }
+                ImageStub::Publish(helper) => {
+                    let code = backend.stub(StubKind::Publish { helper }, options).code;
+                    (format!("(helper) {}", helper_name(helper)), code)
+                }
+                ImageStub::Preserve(helper) => {
+                    let code = backend.preserver(helper, options).unwrap_or_default();
+                    (format!("(rare helper) {}", helper_name(helper)), code)
+                }
+                ImageStub::Resolvers => {
+                    let resolvers = backend.resolvers(self.cells.count, options);
+                    distance = resolvers.as_ref().map_or(0, |resolvers| resolvers.entry_bytes);
+                    ("(resolvers)".to_owned(), resolvers.map(|resolvers| resolvers.code).unwrap_or_default())
+                }
+            };
+            AheadPiece { name, key: None, code, origin: None, clauses: Vec::new() }
+        });
+        (code.collect(), distance)
+    }
 }
 
 pub(super) fn merge(
@@ -60,66 +158,45 @@ pub(super) fn merge(
         Some(position) => position as u32 + 1,
         None => 0,
     };
-    let mut writer = DescriptionWriter::new(types, &mut number);
-    let mut cells = CellTable::default();
-    let mut symbols: FxHashMap<MethodId, u32> =
-        compiled.iter().enumerate().map(|(index, piece)| (piece.method, index as u32)).collect();
-    let first_stub = compiled.len();
-    let mut stubs: Vec<ImageStub> = Vec::new();
-    let mut publishers: FxHashMap<u16, u32> = FxHashMap::default();
-    let mut pieces = Vec::with_capacity(first_stub);
+    let mut merger = Merger {
+        writer: DescriptionWriter::new(types, &mut number),
+        cells: CellTable::default(),
+        methods: compiled.iter().enumerate().map(|(index, piece)| (piece.method, index as u32)).collect(),
+        stubs: Vec::new(),
+        stub_numbers: FxHashMap::default(),
+    };
+    let mut pieces = Vec::with_capacity(compiled.len());
+    let mut numbers: FxHashMap<u32, u32> = FxHashMap::default();
     for piece in compiled {
         let CompiledPiece { method, key, name, mut code, regions, catch_types, record, .. } = piece;
-        let mut known: FxHashMap<u32, u32> = FxHashMap::default();
+        numbers.clear();
         for reloc in &mut code.relocs {
-            reloc.target = match reloc.target {
-                SymbolRef::Cell(local) => SymbolRef::Cell(*known.entry(local).or_insert_with(|| {
-                    writer.cell(&record.cells[local as usize]);
-                    cells.number(writer.take())
-                })),
-                SymbolRef::Method(local) => {
-                    let callee = record.callees[local as usize];
-                    SymbolRef::Method(*symbols.entry(callee).or_insert_with(|| {
-                        stubs.push(ImageStub::Import(callee));
-                        (first_stub + stubs.len() - 1) as u32
-                    }))
-                }
-                SymbolRef::Publisher(helper) => SymbolRef::Method(*publishers.entry(helper).or_insert_with(|| {
-                    stubs.push(ImageStub::Publish(helper));
-                    (first_stub + stubs.len() - 1) as u32
-                })),
-                other => other,
-            };
+            reloc.target = merger.symbol(&record, &mut numbers, reloc.target);
         }
         let key = match key {
             Key::Definition(row) => PieceKey::Definition(row),
             Key::Instance => {
-                writer.method(method);
-                PieceKey::Instance(writer.take())
+                merger.writer.method(method);
+                PieceKey::Instance(merger.writer.take())
             }
         };
-        let clauses = clauses::encode(&mut writer, &regions, &catch_types);
+        let clauses = clauses::encode(&mut merger.writer, &regions, &catch_types);
         let declaration = types.method(method);
         let origin = declaration.row().map(|row| (declaration.assembly, row));
         pieces.push(AheadPiece { name, key: Some(key), code, origin, clauses });
     }
-    for stub in stubs {
-        let (name, kind) = match stub {
-            ImageStub::Import(method) => {
-                writer.cell(&CellDescription::Request(CellRequest::MethodEntry(method)));
-                let cell = SymbolRef::Cell(cells.number(writer.take()));
-                let name = format!("(import) {}", types.method_full_name(method));
-                (name, StubKind::Import { cell, resolve: HelperId::EnterImport as u16 })
+    let resolvers = merger.stub_numbers.get(&ImageStub::Resolvers).copied();
+    let (stubs, distance) = merger.stub_pieces(types, backend, options);
+    pieces.extend(stubs);
+    if let Some(resolvers) = resolvers {
+        for reloc in pieces.iter_mut().flat_map(|piece| &mut piece.code.relocs) {
+            if let SymbolRef::Resolver(cell) = reloc.target {
+                reloc.target = SymbolRef::Method(resolvers);
+                reloc.addend += (cell * distance) as i32;
             }
-            ImageStub::Publish(helper) => {
-                let name = HelperId::ALL.get(usize::from(helper)).map_or("?", |helper| helper.info().name);
-                (format!("(helper) {name}"), StubKind::Publish { helper })
-            }
-        };
-        let code = backend.stub(kind, options).code;
-        pieces.push(AheadPiece { name, key: None, code, origin: None, clauses: Vec::new() });
+        }
     }
-    Merged { pieces, cells: cells.into_list(), dependencies }
+    Merged { pieces, cells: merger.cells.into_list(), dependencies }
 }
 
 /// All assemblies that descriptions name or that inlined bodies and layouts come from, sorted by full name, without `own`. The core library
@@ -133,18 +210,31 @@ fn dependencies(types: &TypeSystem, own: AssemblyId, pieces: &[CompiledPiece]) -
         0
     };
     let mut writer = DescriptionWriter::new(types, &mut number);
+    let mut seen: FxHashSet<MethodId> = FxHashSet::default();
     for piece in pieces {
         layouts.extend(&piece.record.layouts);
         piece.catch_types.iter().for_each(|&ty| writer.ty(ty));
-        piece.inlined.iter().for_each(|&method| writer.method(method));
-        if piece.key == Key::Instance {
-            writer.method(piece.method);
+        let own = (piece.key == Key::Instance).then_some(piece.method);
+        for method in piece.inlined.iter().copied().chain(own) {
+            if seen.insert(method) {
+                writer.method(method);
+            }
         }
+        let mut last = None;
         for reloc in &piece.code.relocs {
             match reloc.target {
-                SymbolRef::Cell(number) => writer.cell(&piece.record.cells[number as usize]),
-                SymbolRef::Method(number) => writer.method(piece.record.callees[number as usize]),
-                SymbolRef::Helper(_) | SymbolRef::RoData(_) | SymbolRef::Publisher(_) => {}
+                // Most are named twice in a row.
+                SymbolRef::Cell(number) | SymbolRef::Resolver(number) if last != Some(number) => {
+                    writer.cell(&piece.record.cells[number as usize]);
+                    last = Some(number);
+                }
+                SymbolRef::Method(number) => {
+                    let callee = piece.record.callees[number as usize];
+                    if seen.insert(callee) {
+                        writer.method(callee);
+                    }
+                }
+                _ => {}
             }
         }
         writer.take();

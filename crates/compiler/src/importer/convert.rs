@@ -128,16 +128,8 @@ impl<'a> Importer<'a, '_> {
         if checked {
             self.check_float_range(value, target);
         }
-        if target.bits == 64 && !target.signed {
+        if !target.signed && (target.bits >= 32 || result == Type::Iptr) {
             return self.b.float_to_uint(result, value);
-        }
-        if result == Type::Iptr && !target.signed {
-            return self.b.float_to_uint(result, value);
-        }
-        if target.bits == 32 && !target.signed {
-            // Through 64 bits, so that all values of the range have a place.
-            let wide = self.b.float_to_sint(Type::I64, value);
-            return self.b.trunc(Type::I32, wide);
         }
         let number = self.b.float_to_sint(result, value);
         self.int_to_int(number, target, result, false)

@@ -232,7 +232,7 @@ impl<'a> Importer<'a, '_> {
         let precise = !self.types.header(ty)?.is_before_field_init();
         let is_static = self.types.method(self.method).is_static();
         let checked = is_static || self.types.method_name(self.method) == ".ctor" || !self.types.is_value_type(ty);
-        Ok(!inside && !(precise && checked))
+        Ok(!(inside || precise && checked))
     }
 
     /// The prologue's check in methods that trigger a precise initialiser.

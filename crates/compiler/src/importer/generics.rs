@@ -67,7 +67,7 @@ impl<'a> GenericState<'a> {
             types: PhantomData,
         }
     }
-    pub fn from_method_dictionary(&self) -> bool {
+    pub fn has_method_dictionary(&self) -> bool {
         self.source == Some(ContextSource::MethodParameter)
     }
     /// Values of the block before are not to be used any more.
@@ -128,7 +128,7 @@ impl<'a> Importer<'a, '_> {
     /// What leaves the variables open that the context of a lookup knows. A class's method table says nothing of the method's own
     /// arguments: without a dictionary these are exact.
     fn open_context(&self) -> GenericContext<'a> {
-        if self.generic.from_method_dictionary() {
+        if self.generic.has_method_dictionary() {
             GenericContext::EMPTY
         } else {
             GenericContext { type_args: &[], method_args: self.context.method_args }

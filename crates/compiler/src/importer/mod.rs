@@ -415,7 +415,7 @@ impl<'a, 'f> Importer<'a, 'f> {
     fn lookup_number(&self, request: CellRequest) -> u32 {
         self.env.generic_lookup(GenericLookup {
             within: self.types.generic_definition(self.method),
-            from_method_dictionary: self.generic.from_method_dictionary(),
+            from_method_dictionary: self.generic.has_method_dictionary(),
             request,
         })
     }

@@ -1,9 +1,9 @@
 //! An environment without a runtime: nothing has run, every cell is to be filled, all code lies in one image.
 
-use compiler::abi::Abi;
+use compiler::abi::{Abi, data_layout};
 use compiler::env::{CellAnswer, CellRequest, DirectCall, GenericLookup, MethodEnv};
 use il::AssemblyResolver;
-use il::types::{AssemblyId, DataLayout, MethodId, TypeId, TypeSystem, method_impl_attributes};
+use il::types::{AssemblyId, MethodId, TypeId, TypeSystem, method_impl_attributes};
 use ir::function::SymbolRef;
 use ir::mach::Backend;
 use std::collections::BTreeMap;
@@ -42,7 +42,8 @@ impl TestEnv {
         if !Path::new(LIBRARIES).join("mscorlib.dll").exists() {
             return None;
         }
-        let types = TypeSystem::new(DataLayout::AMD64, AssemblyResolver::new(LIBRARIES)).expect("the core library loads");
+        let types = TypeSystem::new(data_layout(backend.architecture()), AssemblyResolver::new(LIBRARIES))
+            .expect("the core library loads");
         let (cells, lookups) = (Numbers(Mutex::default()), Numbers(Mutex::default()));
         Some(TestEnv { types, backend, cells, lookups, names_symbols: true, errors: Mutex::default() })
     }
@@ -76,7 +77,7 @@ impl MethodEnv for TestEnv {
         &*self.backend
     }
     fn abi(&self) -> Abi {
-        Abi { pointer_bytes: 8 }
+        Abi::of(self.backend.architecture())
     }
     fn cell(&self, request: CellRequest) -> CellAnswer {
         CellAnswer::Cell(SymbolRef::Cell(self.cells.of(request)))

@@ -86,6 +86,11 @@ impl<T> Lazy<T> {
         self.fill(compute)
     }
 
+    /// Whether the value is there.
+    pub(crate) fn is_loaded(&self) -> bool {
+        matches!(self.cell.get(), Some(Ok(_)))
+    }
+
     #[cold]
     fn fill(&self, compute: impl FnOnce() -> Result<T>) -> Result<&T> {
         if self.cell.get().is_none() {

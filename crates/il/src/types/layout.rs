@@ -21,6 +21,9 @@ impl DataLayout {
     /// 32-bit ARM, AAPCS.
     pub const ARM: DataLayout = DataLayout { pointer_bytes: 4, int64_align: 8, double_align: 8, name: "arm" };
 
+    /// All of them.
+    pub const ALL: [DataLayout; 3] = [DataLayout::AMD64, DataLayout::X86, DataLayout::ARM];
+
     /// The layout of heap objects.
     pub const fn object(self) -> ObjectLayout {
         ObjectLayout { pointer_bytes: self.pointer_bytes }

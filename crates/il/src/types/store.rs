@@ -108,6 +108,11 @@ impl TypeSystem {
         self.types.len()
     }
 
+    /// Number of types whose instance layout was asked for so far.
+    pub fn loaded_class_count(&self) -> usize {
+        (0..self.type_count()).filter(|&id| self.types.get(id).class.is_loaded()).count()
+    }
+
     /// What a type is.
     #[inline]
     pub fn kind(&self, t: TypeId) -> &TypeKind {

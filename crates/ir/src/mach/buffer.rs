@@ -5,11 +5,16 @@
 //! shortest and growing until all reach. So forward branches get short forms too. Everything recorded
 //! keeps the number of branches before it beside its raw offset and moves along. A machine without
 //! forms to choose from uses fixups only.
+//!
+//! Such a machine may also have instructions that reach only a short way to their constants ([`Encoding::constant_reach`]): it asks
+//! [`MachBuffer::needs_island`] before each instruction and puts the constants amid the code in time.
 
 use super::{CallSite, CodegenError, CompiledCode, Reloc, RelocKind, TrapSite};
 use crate::entity::Region;
 use crate::function::SymbolRef;
 use crate::instruction::{SourceOffset, TrapCode};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// A place in the code that branches and fixups refer to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,7 +34,8 @@ pub trait Encoding {
     fn encode_branch(branch: Self::Branch, length: u8, distance: i64, out: &mut Vec<u8>);
     /// Writes the field at `field`, of which the label is at `target`; both are offsets in `bytes`. False if it does not reach.
     fn apply_fixup(fixup: Self::Fixup, bytes: &mut [u8], field: usize, target: usize) -> bool;
-    /// How far after its field a constant may lie (`u32::MAX` where it does not matter): decides about islands.
+    /// How far after its field a constant may lie (`u32::MAX` where it does not matter): decides about islands. There are few
+    /// different answers.
     fn constant_reach(_fixup: Self::Fixup) -> u32 {
         u32::MAX
     }
@@ -44,11 +50,45 @@ struct Place {
 
 const UNBOUND: Place = Place { raw: u32::MAX, branches: 0 };
 
+/// A constant that is not put yet.
 #[derive(Clone, Debug)]
 struct Constant {
-    bytes: Vec<u8>,
+    bytes: SmallVec<[u8; 16]>,
     align: u32,
     label: Label,
+    /// The least reach of its fields.
+    reach: u32,
+    /// What fills it, if it is an address; the field is set when it is put.
+    address: Option<UnplacedReloc>,
+}
+
+impl Constant {
+    /// Bytes that it may take with its alignment.
+    fn room(&self) -> u32 {
+        // Code on machines with islands is aligned to 4.
+        self.bytes.len() as u32 + self.align.saturating_sub(4)
+    }
+}
+
+/// The constants that are not put yet and have a field of this reach and none of less.
+#[derive(Clone, Copy, Debug)]
+struct ReachClass {
+    reach: u32,
+    /// Room that they take.
+    room: u32,
+    /// Before this offset the last of them must lie.
+    deadline: u32,
+}
+
+/// A relocation before offsets are final.
+#[derive(Clone, Copy, Debug)]
+struct UnplacedReloc {
+    field: Place,
+    kind: RelocKind,
+    target: SymbolRef,
+    addend: i32,
+    /// What the addend is relative to, unless it is the field.
+    anchor: Option<Label>,
 }
 
 /// Code under construction.
@@ -60,10 +100,18 @@ pub struct MachBuffer<E: Encoding> {
     differences: Vec<(Place, Label, Label)>,
     traps: Vec<(Place, TrapCode, Option<Region>)>,
     call_sites: Vec<(Place, Option<Region>)>,
-    relocs: Vec<(Place, RelocKind, SymbolRef, i32)>,
+    relocs: Vec<UnplacedReloc>,
     lines: Vec<(Place, SourceOffset)>,
+    uninterruptible: Vec<(Place, Place)>,
+    islands: Vec<(Place, Place)>,
+    /// Constants that are not put yet.
     constants: Vec<Constant>,
-    deadline: u32,
+    /// Index among them by label.
+    constant_indices: FxHashMap<Label, u32>,
+    /// Index among them by content and alignment.
+    known_constants: FxHashMap<(SmallVec<[u8; 16]>, u32), u32>,
+    /// By ascending reach; constants of unlimited reach have no class.
+    reach_classes: SmallVec<[ReachClass; 4]>,
     region: Option<Region>,
     align: u32,
 }
@@ -101,10 +149,14 @@ impl<E: Encoding> MachBuffer<E> {
             call_sites: Vec::new(),
             relocs: Vec::new(),
             lines: Vec::new(),
+            uninterruptible: Vec::new(),
+            islands: Vec::new(),
             constants: Vec::new(),
-            deadline: u32::MAX,
+            constant_indices: FxHashMap::default(),
+            known_constants: FxHashMap::default(),
+            reach_classes: SmallVec::new(),
             region: None,
-            align: 8,
+            align: 4,
         }
     }
 
@@ -173,8 +225,8 @@ impl<E: Encoding> MachBuffer<E> {
     pub fn fixup(&mut self, field: u32, fixup: E::Fixup, label: Label) {
         debug_assert!(self.branches.last().is_none_or(|branch| branch.0 <= field));
         let reach = E::constant_reach(fixup);
-        if reach != u32::MAX && self.labels[label.0 as usize] == UNBOUND {
-            self.deadline = self.deadline.min(field.saturating_add(reach));
+        if reach != u32::MAX {
+            self.limit_reach(label, field, reach);
         }
         self.fixups.push((Place { raw: field, branches: self.branches.len() as u32 }, fixup, label));
     }
@@ -184,29 +236,86 @@ impl<E: Encoding> MachBuffer<E> {
         self.put4(0);
     }
 
-    /// The label of a constant that will lie after the code; equal constants share one. `align` is a power of two up to 16.
+    /// Adds the distance from `base` to `label` to the field at raw offset `field`, in bytes put (or about to be put) since the last branch.
+    pub fn difference(&mut self, field: u32, label: Label, base: Label) {
+        self.differences.push((Place { raw: field, branches: self.branches.len() as u32 }, label, base));
+    }
+
+    /// The label of a constant that will lie after the code or in the next island; equal constants share one. `align` is a power
+    /// of two up to 16.
     pub fn constant(&mut self, bytes: &[u8], align: u32) -> Label {
-        if let Some(known) = self.constants.iter().find(|known| known.bytes == bytes && known.align >= align) {
-            return known.label;
+        let key = (SmallVec::from_slice(bytes), align);
+        if let Some(&index) = self.known_constants.get(&key) {
+            return self.constants[index as usize].label;
         }
-        let label = self.new_label();
-        self.constants.push(Constant { bytes: bytes.to_vec(), align, label });
+        let label = self.add_constant(key.0.clone(), align, None);
+        self.known_constants.insert(key, self.constants.len() as u32 - 1);
         label
     }
-    /// Whether the constants must be put here or before, if `upcoming` more bytes follow before the next chance.
-    pub fn needs_island(&self, upcoming: u32) -> bool {
-        let size: u32 = self.constants.iter().map(|constant| constant.bytes.len() as u32 + constant.align).sum();
-        self.raw_offset().saturating_add(upcoming).saturating_add(size) >= self.deadline
+    /// The label of a 32-bit constant, likewise, that a relocation of kind `kind` fills with the address of `target` + `addend`
+    /// relative to the place of `anchor`. The anchor must be bound in the end.
+    pub fn address_constant(&mut self, kind: RelocKind, target: SymbolRef, addend: i32, anchor: Label) -> Label {
+        let address = UnplacedReloc { field: UNBOUND, kind, target, addend, anchor: Some(anchor) };
+        self.add_constant(SmallVec::from_slice(&[0; 4]), 4, Some(address))
     }
-    /// Puts the constants here, amid the code; the back end branches around them. Only for machines without branches of
-    /// variable length.
+    fn add_constant(&mut self, bytes: SmallVec<[u8; 16]>, align: u32, address: Option<UnplacedReloc>) -> Label {
+        let label = self.new_label();
+        self.constant_indices.insert(label, self.constants.len() as u32);
+        self.constants.push(Constant { bytes, align, label, reach: u32::MAX, address });
+        label
+    }
+    /// A field at `field` wants to reach the constant of this label.
+    fn limit_reach(&mut self, label: Label, field: u32, reach: u32) {
+        let Some(&index) = self.constant_indices.get(&label) else { return };
+        let constant = &mut self.constants[index as usize];
+        let (room, old) = (constant.room(), constant.reach);
+        if reach < old {
+            constant.reach = reach;
+            if let Some(class) = self.reach_classes.iter_mut().find(|class| class.reach == old) {
+                class.room -= room;
+            }
+        }
+        let end = field.saturating_add(reach);
+        match self.reach_classes.binary_search_by_key(&reach, |class| class.reach) {
+            Ok(index) => {
+                let class = &mut self.reach_classes[index];
+                class.deadline = class.deadline.min(end);
+                class.room += if reach < old { room } else { 0 };
+            }
+            Err(index) => self.reach_classes.insert(index, ReachClass { reach, room, deadline: end }),
+        }
+    }
+    /// Whether the constants must be put here or before, if `upcoming` more bytes follow before the next chance. These must include
+    /// what goes around an island and the constants that they will ask for.
+    pub fn needs_island(&self, upcoming: u32) -> bool {
+        let mut end = self.raw_offset().saturating_add(upcoming);
+        self.reach_classes.iter().any(|class| {
+            end = end.saturating_add(class.room);
+            end >= class.deadline
+        })
+    }
+    /// Puts the constants here, amid the code, those first that must be near; the back end branches around them. Only for
+    /// machines without branches of variable length.
     pub fn put_island(&mut self) {
-        for constant in std::mem::take(&mut self.constants) {
+        debug_assert!(self.branches.is_empty());
+        let mut constants = std::mem::take(&mut self.constants);
+        constants.sort_by_key(|constant| constant.reach);
+        let start = self.here();
+        for constant in constants {
             self.align_raw(constant.align);
             self.bind(constant.label);
+            if let Some(address) = constant.address {
+                self.relocs.push(UnplacedReloc { field: self.here(), ..address });
+            }
             self.put_bytes(&constant.bytes);
         }
-        self.deadline = u32::MAX;
+        let end = self.here();
+        if start != end {
+            self.islands.push((start, end));
+        }
+        self.constant_indices.clear();
+        self.known_constants.clear();
+        self.reach_classes.clear();
     }
     fn align_raw(&mut self, align: u32) {
         while self.bytes.len() as u32 % align != 0 {
@@ -235,9 +344,27 @@ impl<E: Encoding> MachBuffer<E> {
         let here = self.here();
         self.call_sites.push((here, self.region));
     }
+    /// What follows, up to [`MachBuffer::end_uninterruptible`], may not be interrupted by the collector.
+    pub fn begin_uninterruptible(&mut self) {
+        let here = self.here();
+        self.uninterruptible.push((here, here));
+    }
+    /// The end of that.
+    pub fn end_uninterruptible(&mut self) {
+        let here = self.here();
+        if let Some(last) = self.uninterruptible.last_mut() {
+            last.1 = here;
+        }
+    }
     /// A reference to the outside in the field at raw offset `field`, in bytes put (or about to be put) since the last branch.
     pub fn reloc(&mut self, field: u32, kind: RelocKind, target: SymbolRef, addend: i32) {
-        self.relocs.push((Place { raw: field, branches: self.branches.len() as u32 }, kind, target, addend));
+        let field = Place { raw: field, branches: self.branches.len() as u32 };
+        self.relocs.push(UnplacedReloc { field, kind, target, addend, anchor: None });
+    }
+    /// The same for a field that is to hold the distance from `anchor` to the target: for data reached from a register.
+    pub fn reloc_from(&mut self, field: u32, kind: RelocKind, target: SymbolRef, addend: i32, anchor: Label) {
+        let field = Place { raw: field, branches: self.branches.len() as u32 };
+        self.relocs.push(UnplacedReloc { field, kind, target, addend, anchor: Some(anchor) });
     }
 
     /// Chooses the forms of the branches, puts the constants and fills everything in. Fails on unbound labels and fields
@@ -281,12 +408,14 @@ impl<E: Encoding> MachBuffer<E> {
 
         let mut labels: Vec<u32> = self.labels.iter().map(|&place| if place == UNBOUND { u32::MAX } else { at(place) }).collect();
         let mut constants: Vec<&Constant> = self.constants.iter().collect();
-        constants.sort_by_key(|constant| std::cmp::Reverse(constant.align));
+        constants.sort_by_key(|constant| (constant.reach, std::cmp::Reverse(constant.align)));
         let mut align = self.align;
+        let mut unplaced: Vec<(u32, UnplacedReloc)> = self.relocs.iter().map(|&reloc| (at(reloc.field), reloc)).collect();
         for constant in constants {
             align = align.max(constant.align);
             bytes.resize(bytes.len().next_multiple_of(constant.align as usize), 0);
             labels[constant.label.0 as usize] = bytes.len() as u32;
+            unplaced.extend(constant.address.map(|reloc| (bytes.len() as u32, reloc)));
             bytes.extend_from_slice(&constant.bytes);
         }
         for &(place, fixup, label) in &self.fixups {
@@ -301,10 +430,11 @@ impl<E: Encoding> MachBuffer<E> {
         for &(place, label, base) in &self.differences {
             let (label, base) = (labels[label.0 as usize], labels[base.0 as usize]);
             if label == u32::MAX || base == u32::MAX {
-                return Err(error("a jump table refers to a label that was never bound"));
+                return Err(error("a distance refers to a label that was never bound"));
             }
             let field = at(place) as usize;
-            bytes[field..field + 4].copy_from_slice(&label.wrapping_sub(base).to_le_bytes());
+            let old = u32::from_le_bytes([bytes[field], bytes[field + 1], bytes[field + 2], bytes[field + 3]]);
+            bytes[field..field + 4].copy_from_slice(&label.wrapping_sub(base).wrapping_add(old).to_le_bytes());
         }
 
         let mut lines: Vec<(u32, SourceOffset)> = Vec::with_capacity(self.lines.len());
@@ -324,9 +454,28 @@ impl<E: Encoding> MachBuffer<E> {
         let mut call_sites: Vec<CallSite> =
             self.call_sites.iter().map(|&(place, region)| CallSite { return_offset: at(place), region }).collect();
         call_sites.sort_by_key(|site| site.return_offset);
-        let relocs =
-            self.relocs.iter().map(|&(place, kind, target, addend)| Reloc { offset: at(place), kind, target, addend }).collect();
-        let code = CompiledCode { bytes, align, code_len, relocs, traps, call_sites, lines, ..CompiledCode::default() };
+        let mut relocs = Vec::with_capacity(unplaced.len());
+        for (offset, UnplacedReloc { kind, target, addend, anchor, .. }) in unplaced {
+            let from_anchor = match anchor.map(|anchor| labels[anchor.0 as usize]) {
+                None => 0,
+                Some(u32::MAX) => return Err(error("a relocation is relative to a label that was never bound")),
+                Some(anchor) => offset.wrapping_sub(anchor) as i32,
+            };
+            relocs.push(Reloc { offset, kind, target, addend: addend.wrapping_add(from_anchor) });
+        }
+        let places = |ranges: &[(Place, Place)]| ranges.iter().map(|&(start, end)| (at(start), at(end))).collect();
+        let code = CompiledCode {
+            bytes,
+            align,
+            code_len,
+            relocs,
+            traps,
+            call_sites,
+            lines,
+            uninterruptible: places(&self.uninterruptible),
+            islands: places(&self.islands),
+            ..CompiledCode::default()
+        };
         Ok(FinishedCode { code, labels })
     }
 

@@ -148,6 +148,7 @@ fn verify_inst<I: MachInst>(
             (Constraint::Reg, Allocation::Reg(register)) => {
                 register.class() == operand.vreg.class() && file.allocatable[register.class().index()].contains(&register)
             }
+            (Constraint::Narrow, Allocation::Reg(register)) => file.narrow.contains(register),
             (Constraint::Stack, Allocation::Stack(_)) => true,
             (Constraint::Fixed(fixed), _) => allocation == Allocation::Reg(fixed),
             (Constraint::ReuseInput(input), Allocation::Reg(_)) => allocations.get(input as usize) == Some(&allocation),

@@ -1,68 +1,107 @@
-//! Lays out a frame: saved registers, spill area, stack slots and outgoing arguments, below the frame pointer.
+//! Lays out a frame below the frame pointer: saved registers, the current stack pointer where it varies, stack slots, spill
+//! slots, (the frame pointer once more where the stack pointer varies,) outgoing arguments at the stack pointer.
 
 use super::FrameInfo;
-use super::registers::SpillSlot;
-use crate::entity::{SideTable, StackSlot};
+use super::registers::{PReg, PRegSet, SpillSlot};
 use crate::function::Function;
 
-/// What a back end says about a frame.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameRequest<'a> {
-    /// Registers to save, as DWARF numbers with their bytes.
-    pub saved: &'a [(u16, u32)],
-    /// Bytes of the spill area.
+/// What decides about the frame of a function.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct FrameNeeds {
+    /// Registers that the body writes.
+    pub written: PRegSet,
+    /// Bytes of spill slots.
     pub spill_bytes: u32,
-    /// Bytes for outgoing arguments.
-    pub outgoing_bytes: u32,
-    /// Whether the stack pointer is kept for `stack_alloc`.
-    pub keeps_sp: bool,
-    /// Bytes of a pointer.
-    pub pointer_bytes: u32,
-    /// Bytes between the frame pointer and the next higher address aligned to `align`: what lies above it since the call.
-    pub bytes_above: u32,
-    /// Alignment of the stack pointer.
-    pub align: u32,
+    /// Bytes of outgoing arguments.
+    pub outgoing: u32,
+    /// The function uses `stack_alloc` or has filters.
+    pub dynamic: bool,
+    /// The function has handlers.
+    pub handlers: bool,
+    /// The function calls.
+    pub calls: bool,
 }
 
-/// A frame's layout. All offsets are from the frame pointer.
-#[derive(Clone, Default, Debug)]
+/// What decides about the frames of a machine.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameRules<'a> {
+    /// Registers that managed code saves, in the order of their places.
+    pub callee_saved: &'a [PReg],
+    /// Bytes of a register.
+    pub word: u32,
+    /// Bytes from the frame pointer up to the next address that is aligned to 16 in every frame.
+    pub above: u32,
+    /// Alignment of the stack pointer at calls.
+    pub align: u32,
+    /// The same in functions that call nothing.
+    pub leaf_align: u32,
+}
+
+/// Where everything lies; offsets are from the frame pointer.
+#[derive(Clone, Debug, Default)]
 pub struct FrameLayout {
-    /// What the unwinder needs; prologue and epilogue offsets are the back end's.
-    pub info: FrameInfo,
-    /// Lowest address of the spill area.
-    pub spill_base: i32,
-    /// Lowest address of each stack slot.
-    pub slots: SideTable<StackSlot, i32>,
+    /// Saved registers.
+    pub saved: Vec<(PReg, i32)>,
+    /// Where the stack pointer is kept if it varies.
+    pub saved_sp: Option<i32>,
+    /// By stack slot.
+    pub slots: Vec<i32>,
+    /// Start of the spill area.
+    pub spills: i32,
+    /// Bytes of outgoing arguments.
+    pub outgoing: u32,
+    /// Frame pointer minus stack pointer.
+    pub size: u32,
 }
 
 impl FrameLayout {
-    /// Lays out the frame of `function`. The frame pointer is aligned to `align` after `bytes_above` are added.
-    pub fn new(function: &Function, request: &FrameRequest<'_>) -> FrameLayout {
-        let mut layout = FrameLayout::default();
+    /// Lays out the frame of `function`. A function with handlers saves all callee-saved registers.
+    pub fn new(function: &Function, needs: &FrameNeeds, rules: &FrameRules<'_>) -> FrameLayout {
+        let mut frame = FrameLayout::default();
         // Bytes below the aligned address above the frame pointer.
-        let mut depth = request.bytes_above;
-        let mut take = |bytes: u32, align: u32| {
-            depth = (depth + bytes).next_multiple_of(align.max(1));
-            request.bytes_above as i32 - depth as i32
-        };
-        for &(register, bytes) in request.saved {
-            let offset = take(bytes, bytes);
-            layout.info.saved_registers.push((register, offset));
+        let mut depth = rules.above;
+        let offset = |depth: u32| rules.above as i32 - depth as i32;
+        for &register in rules.callee_saved {
+            if needs.handlers || needs.written.contains(register) {
+                depth += rules.word;
+                frame.saved.push((register, offset(depth)));
+            }
         }
-        if request.keeps_sp {
-            layout.info.saved_sp_offset = Some(take(request.pointer_bytes, request.pointer_bytes));
+        if needs.dynamic {
+            depth += rules.word;
+            frame.saved_sp = Some(offset(depth));
         }
-        layout.spill_base = take(request.spill_bytes, if request.spill_bytes == 0 { 1 } else { 16.min(request.align) });
-        for (slot, data) in function.slots.iter() {
-            layout.slots[slot] = take(data.size, data.align);
+        for slot in function.slots.values() {
+            depth = (depth + slot.size.max(1)).next_multiple_of(slot.align.clamp(1, 16));
+            frame.slots.push(offset(depth));
         }
-        let bottom = take(request.outgoing_bytes, request.align);
-        layout.info.frame_size = bottom.unsigned_abs();
-        layout.info.outgoing_size = request.outgoing_bytes;
-        layout
+        depth = (depth + needs.spill_bytes).next_multiple_of(if needs.spill_bytes > 0 { 16 } else { 1 });
+        frame.spills = offset(depth);
+        if needs.dynamic {
+            depth += 16;
+        }
+        // What `stack_alloc` gives lies above the outgoing arguments and is aligned to 16.
+        frame.outgoing = needs.outgoing.next_multiple_of(if needs.dynamic { 16 } else { rules.word });
+        let align = if needs.calls || needs.dynamic { rules.align } else { rules.leaf_align };
+        depth = (depth + frame.outgoing).next_multiple_of(align);
+        frame.size = depth - rules.above;
+        frame
     }
+
     /// Place of a spill slot.
+    #[inline]
     pub fn spill_offset(&self, slot: SpillSlot) -> i32 {
-        self.spill_base + slot.0 as i32
+        self.spills + slot.0 as i32
+    }
+
+    /// What the unwinder must know; offsets of the code are filled in when it is finished.
+    pub fn info(&self, dwarf_number: impl Fn(PReg) -> u16) -> FrameInfo {
+        FrameInfo {
+            frame_size: self.size,
+            outgoing_size: self.outgoing,
+            saved_sp_offset: self.saved_sp,
+            saved_registers: self.saved.iter().map(|&(register, offset)| (dwarf_number(register), offset)).collect(),
+            ..FrameInfo::default()
+        }
     }
 }

@@ -57,6 +57,7 @@ pub struct LowerContext<'f, I> {
     places: SideTable<Inst, Place>,
     sunk: SideTable<Inst, bool>,
     current: Inst,
+    cold: bool,
     emitted: Vec<I>,
     constants: SmallVec<[(Inst, VReg); 4]>,
 }
@@ -73,6 +74,10 @@ impl<I> LowerContext<'_, I> {
     /// Type of a value.
     pub fn value_type(&self, value: Value) -> Type {
         self.function.value_type(value)
+    }
+    /// The block of what is being lowered; for a constant that of its definition.
+    pub fn current_block(&self) -> Block {
+        Block::from_index(self.places[self.current].block as usize)
     }
     /// The constant that a value is, if it is an `iconst`.
     pub fn int_constant(&self, value: Value) -> Option<i64> {
@@ -111,6 +116,10 @@ impl<I> LowerContext<'_, I> {
     /// The vreg to define for the current instruction's result number `index`.
     pub fn result(&mut self, inst: Inst, index: usize) -> VReg {
         self.def(self.function.results[inst][index])
+    }
+    /// Whether what is being lowered stands in a block that rarely runs.
+    pub fn is_cold(&self) -> bool {
+        self.cold
     }
     /// Whether anything has asked for the register of `value`.
     pub fn is_used(&self, value: Value) -> bool {
@@ -222,6 +231,7 @@ pub fn lower_function<B: LowerBackend>(function: &Function, backend: &B) -> Resu
             places: SideTable::with_len(function.insts.len()),
             sunk: SideTable::new(),
             current: Inst::from_index(0),
+            cold: false,
             emitted: Vec::new(),
             constants: SmallVec::new(),
         },
@@ -417,6 +427,7 @@ impl<B: LowerBackend> Driver<'_, B> {
         let start = self.reversed.len() as u32;
         let terminator = function.terminator(block);
         self.context.current = terminator;
+        self.context.cold = data.cold;
         let targets = self.targets[block].clone();
         let mut successors: Vec<Edge> = Vec::new();
         for (number, &target) in targets.iter().enumerate() {

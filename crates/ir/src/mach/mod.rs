@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod checker;
 pub mod frame;
 pub mod lower;
+pub mod pipeline;
 pub mod registers;
 pub mod vcode;
 
@@ -66,6 +67,8 @@ pub struct ThreadLayout {
     pub last_managed_pc: i32,
     /// The lowest address that the stack may grow to; prologues of large frames compare with it.
     pub stack_limit: i32,
+    /// Where the structure holds its own address, for machines that reach it through a segment register.
+    pub self_pointer: i32,
 }
 
 /// Settings of one compilation.
@@ -87,6 +90,21 @@ pub struct CodegenOptions {
     pub resume_unwind: u16,
     /// Helper that `end_filter` calls with the verdict; does not return.
     pub end_filter: u16,
+    /// Helper that fills a cell, of which it gets the address and whose content it gives, if back ends may call it as [`SymbolRef::Resolver`].
+    pub cell_resolver: Option<u16>,
+    /// The write barrier's helper and when it has work to do, if back ends may call it as a [`SymbolRef::Preserver`] that looks first.
+    pub barrier: Option<BarrierCheck>,
+}
+
+/// When the write barrier has work to do: if the object's bit in a table of bits is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BarrierCheck {
+    /// The helper; the object is its argument.
+    pub helper: u16,
+    /// Where the bits of address 0 would be.
+    pub table: u64,
+    /// Number of an object's bit: its address shifted right by this.
+    pub shift: u8,
 }
 
 /// The code of one method with everything that a code sink and the unwinder need.
@@ -106,6 +124,11 @@ pub struct CompiledCode {
     pub call_sites: Vec<CallSite>,
     /// Source positions, sorted by offset; each holds up to the next.
     pub lines: Vec<(u32, SourceOffset)>,
+    /// Where the collector may not stop a thread, sorted and disjoint: offsets of the first instruction that may not be the next one to run, and
+    /// of the first that may again.
+    pub uninterruptible: Vec<(u32, u32)>,
+    /// Constants amid the instructions: where each run of them starts and ends.
+    pub islands: Vec<(u32, u32)>,
     /// How to unwind.
     pub frame: FrameInfo,
     /// Entry points of handlers.
@@ -244,8 +267,9 @@ impl std::error::Error for CodegenError {}
 /// Small pieces of code that the runtime needs for each machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StubKind {
-    /// `extern "C" fn(code, thread, integer_args: *const u64, float_args: *const u64, stack_args: *const u64, stack_words: usize, results: *mut u64)`
-    /// (words of pointer size; `integer_args` are the convention's integer argument registers, then generic context and interface key):
+    /// `extern "C" fn(code, thread, integer_args: *const usize, float_args: *const u64, stack_args: *const usize, stack_words: usize, results: *mut u64)`
+    /// (integer and stack arguments are words, floats and results 8 bytes each; `integer_args` are the convention's integer argument registers,
+    /// then generic context and interface key):
     /// enters managed code from native code. Saves the callee-saved registers and the thread's `last_managed_sp` in a frame that the
     /// walker knows by the return address in it (its offset is in [`Stub::return_offset`]), loads the argument registers, copies the stack
     /// arguments, sets the thread register, calls, stores integer and float result registers to `results` (two and two), restores `last_managed_sp`.
@@ -360,6 +384,15 @@ pub struct Stub {
     pub return_offset: u32,
 }
 
+/// A table of small pieces of code, one for each cell.
+#[derive(Clone, Debug)]
+pub struct Resolvers {
+    /// The table, with what its entries share behind it. Cell 0 is the target of a relocation; the others follow it.
+    pub code: CompiledCode,
+    /// Bytes of an entry.
+    pub entry_bytes: u32,
+}
+
 /// The whole surface of a target machine.
 pub trait Backend: Send + Sync {
     /// Which machine.
@@ -378,6 +411,12 @@ pub trait Backend: Send + Sync {
         EntryRegisters { integers: 6, floats: 8 }
     }
 
+    /// Whether processors with these features (bits of `CodegenOptions::cpu_features`) divide integers. Where they do not, the
+    /// back end is given calls in place of divisions.
+    fn divides(&self, _cpu_features: u64) -> bool {
+        true
+    }
+
     /// How a structure is passed or returned.
     fn pass_struct(&self, shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing;
 
@@ -386,6 +425,23 @@ pub trait Backend: Send + Sync {
 
     /// Code of a thunk that leaves `token` for a `Resolve` stub and jumps to it through a cell, which `stub_cell` names.
     fn thunk(&self, token: u64, stub_cell: SymbolRef) -> CompiledCode;
+
+    /// Code that [`SymbolRef::Preserver`] of a helper means. `None` on machines whose code never names it.
+    fn preserver(&self, _helper: u16, _options: &CodegenOptions) -> Option<CompiledCode> {
+        None
+    }
+
+    /// Whether the preserver of the write barrier's helper looks first whether there is anything to do, see [`CodegenOptions::barrier`]. Where it does
+    /// not, code had better look itself.
+    fn checks_barriers(&self) -> bool {
+        false
+    }
+
+    /// The code that [`SymbolRef::Resolver`] of the first `count` cells means. `None` on machines whose code never names it, or without
+    /// [`CodegenOptions::cell_resolver`].
+    fn resolvers(&self, _count: u32, _options: &CodegenOptions) -> Option<Resolvers> {
+        None
+    }
 
     /// Code of an interface dispatch stub: compares the key register with each key and jumps to the code in the cell beside it;
     /// falls through to a jump through `miss`.

@@ -181,6 +181,8 @@ pub enum Constraint {
     Any,
     /// Any register of the class.
     Reg,
+    /// Any register of [`RegisterFile::narrow`]. An input whose register a result reuses hands that on to the result.
+    Narrow,
     /// A spill slot.
     Stack,
     /// This register.
@@ -325,6 +327,8 @@ pub struct RegisterFile {
     pub allocatable: [Vec<PReg>; 2],
     /// Registers that a function must leave as it found them.
     pub callee_saved: PRegSet,
+    /// The general registers that some instructions are limited to ([`Constraint::Narrow`]).
+    pub narrow: PRegSet,
     /// By class: a register that belongs to the moves between spill slots and the breaking of cycles. Without one, the allocator emits
     /// [`Edit::Swap`](super::vcode::Edit::Swap) for cycles and lets moves from slot to slot stand as they are.
     pub scratch: [Option<PReg>; 2],

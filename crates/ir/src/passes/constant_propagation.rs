@@ -135,8 +135,9 @@ fn feasible_target(function: &Function, state: &State, instruction: &Instruction
         },
         Opcode::BrTable => match state.get(function, instruction.args[0]) {
             Constant(value) => {
-                let index = value as u32 as usize + 1;
-                Feasible::One(if index < instruction.targets().len() { index } else { 0 })
+                let cases = instruction.targets().len() - 1;
+                let case = value as u32 as usize;
+                Feasible::One(if case < cases { case + 1 } else { 0 })
             }
             Unknown => Feasible::None,
             Varying => Feasible::All,

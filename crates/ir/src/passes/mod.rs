@@ -1,7 +1,7 @@
 //! The passes: one file each, which exports `PASS`, a row of the tables below.
 
-use crate::expand;
 use crate::pass_manager::Pass;
+use crate::{expand, legalize};
 
 pub mod block_layout;
 pub mod bounds_check_removal;
@@ -18,7 +18,7 @@ pub mod loop_invariant_motion;
 pub mod loop_inversion;
 pub mod null_check_removal;
 mod rewrite;
-pub(crate) use rewrite::mark_cold;
+pub(crate) use rewrite::{count_uses, ensure_reachable, mark_cold};
 pub mod scalar_replacement;
 mod stack_slots;
 pub mod value_numbering;
@@ -40,6 +40,7 @@ pub static PASSES: &[&Pass] = &[
     &dead_code::PASS,
     &block_layout::PASS,
     &expand::PASS,
+    &legalize::PASS,
 ];
 
 /// The passes in the order in which they run on every function; a pass may stand here more than once.
@@ -64,7 +65,8 @@ pub static PIPELINE: &[&Pass] = &[
     &value_numbering::PASS,
     &dead_code::PASS,
     &expand::PASS,
-    // What the expansion made is folded and merged once more.
+    &legalize::PASS,
+    // What these made is folded and merged once more.
     &constant_folding::PASS,
     &value_numbering::PASS,
     &dead_code::PASS,

@@ -1,35 +1,70 @@
 //! What code in images and this runtime agree on, for whoever compiles images.
 
 use crate::compile;
-use crate::object::ABI;
 use aot_writer::tables::FORMAT_VERSION;
 use compiler::abi::{Abi, HelperId};
-use ir::expand::ExpandOptions;
-use ir::mach::{CodegenOptions, LinkModel};
+use ir::expand::{Barrier, ExpandOptions, MetadataBase};
+use ir::mach::{Architecture, Backend, BarrierCheck, CodegenOptions, LinkModel};
 use std::fmt::Write;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
 /// Hash by which an image is bound to the content of an assembly file.
 pub fn content_hash(bytes: &[u8]) -> u128 {
     xxh3_128(bytes)
 }
 
-/// How object operations expand in images.
-pub fn image_expand_options() -> ExpandOptions {
-    compile::expand_options()
+/// [`content_hash`] of a file.
+pub fn content_hash_of_file(path: &Path) -> std::io::Result<u128> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut hash = Xxh3::new();
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hash.digest128()),
+            Ok(count) => hash.update(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How object operations expand in images: as here, but for stores of references, of which there are too many to write each one out
+/// where code can be shared instead.
+pub fn image_expand_options(backend: &dyn Backend) -> ExpandOptions {
+    let options = compile::expand_options(Abi::of(backend.architecture()));
+    let barrier = match options.barrier {
+        Barrier::ObjectRemembering { slow_helper, .. } if backend.checks_barriers() => Barrier::Call { helper: slow_helper },
+        other => other,
+    };
+    ExpandOptions { barrier, ..options }
+}
+
+/// What the code that all stores of references share looks at.
+fn barrier_check(architecture: Architecture) -> Option<BarrierCheck> {
+    let barrier = compile::expand_options(Abi::of(architecture)).barrier;
+    let Barrier::ObjectRemembering { unlogged, slow_helper } = barrier else { return None };
+    let MetadataBase::Constant(table) = unlogged.base else { return None };
+    // Eight bits to a byte.
+    let is_dense = unlogged.byte_shift == unlogged.bit_shift + 3;
+    is_dense.then_some(BarrierCheck { helper: slow_helper, table: table as u64, shift: unlogged.bit_shift as u8 })
 }
 
 /// Settings of code generation for images: for any machine of the architecture.
-pub fn image_codegen_options(optimize_allocation: bool) -> CodegenOptions {
+pub fn image_codegen_options(architecture: Architecture, optimize_allocation: bool) -> CodegenOptions {
     CodegenOptions {
         link: LinkModel::Pic,
-        thread: ABI.thread_layout(),
+        thread: Abi::of(architecture).thread_layout(),
         optimize_allocation,
         check_allocation: cfg!(debug_assertions),
         cpu_features: 0,
         raise_trap: HelperId::RaiseTrap as u16,
         resume_unwind: HelperId::ResumeUnwind as u16,
         end_filter: HelperId::EndFilter as u16,
+        cell_resolver: Some(HelperId::ResolveCell as u16),
+        barrier: barrier_check(architecture),
     }
 }
 
@@ -63,15 +98,17 @@ const OFFSETS: &[fn(Abi) -> i32] = &[
 
 /// Fingerprint of everything that code in an image takes for granted: helpers, layouts, sequences, the format. An image with another one
 /// is refused.
-pub fn abi_fingerprint() -> u64 {
-    let mut text = format!("{} {FORMAT_VERSION} {ABI:?}\n", env!("CARGO_PKG_VERSION"));
+pub fn abi_fingerprint(architecture: Architecture) -> u64 {
+    let abi = Abi::of(architecture);
+    let mut text = format!("{} {FORMAT_VERSION} {abi:?}\n", env!("CARGO_PKG_VERSION"));
     // Writing to a string does not fail.
     for helper in HelperId::ALL {
         let _ = writeln!(text, "{:?}", helper.info());
     }
     for offset in OFFSETS {
-        let _ = write!(text, "{} ", offset(ABI));
+        let _ = write!(text, "{} ", offset(abi));
     }
-    let _ = write!(text, "{:?} {:?}", image_expand_options(), image_codegen_options(false).thread);
+    let _ = write!(text, "{:?} {:?}", compile::expand_options(abi), abi.thread_layout());
+    let _ = write!(text, "{:?}", barrier_check(architecture));
     xxh3_64(text.as_bytes())
 }

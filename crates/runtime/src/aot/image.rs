@@ -26,17 +26,15 @@ pub struct LoadedImage {
     assemblies: Vec<AssemblyId>,
     /// What is decoded of each method.
     ranges: Box<[AtomicPtr<CodeRange>]>,
+    /// Number of methods that were found.
+    used: AtomicU32,
 }
 
 impl LoadedImage {
     /// An image whose section `.saki` lies at an address, with everything checked. Fills the cells of the helpers.
-    pub fn new(assembly: AssemblyId, section: *const u8, assemblies: Vec<AssemblyId>) -> Option<&'static LoadedImage> {
-        // SAFETY: the file passed its checks, so that the section has a header and its length is that of the mapping.
-        let image = unsafe {
-            let header = std::slice::from_raw_parts(section, aot_writer::tables::HEADER_BYTES);
-            let length = Image::from_section(header).ok()?.field(Field::SectionLength);
-            Image::from_section(std::slice::from_raw_parts(section, length as usize)).ok()?
-        };
+    pub(super) fn new(assembly: AssemblyId, section: *const u8, assemblies: Vec<AssemblyId>) -> Option<&'static LoadedImage> {
+        // SAFETY: the file passed its checks.
+        let image = unsafe { at(section) }?;
         let base = section as usize - image.field(Field::SectionAddress) as usize;
         let text = base + image.field(Field::TextAddress) as usize;
         let helpers = base + image.field(Field::CellsAddress) as usize;
@@ -53,6 +51,7 @@ impl LoadedImage {
             cells: helpers + helper_count as usize * size_of::<usize>(),
             assemblies,
             ranges: ranges.collect(),
+            used: AtomicU32::new(0),
         })))
     }
 
@@ -65,7 +64,18 @@ impl LoadedImage {
             MethodKind::Definition { row } if !is_instance => self.image.definition(row)?,
             _ => self.image.instance(&self.describe(method)?)?,
         };
+        self.used.fetch_add(1, Ordering::Relaxed);
         Some(self.text.start + entry.code_offset as usize)
+    }
+
+    /// Number of methods that were looked for and found. Calls inside of the image look for nothing.
+    pub fn used_methods(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Number of methods and stubs in the image.
+    pub fn method_count(&self) -> usize {
+        self.ranges.len()
     }
 
     /// A method's description in this image; `None` if it speaks of assemblies that the image does not know.
@@ -89,9 +99,10 @@ impl LoadedImage {
         known.ok_or_else(|| il::Error::bad_image("a description in the AOT image names an assembly that the image does not list"))
     }
 
-    /// Whether a method, not a stub, lies at an address in the text. Decodes nothing.
-    pub fn is_method(&self, address: usize) -> bool {
-        self.image.method_at((address - self.text.start) as u32).is_some_and(|entry| entry.is_method)
+    /// Whether the collector may stop a thread at an address in the text. Decodes nothing.
+    pub fn is_interruptible(&self, address: usize) -> bool {
+        let offset = (address - self.text.start) as u32;
+        self.image.method_at(offset).is_some_and(|entry| self.image.is_interruptible(entry, offset))
     }
 
     /// The method or stub at an address in the text.
@@ -155,6 +166,20 @@ impl LoadedImage {
                 number
             })),
         })
+    }
+}
+
+/// The section `.saki` in memory.
+///
+/// # Safety
+/// It is that of a file which passed its checks, so that it has a header and its length is that of the mapping, and it stays mapped while the
+/// result is in use.
+pub unsafe fn at(section: *const u8) -> Option<Image<'static>> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let header = std::slice::from_raw_parts(section, aot_writer::tables::HEADER_BYTES);
+        let length = Image::from_section(header).ok()?.field(Field::SectionLength);
+        Image::from_section(std::slice::from_raw_parts(section, length as usize)).ok()
     }
 }
 

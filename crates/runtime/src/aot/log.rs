@@ -1,5 +1,6 @@
 //! Mono's log of how images are looked for: `MONO_LOG_LEVEL` and `MONO_LOG_MASK`.
 
+use crate::report;
 use std::fmt::Arguments;
 use std::sync::OnceLock;
 
@@ -32,6 +33,6 @@ pub fn level() -> Level {
 /// Writes a line if the level is at least `wanted`.
 pub fn write(wanted: Level, line: Arguments<'_>) {
     if level() >= wanted {
-        println!("Mono: AOT{line}");
+        report::print(format_args!("Mono: AOT{line}"));
     }
 }

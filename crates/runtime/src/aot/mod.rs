@@ -67,9 +67,6 @@ pub fn find(method: MethodId) -> Option<usize> {
         return None;
     }
     let found = search(method);
-    if found.is_some() {
-        crate::report::count_image_method();
-    }
     if log::level() >= Level::Debug {
         let name = runtime.types.method_full_name(method);
         match found {

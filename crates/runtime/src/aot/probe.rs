@@ -1,6 +1,7 @@
 //! Finding an assembly's image and making sure that it is the right one.
 
-use super::image::LoadedImage;
+use super::build::content_hash_of_file;
+use super::image::{self, LoadedImage};
 use super::log::{self, Level};
 use super::{abi_fingerprint, content_hash};
 use crate::runtime;
@@ -8,12 +9,13 @@ use aot_writer::reader::{self, Image};
 use aot_writer::tables::{FORMAT_VERSION, Field};
 use il::AssemblyName;
 use il::types::AssemblyId;
-use memmap2::Mmap;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// Why an image is refused whose tables make no sense, though its hash is right.
+const DAMAGED: &str = "it is damaged";
 /// Where images lie that are not beside their assembly.
 const SYSTEM_CACHE: &str = "/usr/lib/saki/aot";
 
@@ -32,7 +34,14 @@ pub fn load(assembly: AssemblyId) -> Option<&'static LoadedImage> {
                 }
             },
             Err(error) => {
-                log::write(Level::Info, format_args!(": image '{}' not found: {error}", candidate.display()));
+                let name = candidate.display();
+                let text = error.to_string();
+                // Rust appends the number.
+                let reason = text.split(" (os error").next().unwrap_or_default();
+                log::write(
+                    Level::Info,
+                    format_args!(": image '{name}' not found: {name}: cannot open shared object file: {reason}"),
+                );
             }
         }
     }
@@ -59,18 +68,19 @@ fn candidates(assembly: &Path) -> Vec<PathBuf> {
     list
 }
 
-/// Checks a file and maps it with the system's loader.
+/// Checks a file and maps it with the system's loader. Images are replaced by renaming, never written in place.
 fn open(assembly: AssemblyId, path: &Path, file: &File) -> Result<&'static LoadedImage, String> {
-    // SAFETY: images are replaced by renaming, never written in place.
-    let bytes = unsafe { Mmap::map(file) }.map_err(|error| error.to_string())?;
-    let dependencies = check(assembly, &reader::open(&bytes).map_err(|error| error.message)?)?;
-    drop(bytes);
-    let section = map(path)?;
-    LoadedImage::new(assembly, section, dependencies).ok_or_else(|| "it is damaged".to_owned())
+    reader::verify(file).map_err(|error| error.message)?;
+    let mapping = Mapping::new(path)?;
+    // SAFETY: the section is that of a file which passed its checks.
+    let image = unsafe { image::at(mapping.section) }.ok_or_else(|| DAMAGED.to_owned())?;
+    let dependencies = check(assembly, path, &image)?;
+    let section = mapping.keep();
+    LoadedImage::new(assembly, section, dependencies).ok_or_else(|| DAMAGED.to_owned())
 }
 
 /// Whether the image is made for this runtime and for the very assemblies that this process uses; gives these in the image's order.
-fn check(assembly: AssemblyId, image: &Image<'_>) -> Result<Vec<AssemblyId>, String> {
+fn check(assembly: AssemblyId, path: &Path, image: &Image<'_>) -> Result<Vec<AssemblyId>, String> {
     let runtime = runtime();
     if image.field(Field::Version) != FORMAT_VERSION {
         return Err("wrong file format version".to_owned());
@@ -78,19 +88,20 @@ fn check(assembly: AssemblyId, image: &Image<'_>) -> Result<Vec<AssemblyId>, Str
     if image.field(Field::Architecture) != runtime.backend.architecture() as u32 {
         return Err("it is for another architecture".to_owned());
     }
-    if image.abi() != abi_fingerprint() {
+    if image.abi() != abi_fingerprint(runtime.backend.architecture()) {
         return Err("it was made for another version of Saki".to_owned());
     }
     if image.cpu_features() & !runtime.backend.host_features() != 0 {
         return Err("it needs CPU features that this machine lacks".to_owned());
     }
-    let (own, _, dependencies) = image.identity().ok_or("it is damaged")?;
+    let (own, _, dependencies) = image.identity().ok_or(DAMAGED)?;
     if own != hash(assembly) {
         return Err("doesn't match assembly".to_owned());
     }
     let mut numbered = vec![assembly];
-    for dependency in dependencies {
+    for (number, dependency) in dependencies.into_iter().enumerate() {
         let name = AssemblyName::parse(&dependency.name).map_err(|error| error.to_string())?;
+        log::write(Level::Debug, format_args!(": module {} wants to load image {number}: {}", path.display(), name.name));
         let missing = |error| format!("it depends on {}: {error}", dependency.name);
         let id = runtime.types.load_by_name(&name, Some(assembly)).map_err(missing)?;
         if hash(id) != dependency.content {
@@ -108,23 +119,51 @@ fn hash(assembly: AssemblyId) -> u128 {
     if let Some(&known) = images.hashes.lock().get(&assembly) {
         return known;
     }
-    let hash = content_hash(runtime.types.assembly(assembly).image().bytes());
+    let assembly_file = runtime.types.assembly(assembly);
+    // Through a buffer: in the mapping all of it would stay in memory.
+    let hash = match assembly_file.path().map(content_hash_of_file) {
+        Some(Ok(hash)) => hash,
+        _ => content_hash(assembly_file.image().bytes()),
+    };
     images.hashes.lock().insert(assembly, hash);
     hash
 }
 
-/// Maps a file by `dlopen`; gives the address of its section `.saki`.
-fn map(path: &Path) -> Result<*const u8, String> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path contains a zero".to_owned())?;
-    // SAFETY: the file is an image of ours, which runs no code when it is loaded; it stays loaded.
-    unsafe {
-        let handle = libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+/// A file that the system's loader has mapped. Gone with the value, if it is not kept.
+struct Mapping {
+    handle: *mut libc::c_void,
+    /// Where its section `.saki` lies.
+    section: *const u8,
+}
+
+impl Mapping {
+    /// Maps a file.
+    fn new(path: &Path) -> Result<Mapping, String> {
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path contains a zero".to_owned())?;
+        // SAFETY: the file is an image of ours, which runs no code when it is loaded.
+        let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         if handle.is_null() {
-            let message = libc::dlerror();
-            let text = if message.is_null() { c"it cannot be loaded" } else { CStr::from_ptr(message) };
-            return Err(text.to_string_lossy().into_owned());
+            // SAFETY: a message, if there is one, is valid until this thread calls the loader again.
+            let message = unsafe { libc::dlerror().as_ref().map(|message| CStr::from_ptr(message)) };
+            return Err(message.unwrap_or(c"it cannot be loaded").to_string_lossy().into_owned());
         }
-        let section = libc::dlsym(handle, c"saki_image".as_ptr());
-        if section.is_null() { Err("it has no section .saki".to_owned()) } else { Ok(section.cast()) }
+        let mut mapping = Mapping { handle, section: std::ptr::null() };
+        // SAFETY: the handle was given just above.
+        mapping.section = unsafe { libc::dlsym(handle, c"saki_image".as_ptr()) }.cast_const().cast();
+        if mapping.section.is_null() { Err("it has no section .saki".to_owned()) } else { Ok(mapping) }
+    }
+
+    /// Leaves the file mapped for good; gives the address of its section.
+    fn keep(self) -> *const u8 {
+        let section = self.section;
+        std::mem::forget(self);
+        section
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: nothing refers to the mapping: it was not kept. A failure leaves it mapped, which does no harm.
+        unsafe { libc::dlclose(self.handle) };
     }
 }

@@ -53,6 +53,11 @@ pub(super) fn is_in_heap(address: usize) -> bool {
 #[cfg(target_pointer_width = "64")]
 const LOG_SPACE_EXTENT: usize = 36;
 
+/// The heap on 32 bits. MMTk keeps what it notes per chunk of heap at 0x3000_0000 + an eighth of the chunk's address: with a heap that
+/// begins here, that is clear of where programs are loaded.
+#[cfg(target_pointer_width = "32")]
+const HEAP_RANGE: (usize, usize) = (0x9000_0000, 0xd000_0000);
+
 #[cfg(target_pointer_width = "64")]
 fn set_layout(builder: &mut MMTKBuilder) {
     let start = 1usize << LOG_SPACE_EXTENT;
@@ -71,10 +76,13 @@ fn set_layout(builder: &mut MMTKBuilder) {
 }
 
 #[cfg(target_pointer_width = "32")]
-fn set_layout(_builder: &mut MMTKBuilder) {
-    let layout = VMLayout::new_32bit();
-    HEAP_START.store(layout.heap_start.as_usize(), Ordering::Relaxed);
-    HEAP_END.store(layout.heap_end.as_usize(), Ordering::Relaxed);
+fn set_layout(builder: &mut MMTKBuilder) {
+    let (start, end) = HEAP_RANGE;
+    // SAFETY: plain numbers, as above.
+    let (heap_start, heap_end) = unsafe { (Address::from_usize(start), Address::from_usize(end)) };
+    builder.set_vm_layout(VMLayout { heap_start, heap_end, ..VMLayout::new_32bit() });
+    HEAP_START.store(start, Ordering::Relaxed);
+    HEAP_END.store(end, Ordering::Relaxed);
 }
 
 /// Builds the collector; says whether a stress option is set. Reads the environment only if it has a variable of MMTk's,
@@ -109,7 +117,8 @@ impl Collection<Saki> for SakiCollection {
         F: FnMut(&'static mut Mutator<Saki>),
     {
         suspension::stop_all();
-        super::COLLECTIONS.fetch_add(1, Ordering::Relaxed);
+        let is_young = mmtk().get_plan().generational().is_some_and(|plan| plan.is_current_gc_nursery());
+        super::COLLECTIONS[usize::from(!is_young)].fetch_add(1, Ordering::Relaxed);
         for mutator in suspension::mutators() {
             visit(mutator);
         }

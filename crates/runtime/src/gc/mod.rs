@@ -8,6 +8,7 @@
 //! [`AllocationWindow`] and the test of an object's log bit ([`log_bits_base`]).
 
 mod binding;
+mod ephemerons;
 mod finalizers;
 mod handles;
 mod object_model;
@@ -16,6 +17,7 @@ mod roots;
 mod scanning;
 mod suspension;
 
+pub use ephemerons::register_ephemeron_array;
 pub use finalizers::{queue_all_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer, take_finalizable};
 pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_target, set_handle_target};
 pub use object_model::object_size;
@@ -37,6 +39,12 @@ const LARGE_OBJECT_BYTES: usize = 16 << 10;
 const START_WORKERS_AT_PAGES: usize = 4 << 20 >> 12;
 /// Alignment of every object, in bytes.
 pub const OBJECT_ALIGNMENT: usize = 8;
+
+/// MMTk's side metadata of one bit have a bit for each word of the heap: which bit of its byte stands for an address is told by the three
+/// address bits from this one on.
+pub const SIDE_BIT_SHIFT: u32 = size_of::<usize>().trailing_zeros();
+/// And which byte, by the bits from this one on.
+pub const SIDE_BYTE_SHIFT: u32 = SIDE_BIT_SHIFT + 3;
 
 /// Settings of the heap.
 #[derive(Clone, Debug)]
@@ -62,7 +70,8 @@ pub enum AllocationKind {
 
 static WORKERS_STARTED: AtomicBool = AtomicBool::new(false);
 static STRESS: AtomicBool = AtomicBool::new(false);
-static COLLECTIONS: AtomicUsize = AtomicUsize::new(0);
+/// Collections of young objects, and of all.
+static COLLECTIONS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 /// Sets up the heap. To be called once, before any thread is attached.
 ///
@@ -116,7 +125,8 @@ fn start_workers(heap: &ThreadHeap) {
     }
 }
 
-/// Address from which the log bit of an object is found: the byte at `base + (object >> 6)`, bit `(object >> 3) & 7`.
+/// Address from which the log bit of an object is found: the byte at `base + (object >> SIDE_BYTE_SHIFT)`, bit
+/// `(object >> SIDE_BIT_SHIFT) & 7`.
 /// A set bit means that a reference store into the object must call [`write_barrier`] after the store.
 pub fn log_bits_base() -> usize {
     binding::SakiObjectModel::GLOBAL_LOG_BIT_SPEC.as_spec().extract_side_spec().get_absolute_offset().as_usize()
@@ -151,9 +161,19 @@ pub fn collect(heap: &mut ThreadHeap, full: bool) {
     mmtk().handle_user_collection_request(heap.tls(), true, full);
 }
 
-/// Number of collections so far.
-pub fn collection_count() -> usize {
-    COLLECTIONS.load(Ordering::Relaxed)
+/// Number of collections of young objects alone, and of all objects, so far.
+pub fn collection_counts() -> [usize; 2] {
+    COLLECTIONS.each_ref().map(|count| count.load(Ordering::Relaxed))
+}
+
+/// Whether the object has survived no collection yet.
+///
+/// # Safety
+/// `object` is a live heap object.
+pub unsafe fn is_young(object: *mut u8) -> bool {
+    let plan = mmtk().get_plan().generational();
+    let object = ObjectReference::from_raw_address(Address::from_mut_ptr(object));
+    plan.zip(object).is_some_and(|(plan, object)| plan.is_object_in_nursery(object))
 }
 
 /// Bytes in use.

@@ -5,7 +5,7 @@ use mmtk::util::copy::{CopySemantics, GCWorkerCopyContext};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::{
     ObjectModel, VMGlobalLogBitSpec, VMLocalForwardingBitsSpec, VMLocalForwardingPointerSpec, VMLocalLOSMarkNurserySpec,
-    VMLocalMarkBitSpec, VMLocalPinningBitSpec,
+    VMLocalMarkBitSpec,
 };
 
 use super::binding::{Saki, SakiObjectModel};
@@ -13,6 +13,10 @@ use super::reference_map::ReferenceMap;
 
 /// The layouts of the host.
 pub(super) const ABI: Abi = Abi { pointer_bytes: size_of::<usize>() as u32 };
+
+/// Low bits of the method table word that hold the forwarding state of an object while the collector moves it. On 64 bits the state
+/// lies beside the heap; on 32 bits MMTk has no room there for as many bits per object.
+const FORWARDING_STATE_MASK: usize = if size_of::<usize>() == 8 { 0 } else { 3 };
 
 /// Reads a value at an offset of a runtime structure.
 ///
@@ -35,7 +39,8 @@ impl ObjectShape {
     pub unsafe fn of(object: *const u8) -> ObjectShape {
         // SAFETY: the method table of an object is immutable and never freed.
         unsafe {
-            let method_table: *const u8 = read(object, ABI.object_method_table());
+            let word: usize = read(object, ABI.object_method_table());
+            let method_table = (word & !FORWARDING_STATE_MASK) as *const u8;
             ObjectShape { method_table, flags: read(method_table, ABI.method_table_flags()) }
         }
     }
@@ -76,20 +81,23 @@ pub unsafe fn object_size(object: *const u8) -> usize {
 impl ObjectModel<Saki> for SakiObjectModel {
     const GLOBAL_LOG_BIT_SPEC: VMGlobalLogBitSpec = VMGlobalLogBitSpec::side_first();
     const LOCAL_FORWARDING_POINTER_SPEC: VMLocalForwardingPointerSpec = VMLocalForwardingPointerSpec::in_header(0);
-    const LOCAL_FORWARDING_BITS_SPEC: VMLocalForwardingBitsSpec = VMLocalForwardingBitsSpec::side_first();
-    const LOCAL_MARK_BIT_SPEC: VMLocalMarkBitSpec = VMLocalMarkBitSpec::side_after(Self::LOCAL_FORWARDING_BITS_SPEC.as_spec());
-    const LOCAL_PINNING_BIT_SPEC: VMLocalPinningBitSpec = VMLocalPinningBitSpec::side_after(Self::LOCAL_MARK_BIT_SPEC.as_spec());
-    const LOCAL_LOS_MARK_NURSERY_SPEC: VMLocalLOSMarkNurserySpec =
-        VMLocalLOSMarkNurserySpec::side_after(Self::LOCAL_PINNING_BIT_SPEC.as_spec());
+    #[cfg(target_pointer_width = "64")]
+    const LOCAL_FORWARDING_BITS_SPEC: VMLocalForwardingBitsSpec =
+        VMLocalForwardingBitsSpec::side_after(Self::LOCAL_MARK_BIT_SPEC.as_spec());
+    #[cfg(target_pointer_width = "32")]
+    const LOCAL_FORWARDING_BITS_SPEC: VMLocalForwardingBitsSpec = VMLocalForwardingBitsSpec::in_header(0);
+    const LOCAL_MARK_BIT_SPEC: VMLocalMarkBitSpec = VMLocalMarkBitSpec::side_after(Self::LOCAL_LOS_MARK_NURSERY_SPEC.as_spec());
+    const LOCAL_LOS_MARK_NURSERY_SPEC: VMLocalLOSMarkNurserySpec = VMLocalLOSMarkNurserySpec::side_first();
 
     const OBJECT_REF_OFFSET_LOWER_BOUND: isize = 0;
 
     fn copy(from: ObjectReference, semantics: CopySemantics, context: &mut GCWorkerCopyContext<Saki>) -> ObjectReference {
         let bytes = Self::get_current_size(from);
         let to = context.alloc_copy(from, bytes, super::OBJECT_ALIGNMENT, 0, semantics);
-        // SAFETY: `to` is fresh memory of `bytes`, `from` is a live object of that size.
+        // SAFETY: `to` is fresh memory of `bytes`, `from` is a live object of that size, which begins with its method table.
         unsafe {
             std::ptr::copy_nonoverlapping(from.to_raw_address().to_ptr::<u8>(), to.to_mut_ptr::<u8>(), bytes);
+            *to.to_mut_ptr::<usize>() &= !FORWARDING_STATE_MASK;
         }
         let object = ObjectReference::from_raw_address(to).expect("copying gave no memory");
         context.post_copy(object, bytes, semantics);

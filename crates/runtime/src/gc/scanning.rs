@@ -3,7 +3,7 @@
 use super::binding::Saki;
 use super::handles::{self, HandleKind};
 use super::object_model::{ABI, ObjectShape, read};
-use super::{finalizers, roots, suspension};
+use super::{ephemerons, finalizers, roots, suspension};
 use compiler::abi::method_table_flags as flags;
 use mmtk::Mutator;
 use mmtk::memory_manager;
@@ -14,7 +14,7 @@ use mmtk::vm::slot::SimpleSlot;
 use mmtk::vm::{ObjectTracer, ObjectTracerContext, RootsWorkFactory, Scanning, SlotVisitor};
 
 /// How far before an address an object may begin that contains it, in bytes: the largest array.
-const MAXIMUM_OBJECT_BYTES: usize = 1 << 36;
+const MAXIMUM_OBJECT_BYTES: usize = if size_of::<usize>() == 8 { 1 << 36 } else { 1 << 30 };
 
 /// Saki's way to scan.
 pub struct SakiScanning;
@@ -54,7 +54,8 @@ impl Scanning<Saki> for SakiScanning {
                 return; // allocated, its method table not yet stored: all zero
             }
             let shape = ObjectShape::of(start);
-            if shape.flags & flags::HAS_REFERENCES == 0 {
+            // Ephemerons have their turn after tracing.
+            if shape.flags & (flags::HAS_REFERENCES | flags::SPECIAL_SCAN) != flags::HAS_REFERENCES {
                 return;
             }
             let map = shape.references();
@@ -110,11 +111,19 @@ impl Scanning<Saki> for SakiScanning {
     fn prepare_for_roots_re_scanning() {}
 
     fn process_weak_refs(worker: &mut GCWorker<Saki>, context: impl ObjectTracerContext<Saki>) -> bool {
-        handles::update_weak(HandleKind::Weak);
-        let queued = context.with_tracer(worker, |tracer| finalizers::queue_unreachable(|object| tracer.trace_object(object)));
-        if !queued {
+        // Called again when what was traced here has been followed to its end, until nothing new is found. What the first rounds did is then
+        // found done.
+        let found = context.with_tracer(worker, |tracer| {
+            if ephemerons::trace_values(|object| tracer.trace_object(object)) {
+                return true;
+            }
+            handles::update_weak(HandleKind::Weak);
+            finalizers::queue_unreachable(|object| tracer.trace_object(object))
+        });
+        if !found {
+            ephemerons::finish();
             handles::update_weak(HandleKind::WeakTrackResurrection);
         }
-        queued
+        found
     }
 }

@@ -10,11 +10,12 @@ use mmtk::Mutator;
 use mmtk::memory_manager;
 use mmtk::util::Address;
 use mmtk::util::alloc::ImmixAllocator;
-use mmtk::util::metadata::side_metadata::VO_BIT_SIDE_METADATA_ADDR;
+use mmtk::util::metadata::side_metadata::GLOBAL_SIDE_METADATA_BASE_ADDRESS;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread};
 use mmtk::{AllocationSemantics, util::alloc::AllocatorSelector};
 use parking_lot::{Condvar, Mutex};
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct ThreadHeap {
     stopped_at: AtomicUsize,
     /// Callee-saved registers at the time of `enter_native`: references of frames further up may live in them alone.
     saved_registers: UnsafeCell<[usize; SAVED_REGISTERS]>,
+    /// Native memory that is scanned like the stack.
+    ambiguous_ranges: UnsafeCell<Vec<Range<usize>>>,
     state: AtomicU32,
     native_thread: libc::pthread_t,
 }
@@ -97,6 +100,7 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
         stack_base,
         stopped_at: AtomicUsize::new(0),
         saved_registers: UnsafeCell::new([0; SAVED_REGISTERS]),
+        ambiguous_ranges: UnsafeCell::new(Vec::new()),
         state: AtomicU32::new(State::Running as u32),
         native_thread,
     });
@@ -134,9 +138,22 @@ impl ThreadHeap {
         super::tls_of(std::ptr::from_ref(self) as usize)
     }
 
-    fn window(&self) -> &mut AllocationWindow {
+    fn window(&self) -> &'static mut AllocationWindow {
         // SAFETY: valid until `detach`, see `attach`; used by one thread at a time like the mutator.
         unsafe { &mut *self.window }
+    }
+
+    /// From now on the words at these addresses are scanned as if they stood on the thread's stack.
+    ///
+    /// # Safety
+    /// The memory is there until [`ThreadHeap::remove_ambiguous_range`].
+    pub unsafe fn add_ambiguous_range(&mut self, range: Range<usize>) {
+        self.ambiguous_ranges.get_mut().push(range);
+    }
+
+    /// The end of that for the range that was added last.
+    pub fn remove_ambiguous_range(&mut self) {
+        self.ambiguous_ranges.get_mut().pop();
     }
 
     /// Takes `size` bytes from the window.
@@ -193,8 +210,8 @@ impl ThreadHeap {
 
     fn immix_allocator(&self) -> Option<&'static mut ImmixAllocator<Saki>> {
         match self.selector {
-            // SAFETY: the selector says that there is an Immix allocator at this place.
             AllocatorSelector::Immix(_) => {
+                // SAFETY: the selector says that there is an Immix allocator at this place.
                 Some(unsafe { self.mutator().allocator_impl_mut::<ImmixAllocator<Saki>>(self.selector) })
             }
             _ => None,
@@ -227,9 +244,10 @@ impl ThreadHeap {
 /// # Safety
 /// `address` is that of an object in MMTk's heap, in a line that only this thread allocates in.
 unsafe fn set_valid_object_bit(address: usize) {
-    let byte = (VO_BIT_SIDE_METADATA_ADDR.as_usize() + (address >> 6)) as *mut u8;
-    // SAFETY: MMTk maps the bits together with the heap; one byte stands for 64 bytes of the thread's own line.
-    unsafe { *byte |= 1 << ((address >> 3) & 7) };
+    // Valid-object bits are the first of MMTk's global side metadata.
+    let byte = (GLOBAL_SIDE_METADATA_BASE_ADDRESS.as_usize() + (address >> super::SIDE_BYTE_SHIFT)) as *mut u8;
+    // SAFETY: MMTk maps the bits together with the heap; one byte stands for a part of the thread's own line.
+    unsafe { *byte |= 1 << ((address >> super::SIDE_BIT_SHIFT) & 7) };
 }
 
 fn wait_while_stopping() {
@@ -239,14 +257,12 @@ fn wait_while_stopping() {
     }
 }
 
-/// Calls `action` with the stack pointer after all registers are on the stack.
+/// Calls `action` with the stack pointer after the registers that may hold references of callers are on the stack.
 #[inline(never)]
 fn with_registers_on_stack(action: impl FnOnce(usize)) {
-    let mut context = std::mem::MaybeUninit::<libc::ucontext_t>::zeroed();
-    // SAFETY: getcontext fills the structure that it is given.
-    unsafe { libc::getcontext(context.as_mut_ptr()) };
-    action(context.as_ptr() as usize);
-    std::hint::black_box(&context);
+    let registers = callee_saved_registers();
+    action(registers.as_ptr() as usize);
+    std::hint::black_box(&registers);
 }
 
 /// A thread that asked for a collection waits for its end.
@@ -426,10 +442,11 @@ pub(super) fn for_each_stack_word(tls: VMMutatorThread, mut action: impl FnMut(u
     for register in unsafe { *heap.saved_registers.get() } {
         action(register);
     }
-    let mut address = heap.stopped_at.load(Ordering::Relaxed) & !(size_of::<usize>() - 1);
-    while address < heap.stack_base {
-        // SAFETY: between the stack pointer of a stopped thread and its base the stack is mapped.
+    let stack = heap.stopped_at.load(Ordering::Relaxed) & !(size_of::<usize>() - 1)..heap.stack_base;
+    // SAFETY: as above.
+    let ranges = unsafe { &*heap.ambiguous_ranges.get() };
+    for address in std::iter::once(&stack).chain(ranges).flat_map(|range| range.clone().step_by(size_of::<usize>())) {
+        // SAFETY: between the stack pointer of a stopped thread and its base the stack is mapped; so are the ranges, see `add_ambiguous_range`.
         action(unsafe { (address as *const usize).read_volatile() });
-        address += size_of::<usize>();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::native_text::blocking;
 use super::{InternalCall, icall, raising};
-use crate::exceptions::Exception;
+use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
 use crate::method_table::method_table;
 use crate::object::{self, ABI, ArrayRef, ObjectRef};
@@ -113,16 +113,18 @@ extern "C" fn collect(generation: i32) {
     gc::collect(Thread::current().heap(), generation != 0);
 }
 
-extern "C" fn collection_count(_generation: i32) -> i32 {
-    gc::collection_count() as i32
+/// As Mono counts: a collection of everything is none of generation 0.
+extern "C" fn collection_count(generation: i32) -> i32 {
+    gc::collection_counts()[usize::from(generation != 0)] as i32
 }
 
 extern "C" fn max_generation() -> i32 {
     1
 }
 
-extern "C" fn generation_of(_object: ObjectRef) -> i32 {
-    0
+extern "C" fn generation_of(object: ObjectRef) -> i32 {
+    // SAFETY: references that come from managed code are null, which is told apart first, or live objects.
+    i32::from(!object.is_null() && unsafe { !gc::is_young(object.raw().cast()) })
 }
 
 extern "C" fn total_memory(force: u8) -> i64 {
@@ -158,23 +160,29 @@ extern "C" fn reregister_for_finalize(object: ObjectRef) {
     })
 }
 
-/// The object that stands for the key of a dead ephemeron.
-extern "C" fn ephemeron_tombstone() -> ObjectRef {
+/// The root that holds the object which stands for the key of a dead ephemeron.
+fn tombstone_root() -> Result<*const ObjectRef> {
     static TOMBSTONE: OnceLock<usize> = OnceLock::new();
-    raising(|| {
-        if let Some(&slot) = TOMBSTONE.get() {
-            // SAFETY: the slot was made by `roots::keep`.
-            return Ok(unsafe { *(slot as *const ObjectRef) });
-        }
-        let object = object::allocate(method_table(TypeId::OBJECT)?)?;
-        let slot = *TOMBSTONE.get_or_init(|| roots::keep(object) as usize);
-        // SAFETY: as above.
-        Ok(unsafe { *(slot as *const ObjectRef) })
-    })
+    if let Some(&slot) = TOMBSTONE.get() {
+        return Ok(slot as *const ObjectRef);
+    }
+    let object = object::allocate(method_table(TypeId::OBJECT)?)?;
+    Ok(*TOMBSTONE.get_or_init(|| roots::keep(object) as usize) as *const ObjectRef)
 }
 
-/// The collector keeps the keys of all ephemerons alive as long as their table lives, so there is nothing to note.
-extern "C" fn register_ephemeron_array(_array: ArrayRef) {}
+extern "C" fn ephemeron_tombstone() -> ObjectRef {
+    // SAFETY: a root that is never freed.
+    raising(|| Ok(unsafe { *tombstone_root()? }))
+}
+
+extern "C" fn register_ephemeron_array(array: ArrayRef) {
+    raising(|| {
+        let array = array.argument("array")?;
+        // SAFETY: the declaration of the internal call takes such vectors alone, and the tombstone is a root for good.
+        unsafe { gc::register_ephemeron_array(array.object().raw().cast(), tombstone_root()?.cast()) };
+        Ok(())
+    })
+}
 
 fn kind_of(number: i32) -> Option<HandleKind> {
     Some(match number {

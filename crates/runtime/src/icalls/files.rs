@@ -72,16 +72,16 @@ fn path_error(errno: i32, path: &CStr) -> i32 {
 }
 
 /// The file's state, or `None` with `errno` set.
-pub(super) fn stat_of(descriptor: i32) -> Option<libc::stat> {
+pub(super) fn stat_of(descriptor: i32) -> Option<libc::stat64> {
     // SAFETY: zero is a valid value of the structure, and the call fills it.
     unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        if libc::fstat(descriptor, &mut stat) == 0 { Some(stat) } else { None }
+        let mut stat: libc::stat64 = std::mem::zeroed();
+        if libc::fstat64(descriptor, &mut stat) == 0 { Some(stat) } else { None }
     }
 }
 
 /// Whether files opened before forbid this way of opening.
-fn is_sharing_violated(stat: &libc::stat, access: i32, share: i32) -> bool {
+fn is_sharing_violated(stat: &libc::stat64, access: i32, share: i32) -> bool {
     let files = OPEN_FILES.lock();
     files.iter().filter(|file| file.device == stat.st_dev as u64 && file.inode == stat.st_ino as u64).any(|file| {
         let forbids = |open_access: i32, by_share: i32| {
@@ -112,7 +112,7 @@ extern "C" fn open(path: *const u16, mode: i32, access: i32, share: i32, options
     };
     let flags = access_flags | mode_flags | libc::O_CLOEXEC;
     // SAFETY: a path that ends with a 0.
-    let descriptor = blocking(|| unsafe { libc::open(path.as_ptr(), flags, 0o666) });
+    let descriptor = blocking(|| unsafe { libc::open64(path.as_ptr(), flags, 0o666) });
     if !path_outcome(error, descriptor >= 0, &path) {
         return NO_HANDLE;
     }
@@ -134,7 +134,7 @@ extern "C" fn open(path: *const u16, mode: i32, access: i32, share: i32, options
         return refuse(errors::SHARING_VIOLATION);
     }
     // SAFETY: our own descriptor.
-    if matches!(mode, 2 | 5) && is_regular && unsafe { libc::ftruncate(descriptor, 0) } != 0 {
+    if matches!(mode, 2 | 5) && is_regular && unsafe { libc::ftruncate64(descriptor, 0) } != 0 {
         return refuse(of_errno(last_errno()));
     }
     if is_regular {
@@ -257,8 +257,9 @@ fn set_lock(handle: isize, kind: i32, position: i64, length: i64, error: *mut i3
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as _;
     lock.l_whence = libc::SEEK_SET as _;
-    lock.l_start = position as libc::off_t;
-    lock.l_len = length as libc::off_t;
+    lock.l_start = libc::off_t::try_from(position).unwrap_or(libc::off_t::MAX);
+    // No end stands for one that the type cannot name.
+    lock.l_len = libc::off_t::try_from(length).unwrap_or(0);
     // SAFETY: the structure outlives the call.
     let result = unsafe { libc::fcntl(handle as i32, libc::F_SETLK, &lock) };
     let value = match (result, last_errno()) {

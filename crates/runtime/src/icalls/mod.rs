@@ -170,7 +170,7 @@ pub fn raising<T>(body: impl FnOnce() -> Result<T>) -> T {
 }
 
 /// Stores a reference through an `out` or `ref` parameter. A null address is ignored.
-pub fn store_out(address: *mut ObjectRef, value: ObjectRef) {
+pub(crate) fn store_out(address: *mut ObjectRef, value: ObjectRef) {
     if !address.is_null() {
         // SAFETY: compiled code passes the address of a variable of reference type; where it lies is not known.
         unsafe { store_unknown(address, value) }

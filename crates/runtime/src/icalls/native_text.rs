@@ -71,14 +71,9 @@ pub(super) fn last_errno() -> i32 {
 /// Runs something that may take long while collections go on without this thread. It may touch no object, except memory of objects to
 /// which the caller's frame has a reference in memory.
 pub(super) fn blocking<T>(action: impl FnOnce() -> T) -> T {
-    let mut registers = std::mem::MaybeUninit::<libc::ucontext_t>::uninit();
-    // The callers' references may be in registers that nobody has saved yet: a waiting thread is scanned from its stack alone.
-    // SAFETY: getcontext fills the structure that it is given.
-    unsafe { libc::getcontext(registers.as_mut_ptr()) };
     let heap = Thread::current().heap();
     heap.enter_native();
     let result = action();
     heap.leave_native();
-    std::hint::black_box(&registers);
     result
 }

@@ -37,20 +37,20 @@ fn as_path(path: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(path.to_bytes()))
 }
 
-type StatCall = unsafe extern "C" fn(*const std::ffi::c_char, *mut libc::stat) -> i32;
+type StatCall = unsafe extern "C" fn(*const std::ffi::c_char, *mut libc::stat64) -> i32;
 
-fn stat_by(call: StatCall, path: &CStr) -> Option<libc::stat> {
+fn stat_by(call: StatCall, path: &CStr) -> Option<libc::stat64> {
     // SAFETY: zero is a valid value of the structure, which the call fills.
     unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
+        let mut stat: libc::stat64 = std::mem::zeroed();
         if call(path.as_ptr(), &mut stat) == 0 { Some(stat) } else { None }
     }
 }
 
 /// The file's state (of a dangling link: the link's own) and its attributes.
-fn examine(path: &CStr) -> Option<(libc::stat, i32)> {
-    let link = stat_by(libc::lstat, path)?;
-    let stat = stat_by(libc::stat, path).unwrap_or(link);
+fn examine(path: &CStr) -> Option<(libc::stat64, i32)> {
+    let link = stat_by(libc::lstat64, path)?;
+    let stat = stat_by(libc::stat64, path).unwrap_or(link);
     let mut attributes = 0;
     // SAFETY: a path that ends with a 0.
     if unsafe { libc::access(path.as_ptr(), libc::W_OK) } != 0 {
@@ -79,7 +79,7 @@ extern "C" fn get_attributes(path: *const u16, error: *mut i32) -> i32 {
 
 extern "C" fn set_attributes(path: *const u16, attributes: i32, error: *mut i32) -> bool {
     let path = path_argument(path);
-    let Some(stat) = stat_by(libc::stat, &path) else { return path_outcome(error, false, &path) };
+    let Some(stat) = stat_by(libc::stat64, &path) else { return path_outcome(error, false, &path) };
     let mut mode = stat.st_mode & 0o7777;
     if attributes & READ_ONLY != 0 {
         mode &= !0o222;
@@ -153,7 +153,7 @@ extern "C" fn delete_file(path: *const u16, error: *mut i32) -> bool {
 
 extern "C" fn move_file(source: *const u16, target: *const u16, error: *mut i32) -> bool {
     let (source, target) = (path_argument(source), path_argument(target));
-    if stat_by(libc::lstat, &target).is_some() {
+    if stat_by(libc::lstat64, &target).is_some() {
         set_error(error, errors::ALREADY_EXISTS);
         return false;
     }
@@ -163,7 +163,7 @@ extern "C" fn move_file(source: *const u16, target: *const u16, error: *mut i32)
 
 extern "C" fn copy_file(source: *const u16, target: *const u16, overwrite: u8, error: *mut i32) -> bool {
     let (source, target) = (path_argument(source), path_argument(target));
-    if overwrite == 0 && stat_by(libc::lstat, &target).is_some() {
+    if overwrite == 0 && stat_by(libc::lstat64, &target).is_some() {
         set_error(error, errors::ALREADY_EXISTS);
         return false;
     }

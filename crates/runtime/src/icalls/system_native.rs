@@ -140,7 +140,7 @@ struct FileStatus {
     user_flags: u32,
 }
 
-fn status_of(stat: &libc::stat) -> FileStatus {
+fn status_of(stat: &libc::stat64) -> FileStatus {
     FileStatus {
         flags: 0,
         mode: stat.st_mode as i32,
@@ -161,14 +161,14 @@ fn status_of(stat: &libc::stat) -> FileStatus {
     }
 }
 
-type StatCall = unsafe extern "C" fn(*const c_char, *mut libc::stat) -> i32;
+type StatCall = unsafe extern "C" fn(*const c_char, *mut libc::stat64) -> i32;
 
 /// # Safety
 /// `path` ends with a 0 and there is room for the structure.
 unsafe fn stat_by(call: StatCall, path: *const c_char, output: *mut FileStatus) -> i32 {
     // SAFETY: the caller's promise; zero is a valid value of the structure, which the call fills.
     unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
+        let mut stat: libc::stat64 = std::mem::zeroed();
         let result = call(path, &mut stat);
         if result == 0 {
             output.write(status_of(&stat));
@@ -179,12 +179,12 @@ unsafe fn stat_by(call: StatCall, path: *const c_char, output: *mut FileStatus) 
 
 extern "C" fn stat(path: *const c_char, output: *mut FileStatus) -> i32 {
     // SAFETY: the caller passes a text that ends with a 0 and the address of a structure.
-    unsafe { stat_by(libc::stat, path, output) }
+    unsafe { stat_by(libc::stat64, path, output) }
 }
 
 extern "C" fn link_stat(path: *const c_char, output: *mut FileStatus) -> i32 {
     // SAFETY: as above.
-    unsafe { stat_by(libc::lstat, path, output) }
+    unsafe { stat_by(libc::lstat64, path, output) }
 }
 
 extern "C" fn file_stat(descriptor: isize, output: *mut FileStatus) -> i32 {
@@ -223,7 +223,7 @@ extern "C" fn read_directory(directory: *mut c_void, _buffer: *mut u8, _size: i3
     // thread at a time.
     unsafe {
         *libc::__errno_location() = 0;
-        let entry = libc::readdir(directory.cast());
+        let entry = libc::readdir64(directory.cast());
         if entry.is_null() {
             output.write(DirectoryEntry { name: std::ptr::null(), name_length: 0, kind: 0 });
             let errno = last_errno();

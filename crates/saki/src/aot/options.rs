@@ -1,14 +1,17 @@
 //! The options after `--aot=`: ours, and those of Mono's that mean nothing here.
 
+use crate::target::{self, Target};
 use std::path::PathBuf;
 
 /// What `--aot=` asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct AotOptions {
     /// Where to write, instead of beside the assembly.
     pub outfile: Option<PathBuf>,
     /// A rule for `make`, to be written there.
     pub depfile: Option<PathBuf>,
+    /// The machine, instead of this one or what `--target` says.
+    pub target: Option<&'static Target>,
     /// Number of threads.
     pub threads: usize,
     /// Print sizes and times.
@@ -27,21 +30,30 @@ pub struct AotOptions {
 
 type Setter = fn(&mut AotOptions, &str) -> Result<(), String>;
 
+fn set<T>(place: &mut T, value: T) -> Result<(), String> {
+    *place = value;
+    Ok(())
+}
+
 /// Our options. A name that ends with `=` takes a value.
 const OPTIONS: &[(&str, Setter)] = &[
-    ("outfile=", |options, value| Ok(options.outfile = Some(PathBuf::from(value)))),
-    ("depfile=", |options, value| Ok(options.depfile = Some(PathBuf::from(value)))),
+    ("outfile=", |options, value| set(&mut options.outfile, Some(PathBuf::from(value)))),
+    ("depfile=", |options, value| set(&mut options.depfile, Some(PathBuf::from(value)))),
     ("threads=", |options, value| match value.parse() {
-        Ok(number @ 1..=1024) => Ok(options.threads = number),
+        Ok(number @ 1..=1024) => set(&mut options.threads, number),
         _ => Err(format!("AOT : threads= takes a number from 1, not '{value}'.")),
     }),
-    ("stats", |options, _| Ok(options.stats = true)),
-    ("print-skipped", |options, _| Ok(options.print_skipped = true)),
-    ("verbose", |options, _| Ok(options.verbose = true)),
-    ("nodebug", |options, _| Ok(options.lines = false)),
-    ("asmonly", |options, _| Ok(options.text_only = true)),
-    ("save-temps", |options, _| Ok(options.save_text = true)),
-    ("keep-temps", |options, _| Ok(options.save_text = true)),
+    ("mtriple=", |options, value| {
+        set(&mut options.target, Some(target::find(value).map_err(|message| format!("AOT : {message}"))?))
+    }),
+    ("stats", |options, _| set(&mut options.stats, true)),
+    ("print-skipped", |options, _| set(&mut options.print_skipped, true)),
+    ("print-skipped-methods", |options, _| set(&mut options.print_skipped, true)),
+    ("verbose", |options, _| set(&mut options.verbose, true)),
+    ("nodebug", |options, _| set(&mut options.lines, false)),
+    ("asmonly", |options, _| set(&mut options.text_only, true)),
+    ("save-temps", |options, _| set(&mut options.save_text, true)),
+    ("keep-temps", |options, _| set(&mut options.save_text, true)),
     // Nothing here depends on anything but the input.
     ("deterministic", |_, _| Ok(())),
 ];
@@ -51,6 +63,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "full",
     "hybrid",
     "static",
+    "bitcode",
     "llvmonly",
     "interp",
     "full-interp",
@@ -76,7 +89,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "data-outfile=",
     "profile=",
     "profile-only",
-    "mtriple=",
     "mattr=",
     "mcpu=",
     "nopagetrampolines",
@@ -89,24 +101,29 @@ const WITHOUT_EFFECT: &[&str] = &[
     "nunbox-arbitrary-trampolines=",
     "tool-prefix=",
     "ld-flags=",
-    "as-options=",
     "readonly-value=",
     "info",
-    "dedup",
     "dedup-skip",
     "dedup-include=",
-    "instances=",
     "no-instances",
     "log-generics",
     "log-instances",
     "log-instances=",
-    "internal-logs",
     "msym-dir=",
-    "mangle-file=",
     "no-opt",
-    "autoreg",
-    "allow-errors",
 ];
+
+/// The text of `--aot=help`, in Mono's layout.
+pub fn help() -> String {
+    let names = OPTIONS.iter().map(|(name, _)| *name).chain(WITHOUT_EFFECT.iter().copied());
+    let list: String = names.map(|name| format!("    {name}\n")).collect();
+    format!("Supported options for --aot:\n{list}    help/?\n")
+}
+
+/// Whether the list asks for [`help`].
+pub fn asks_for_help(text: &str) -> bool {
+    text.split(',').any(|word| matches!(word, "help" | "?"))
+}
 
 /// Parses the comma separated list; gives the options, and those of Mono's that were ignored.
 ///
@@ -115,6 +132,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 pub fn parse(text: &str) -> Result<(AotOptions, Vec<String>), String> {
     let mut options = AotOptions {
         outfile: None,
+        target: None,
         depfile: None,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         stats: false,
@@ -143,15 +161,34 @@ mod tests {
 
     #[test]
     fn words_are_ours_monos_or_wrong() {
-        let (options, ignored) = parse("outfile=a,b.so,threads=3,nodebug,full,mtriple=armv7").unwrap_or_else(|error| {
-            assert_eq!(error, "AOT : Unknown argument 'b.so'.");
-            parse("outfile=a.so,threads=3,nodebug,full,mtriple=armv7").unwrap()
-        });
+        let (options, ignored) =
+            parse("outfile=a,b.so,threads=3,nodebug,full,mtriple=armv7-linux-gnueabihf").unwrap_or_else(|error| {
+                assert_eq!(error, "AOT : Unknown argument 'b.so'.");
+                parse("outfile=a.so,threads=3,nodebug,full,mtriple=armv7-linux-gnueabihf").unwrap()
+            });
         assert_eq!(options.outfile, Some(PathBuf::from("a.so")));
         assert_eq!((options.threads, options.lines), (3, false));
-        assert_eq!(ignored, ["full", "mtriple=armv7"]);
+        assert_eq!(ignored, ["full"]);
+        assert_eq!(options.target.map(Target::name), Some("arm"));
+        assert!(parse("mtriple=vax").unwrap_err().starts_with("AOT : Unknown target 'vax'; known ones: x86 ("));
         assert_eq!(parse("foo").unwrap_err(), "AOT : Unknown argument 'foo'.");
         assert_eq!(parse("outfile").unwrap_err(), "AOT : Unknown argument 'outfile'.");
         assert!(parse("threads=0").is_err());
+    }
+
+    #[test]
+    fn the_document_lists_what_has_no_effect() {
+        let document = include_str!("../../../../docs/command-line.md");
+        let (_, list) = document.split_once("Mono's other options").expect("the paragraph is there");
+        let list = list.split("\n## ").next().unwrap_or_default();
+        let (_, list) = list.split_once(":\n\n").expect("a list follows");
+        let documented: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        assert_eq!(documented, WITHOUT_EFFECT);
+        let ours = document.split("## `--aot").nth(1).expect("the section is there");
+        for (name, _) in
+            OPTIONS.iter().filter(|(name, _)| !["deterministic", "keep-temps", "print-skipped-methods"].contains(name))
+        {
+            assert!(ours.contains(&format!("`{name}")), "{name} is not documented");
+        }
     }
 }

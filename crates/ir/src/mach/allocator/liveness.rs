@@ -27,6 +27,8 @@ pub struct Site {
     pub point: Point,
     /// Must be a register of the vreg's own.
     pub register: bool,
+    /// Must be one of the narrow set.
+    pub narrow: bool,
     /// Preferred register.
     pub hint: Option<PReg>,
     /// How often it runs, by guess.
@@ -174,10 +176,17 @@ impl Liveness {
                         (OperandKind::Def, Position::Early) => early,
                         (OperandKind::Def, Position::Late) => early + 1,
                     };
-                    let mut site = Site { inst, point, register: false, hint: None, weight };
+                    let mut site = Site { inst, point, register: false, narrow: false, hint: None, weight };
                     match operand.constraint {
                         Constraint::Reg => site.register = reused != Some(number),
-                        Constraint::ReuseInput(_) => site.register = true,
+                        Constraint::Narrow => {
+                            site.register = reused != Some(number);
+                            site.narrow = site.register;
+                        }
+                        Constraint::ReuseInput(input) => {
+                            site.register = true;
+                            site.narrow = self.operands[start + input as usize].constraint == Constraint::Narrow;
+                        }
                         Constraint::Fixed(register) => {
                             site.hint = Some(register);
                             let (from, to) = match operand.kind {
@@ -222,7 +231,7 @@ impl Liveness {
                 self.vregs[arg.index()] = Some(*arg);
                 uses.push((*arg, index, gap(block.insts.end)));
                 let last = block.insts.end - 1;
-                let site = Site { inst: last, point: gap(block.insts.end), register: false, hint: None, weight };
+                let site = Site { inst: last, point: gap(block.insts.end), register: false, narrow: false, hint: None, weight };
                 sites.push((arg.index() as u32, site));
             }
         }

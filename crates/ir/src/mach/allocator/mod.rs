@@ -19,6 +19,8 @@ use std::collections::BinaryHeap;
 
 /// Weight of bundles that cannot be split any more.
 const MINIMAL_WEIGHT: f32 = 1e30;
+/// Weight of those among them that only some registers will do for, so that they come before the others.
+const NARROW_MINIMAL_WEIGHT: f32 = 2e30;
 /// After so many splits a bundle falls apart into its uses.
 const MAX_SPLITS: u8 = 6;
 /// Bundles of more ranges than this are not merged further.
@@ -58,6 +60,8 @@ struct Bundle {
     spill_set: u32,
     weight: f32,
     splits: u8,
+    /// Something in it needs a register of the narrow set.
+    narrow: bool,
     place: Place,
 }
 
@@ -108,7 +112,7 @@ struct Allocator<'a, I> {
 impl<I: MachInst> Allocator<'_, I> {
     fn build_bundles(&mut self) {
         let mut bundle_of = vec![u32::MAX; self.live.ranges.len()];
-        for index in 0..self.live.ranges.len() {
+        for (index, bundle) in bundle_of.iter_mut().enumerate() {
             let Some(vreg) = self.live.vregs[index] else { continue };
             let ranges: SmallVec<[Range; 2]> =
                 self.live.ranges[index].iter().map(|&(from, to)| Range { from, to, vreg }).collect();
@@ -121,8 +125,8 @@ impl<I: MachInst> Allocator<'_, I> {
                     hints.push(hint);
                 }
             }
-            bundle_of[index] = self.bundles.len() as u32;
-            self.bundles.push(Bundle { ranges, hints, spill_set: 0, weight: 0.0, splits: 0, place: Place::Open });
+            *bundle = self.bundles.len() as u32;
+            self.bundles.push(Bundle { ranges, hints, spill_set: 0, weight: 0.0, splits: 0, narrow: false, place: Place::Open });
         }
         for inst in 0..self.code.insts.len() {
             let operands = self.live.operand_start[inst] as usize..self.live.operand_start[inst + 1] as usize;
@@ -212,15 +216,22 @@ impl<I: MachInst> Allocator<'_, I> {
         let bundle = &self.bundles[index as usize];
         let mut weight = 0.0;
         let mut length = 0;
+        let mut narrow = false;
         for &range in &bundle.ranges {
             length += range.to - range.from;
-            weight +=
-                self.sites_in(range).iter().map(|site| if site.register { site.weight * 2.0 } else { site.weight }).sum::<f32>();
+            let sites = self.sites_in(range);
+            weight += sites.iter().map(|site| if site.register { site.weight * 2.0 } else { site.weight }).sum::<f32>();
+            narrow |= sites.iter().any(|site| site.narrow && self.needs_register(range, site));
         }
         let minimal = bundle.is_minimal()
             && bundle.ranges.iter().any(|&range| self.sites_in(range).iter().any(|site| self.needs_register(range, site)));
         let bundle = &mut self.bundles[index as usize];
-        bundle.weight = if minimal { MINIMAL_WEIGHT } else { weight / (length as f32 + 8.0) };
+        bundle.narrow = narrow;
+        bundle.weight = match (minimal, narrow) {
+            (true, true) => NARROW_MINIMAL_WEIGHT,
+            (true, false) => MINIMAL_WEIGHT,
+            _ => weight / (length as f32 + 8.0),
+        };
         bundle.place = Place::Open;
         self.queue.push((length, std::cmp::Reverse(index)));
     }
@@ -251,7 +262,11 @@ impl<I: MachInst> Allocator<'_, I> {
         }
         let mut furthest = 0;
         let mut best: Option<(PReg, SmallVec<[u32; 4]>, f32)> = None;
+        let narrow = self.bundles[index as usize].narrow;
         for register in candidates {
+            if narrow && !self.file.narrow.contains(register) {
+                continue;
+            }
             if blocked.contains(register) {
                 furthest = furthest.max(self.first_clobber(index, register));
                 continue;

@@ -95,7 +95,7 @@ impl Generator {
         let class = result.class();
         let (a, b) = (self.pick(class), self.pick(class));
         let register = |number: u8| PReg::new(class, number);
-        match self.random.below(9) {
+        match self.random.below(11) {
             0 => self.push(vec![Operand::reg_def(result), Operand::reg_use(a), Operand::any_use(b)], PRegSet::EMPTY, false),
             1 => self.push(vec![Operand::reuse_def(result, 1), Operand::reg_use(a), Operand::reg_use(b)], PRegSet::EMPTY, false),
             2 => {
@@ -126,6 +126,25 @@ impl Generator {
                     Operand::any_use(b),
                     Operand::fixed_def(result, register(0)),
                     Operand::fixed_def(rest, register(2)),
+                ];
+                self.push(operands, PRegSet::EMPTY, false);
+            }
+            // Byte registers of 32-bit x86.
+            8 if class == RegClass::Int => {
+                let operands = vec![
+                    Operand::reuse_def(result, 1),
+                    Operand::new_use(a, Constraint::Narrow),
+                    Operand::reg_use(b),
+                    Operand::reg_use(self.pick(class)),
+                ];
+                self.push(operands, PRegSet::EMPTY, false);
+            }
+            9 if class == RegClass::Int => {
+                let operands = vec![
+                    Operand::reg_use(b),
+                    Operand::new_use(a, Constraint::Narrow),
+                    Operand::fixed_use(b, register(0)),
+                    Operand::new_def(result, Constraint::Narrow),
                 ];
                 self.push(operands, PRegSet::EMPTY, false);
             }
@@ -222,6 +241,7 @@ fn file(count: u8, scratch: bool) -> RegisterFile {
     RegisterFile {
         allocatable: [(0..count).map(PReg::int).collect(), (0..count).map(PReg::float).collect()],
         callee_saved: PRegSet::of(&[PReg::int(5), PReg::int(6)]),
+        narrow: (0..4).map(PReg::int).collect(),
         scratch: if scratch { [Some(PReg::int(15)), Some(PReg::float(15))] } else { [None, None] },
         pointer_bytes: 8,
     }

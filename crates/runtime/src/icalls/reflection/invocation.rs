@@ -207,7 +207,7 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
             "Late bound operations cannot be performed on types or methods for which ContainsGenericParameters is true.",
         ));
     }
-    if !declaration.is_static() && !(is_constructor && this.is_null()) {
+    if !(declaration.is_static() || is_constructor && this.is_null()) {
         if this.is_null() {
             return Err(target_exception("Non-static method requires a target."));
         }

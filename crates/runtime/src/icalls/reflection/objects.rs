@@ -23,8 +23,11 @@ pub(super) enum Kind {
     Module,
 }
 
-/// Slots of [`roots::keep`] by kind, member and the type it was asked of.
-static OBJECTS: LazyLock<Mutex<FxHashMap<(Kind, u32, u32), usize>>> = LazyLock::new(Mutex::default);
+/// Kind, member and the type it was asked of.
+type Key = (Kind, u32, u32);
+
+/// Slots of [`roots::keep`].
+static OBJECTS: LazyLock<Mutex<FxHashMap<Key, usize>>> = LazyLock::new(Mutex::default);
 
 /// The object for a member, made by `make` at the first time.
 pub(super) fn cached(kind: Kind, member: u32, reflected: u32, make: impl FnOnce() -> Result<ObjectRef>) -> Result<ObjectRef> {

@@ -1,0 +1,699 @@
+//! Execution on the host. Traps end in a stub that returns the code as `TRAP` + code from the raising function.
+
+#![cfg(all(target_arch = "arm", target_os = "linux"))]
+
+use super::{compile, options, parse};
+use crate::encoding::{Condition, DataOp, ModifiedImmediate, Operand2, data, mov, pop};
+use crate::{Arm, FEATURE_DIVIDE};
+use ir::Function;
+use ir::function::SymbolRef;
+use ir::instruction::{FloatCompare, IntCompare};
+use ir::mach::{Backend, CompiledCode, StubKind};
+
+pub(super) const TRAP: u32 = 0x1000_0000;
+
+/// Code of the raise helper: result = `TRAP` + code, and out of the frame that raised.
+fn raise_helper() -> Vec<u8> {
+    let always = Condition::Al;
+    let trap = Operand2::Immediate(ModifiedImmediate::new(TRAP).unwrap());
+    [data(always, DataOp::Add, false, 0, 0, trap), mov(always, 13, Operand2::Register(11)), pop(always, 1 << 11 | 1 << 15)]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect()
+}
+
+/// Functions in executable memory.
+pub(super) struct Loaded {
+    base: usize,
+    bytes: usize,
+    starts: Vec<usize>,
+    cells: usize,
+}
+
+type Enter = unsafe extern "C" fn(
+    code: usize,
+    thread: *mut u32,
+    integers: *const u32,
+    floats: *const u64,
+    stack: *const u32,
+    words: usize,
+    results: *mut u64,
+);
+
+unsafe extern "C" {
+    fn __clear_cache(start: usize, end: usize);
+}
+
+fn place(image: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    image.resize(image.len().next_multiple_of(16), 0);
+    let start = image.len();
+    image.extend_from_slice(bytes);
+    start
+}
+
+impl Loaded {
+    /// Method number n is `codes[n]`; helper n is native code at `helpers[n - 1]`, 0 raises. Cell n is the n-th of `cells`.
+    pub(super) fn link(mut codes: Vec<CompiledCode>, helpers: &[usize], cells: &[usize]) -> Loaded {
+        codes.push(Arm.stub(StubKind::EnterManaged, &options(0)).code);
+        let mut image = Vec::new();
+        let raise = place(&mut image, &raise_helper());
+        let starts: Vec<usize> = codes.iter().map(|code| place(&mut image, &code.bytes)).collect();
+        let helper_cells = place(&mut image, &vec![0; 4 * (helpers.len() + 1)]);
+        let data_cells = place(&mut image, &vec![0; 4 * cells.len() + 4]);
+        let bytes = image.len();
+        let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        // SAFETY: new memory; it is filled before anything runs in it.
+        let base = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) as usize
+        };
+        assert!(base as isize != -1);
+        let mut put = |at: usize, value: usize| image[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
+        for (index, &helper) in [base + raise].iter().chain(helpers).enumerate() {
+            put(helper_cells + 4 * index, helper);
+        }
+        for (index, &value) in cells.iter().enumerate() {
+            put(data_cells + 4 * index, value);
+        }
+        for (code, start) in codes.iter().zip(&starts) {
+            for reloc in &code.relocs {
+                let target = match reloc.target {
+                    SymbolRef::Method(number) => base + starts[number as usize],
+                    SymbolRef::Helper(number) => base + helper_cells + 4 * usize::from(number),
+                    SymbolRef::Cell(number) => base + data_cells + 4 * number as usize,
+                    other => panic!("no {other:?} in tests"),
+                };
+                let field = start + reloc.offset as usize;
+                let address = (base + field) as u64;
+                Arm.apply_reloc(reloc.kind, &mut image[field..], address, target as u64, reloc.addend).unwrap();
+            }
+        }
+        // SAFETY: the memory was mapped above.
+        unsafe {
+            std::ptr::copy_nonoverlapping(image.as_ptr(), base as *mut u8, bytes);
+            __clear_cache(base, base + bytes);
+        }
+        Loaded { base, bytes, starts, cells: base + data_cells }
+    }
+
+    fn new(functions: &[Function], features: u64, helpers: &[usize]) -> Loaded {
+        Loaded::link(functions.iter().map(|function| compile(function, features)).collect(), helpers, &[])
+    }
+
+    /// Address of method `number`.
+    fn address(&self, number: usize) -> usize {
+        self.base + self.starts[number]
+    }
+
+    /// Calls function 0; gives the four results.
+    fn call_with(&self, thread: &mut [u32; 16], integers: &[u32; 6], floats: &[u64], stack: &[u32]) -> [u64; 4] {
+        let mut float_args = [0u64; 8];
+        float_args[..floats.len()].copy_from_slice(floats);
+        let mut results = [0u64; 4];
+        // SAFETY: the stub is the last code, the code obeys the convention, and all arrays are as long as the stub reads.
+        unsafe {
+            let enter: Enter = std::mem::transmute(self.address(self.starts.len() - 1));
+            enter(
+                self.address(0),
+                thread.as_mut_ptr(),
+                integers.as_ptr(),
+                float_args.as_ptr(),
+                stack.as_ptr(),
+                stack.len(),
+                results.as_mut_ptr(),
+            );
+        }
+        results
+    }
+
+    /// The same; gives integer and float result.
+    pub(super) fn call(&self, integers: &[u32], floats: &[u64], stack: &[u32]) -> (u32, u64) {
+        let mut integer_args = [0; 6];
+        integer_args[..integers.len()].copy_from_slice(integers);
+        let results = self.call_with(&mut [0; 16], &integer_args, floats, stack);
+        (results[0] as u32, results[2])
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // SAFETY: nothing runs in it any more.
+        unsafe { libc::munmap(self.base as *mut libc::c_void, self.bytes) };
+    }
+}
+
+fn load(signature: &str, body: &str) -> Loaded {
+    Loaded::new(&[parse(signature, body)], Arm.host_features(), &[])
+}
+
+/// One instruction on two integers, in a function.
+fn binary(name: &str, features: u64) -> Loaded {
+    let body = format!("block0(v0: i32, v1: i32):\n v2 = {name}.i32 v0, v1\n return v2");
+    Loaded::new(&[parse("managed (i32, i32) -> i32", &body)], features, &[])
+}
+
+/// The same with a constant as second operand.
+fn with_constant(name: &str, second: i32) -> Loaded {
+    let body = format!("block0(v0: i32):\n v1 = iconst.i32 {second}\n v2 = {name}.i32 v0, v1\n return v2");
+    load("managed (i32) -> i32", &body)
+}
+
+const EDGES: [i32; 14] = [0, 1, -1, 2, 7, -7, 31, 255, 256, 0x1234_5678, -0x1234_5678, 0x0001_0001, i32::MAX, i32::MIN];
+
+#[test]
+fn integer_arithmetic() {
+    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
+    let rows: [Row; 14] = [
+        ("iadd", |a, b| Some(a.wrapping_add(b))),
+        ("isub", |a, b| Some(a.wrapping_sub(b))),
+        ("imul", |a, b| Some(a.wrapping_mul(b))),
+        ("iand", |a, b| Some(a & b)),
+        ("ior", |a, b| Some(a | b)),
+        ("ixor", |a, b| Some(a ^ b)),
+        ("smul_high", |a, b| Some(((i64::from(a) * i64::from(b)) >> 32) as i32)),
+        ("umul_high", |a, b| Some(((u64::from(a as u32) * u64::from(b as u32)) >> 32) as i32)),
+        ("sadd_ovf", i32::checked_add),
+        ("ssub_ovf", i32::checked_sub),
+        ("smul_ovf", i32::checked_mul),
+        ("uadd_ovf", |a, b| (a as u32).checked_add(b as u32).map(|x| x as i32)),
+        ("usub_ovf", |a, b| (a as u32).checked_sub(b as u32).map(|x| x as i32)),
+        ("umul_ovf", |a, b| (a as u32).checked_mul(b as u32).map(|x| x as i32)),
+    ];
+    for (name, expected) in rows {
+        let code = binary(name, 0);
+        for b in EDGES {
+            // A second operand that is a constant has forms of its own.
+            let with_constant = with_constant(name, b);
+            for a in EDGES {
+                let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
+                assert_eq!(code.call(&[a as u32, b as u32], &[], &[]).0, expected, "{name} {a} {b}");
+                assert_eq!(with_constant.call(&[a as u32], &[], &[]).0, expected, "{name} {a} constant {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn divisions() {
+    assert_eq!(Arm.host_features() & FEATURE_DIVIDE, FEATURE_DIVIDE);
+    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
+    let rows: [Row; 4] = [
+        ("sdiv", i32::checked_div),
+        ("srem", i32::checked_rem),
+        ("udiv", |a, b| Some((a as u32 / b as u32) as i32)),
+        ("urem", |a, b| Some((a as u32 % b as u32) as i32)),
+    ];
+    for (name, expected) in rows {
+        let code = binary(name, FEATURE_DIVIDE);
+        for a in EDGES {
+            for b in EDGES {
+                if b != 0 {
+                    let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
+                    assert_eq!(code.call(&[a as u32, b as u32], &[], &[]).0, expected, "{name} {a} {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn shifts_and_bit_counts() {
+    for (name, expected) in [
+        ("ishl", (|a, n| a << n) as fn(i32, u32) -> i32),
+        ("sshr", |a, n| a >> n),
+        ("ushr", |a, n| (a as u32 >> n) as i32),
+        ("rotl", |a, n| a.rotate_left(n)),
+    ] {
+        let code = binary(name, 0);
+        for n in [0u32, 1, 16, 31, 32, 33, 63, 255, 0xffff_ffff] {
+            let with_constant = with_constant(name, n as i32);
+            for a in EDGES {
+                let expected = expected(a, n & 31);
+                assert_eq!(code.call(&[a as u32, n], &[], &[]).0 as i32, expected, "{name} {a} {n}");
+                assert_eq!(with_constant.call(&[a as u32], &[], &[]).0 as i32, expected, "{name} {a} constant {n}");
+            }
+        }
+    }
+    for (name, expected) in
+        [("clz", i32::leading_zeros as fn(i32) -> u32), ("ctz", i32::trailing_zeros), ("popcnt", i32::count_ones)]
+    {
+        let code = load("managed (i32) -> i32", &format!("block0(v0: i32):\n v1 = {name}.i32 v0\n return v1"));
+        for a in EDGES {
+            assert_eq!(code.call(&[a as u32], &[], &[]).0, expected(a), "{name} {a}");
+        }
+    }
+}
+
+/// The test as a value, a selection and a branch: 111 if it holds, else 20.
+fn test_uses(name: &str, compare: &str, ty: &str) -> Loaded {
+    load(
+        &format!("managed ({ty}, {ty}) -> i32"),
+        &format!(
+            "block0(v0: {ty}, v1: {ty}):\n v2 = {compare}.i32 {name} v0, v1\n v3 = iconst.i32 10\n v4 = iconst.i32 20\n \
+             v5 = select.i32 v2, v3, v4\n v6 = iadd.i32 v2, v5\n brif v2 block1(v6), block2(v6)\n\
+             block1(v7: i32):\n v8 = iconst.i32 100\n v9 = iadd.i32 v7, v8\n return v9\nblock2(v10: i32):\n return v10"
+        ),
+    )
+}
+
+#[test]
+fn comparisons_as_values_branches_and_selections() {
+    for compare in IntCompare::ALL {
+        let code = test_uses(compare.name(), "icmp", "i32");
+        for x in EDGES {
+            for y in EDGES {
+                let holds = match compare {
+                    IntCompare::Eq => x == y,
+                    IntCompare::Ne => x != y,
+                    IntCompare::Slt => x < y,
+                    IntCompare::Sle => x <= y,
+                    IntCompare::Sgt => x > y,
+                    IntCompare::Sge => x >= y,
+                    IntCompare::Ult => (x as u32) < y as u32,
+                    IntCompare::Ule => x as u32 <= y as u32,
+                    IntCompare::Ugt => x as u32 > y as u32,
+                    IntCompare::Uge => x as u32 >= y as u32,
+                };
+                let expected = if holds { 111 } else { 20 };
+                assert_eq!(code.call(&[x as u32, y as u32], &[], &[]).0, expected, "{} {x} {y}", compare.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn float_comparisons_with_nan() {
+    let numbers = [0.0, -0.0, 1.5, -1.5, f64::INFINITY, f64::NAN];
+    for compare in FloatCompare::ALL {
+        let (double, single) = (test_uses(compare.name(), "fcmp", "f64"), test_uses(compare.name(), "fcmp", "f32"));
+        for a in numbers {
+            for b in numbers {
+                let unordered = a.is_nan() || b.is_nan();
+                let holds = match compare {
+                    FloatCompare::Oeq => a == b,
+                    FloatCompare::Une => a != b,
+                    FloatCompare::Olt => a < b,
+                    FloatCompare::Ole => a <= b,
+                    FloatCompare::Ogt => a > b,
+                    FloatCompare::Oge => a >= b,
+                    FloatCompare::Ueq => unordered || a == b,
+                    FloatCompare::One => !unordered && a != b,
+                    FloatCompare::Ult => unordered || a < b,
+                    FloatCompare::Ule => unordered || a <= b,
+                    FloatCompare::Ugt => unordered || a > b,
+                    FloatCompare::Uge => unordered || a >= b,
+                };
+                let expected = if holds { 111 } else { 20 };
+                let result = double.call(&[], &[a.to_bits(), b.to_bits()], &[]).0;
+                assert_eq!(result, expected, "f64 {} {a} {b}", compare.name());
+                let bits = |number: f64| u64::from((number as f32).to_bits());
+                let result = single.call(&[], &[bits(a), bits(b)], &[]).0;
+                assert_eq!(result, expected, "f32 {} {a} {b}", compare.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn float_arithmetic_and_constants() {
+    type Row = (&'static str, fn(f64, f64) -> f64);
+    let rows: [Row; 4] = [("fadd", |a, b| a + b), ("fsub", |a, b| a - b), ("fmul", |a, b| a * b), ("fdiv", |a, b| a / b)];
+    let numbers = [0.0, 1.5, -2.25, 1e10, -0.1, f64::INFINITY];
+    for (name, expected) in rows {
+        let body = |ty: &str| format!("block0(v0: {ty}, v1: {ty}):\n v2 = {name}.{ty} v0, v1\n return v2");
+        let (double, single) = (load("managed (f64, f64) -> f64", &body("f64")), load("managed (f32, f32) -> f32", &body("f32")));
+        for a in numbers {
+            for b in numbers {
+                let result = f64::from_bits(double.call(&[], &[a.to_bits(), b.to_bits()], &[]).1);
+                assert!(result.to_bits() == expected(a, b).to_bits() || result.is_nan(), "{name} {a} {b}");
+                let (x, y) = (a as f32, b as f32);
+                let result = single.call(&[], &[u64::from(x.to_bits()), u64::from(y.to_bits())], &[]).1;
+                let result = f32::from_bits(result as u32);
+                let expected = expected(f64::from(x), f64::from(y)) as f32;
+                assert!(result.to_bits() == expected.to_bits() || result.is_nan(), "{name} {x} {y}");
+            }
+        }
+    }
+    for (name, expected) in [("fneg", (|a| -a) as fn(f64) -> f64), ("fabs", f64::abs), ("fsqrt", f64::sqrt)] {
+        let code = load("managed (f64) -> f64", &format!("block0(v0: f64):\n v1 = {name}.f64 v0\n return v1"));
+        for a in [0.0, -0.0, 2.0, 1e300] {
+            assert_eq!(f64::from_bits(code.call(&[], &[f64::to_bits(a)], &[]).1), expected(a), "{name} {a}");
+        }
+    }
+    for value in [0.0f64, -0.0, 1.0, -31.0, 0.1, 1e-300, f64::NAN, f64::INFINITY] {
+        let constant = format!("block0:\n v0 = fconst.f64 {:#x}\n return v0", value.to_bits());
+        assert_eq!(load("managed () -> f64", &constant).call(&[], &[], &[]).1, value.to_bits(), "{value}");
+        let bits = (value as f32).to_bits();
+        let constant = format!("block0:\n v0 = fconst.f32 {bits:#x}\n return v0");
+        assert_eq!(load("managed () -> f32", &constant).call(&[], &[], &[]).1 as u32, bits, "{value}");
+    }
+}
+
+#[test]
+fn conversions() {
+    let to_float = load("managed (i32) -> f64", "block0(v0: i32):\n v1 = uint_to_float.f64 v0\n return v1");
+    let signed = load("managed (i32) -> f64", "block0(v0: i32):\n v1 = sint_to_float.f64 v0\n return v1");
+    let single = load("managed (i32) -> f32", "block0(v0: i32):\n v1 = sint_to_float.f32 v0\n return v1");
+    for a in EDGES {
+        assert_eq!(f64::from_bits(to_float.call(&[a as u32], &[], &[]).1), f64::from(a as u32));
+        assert_eq!(f64::from_bits(signed.call(&[a as u32], &[], &[]).1), f64::from(a));
+        assert_eq!(f32::from_bits(single.call(&[a as u32], &[], &[]).1 as u32), a as f32);
+    }
+    let narrow = load("managed (f64) -> i32", "block0(v0: f64):\n v1 = float_to_sint.i32 v0\n return v1");
+    for (a, expected) in [(1.9, 1), (-1.9, -1), (2147483647.0, i32::MAX), (-2147483648.0, i32::MIN)] {
+        assert_eq!(narrow.call(&[], &[f64::to_bits(a)], &[]).0 as i32, expected);
+    }
+    let unsigned = load("managed (f64) -> i32", "block0(v0: f64):\n v1 = float_to_uint.i32 v0\n return v1");
+    for a in [0.0, 1.9, 3e9, 4294967295.0] {
+        assert_eq!(unsigned.call(&[], &[f64::to_bits(a)], &[]).0, a as u32);
+    }
+    let widen = load("managed (f32) -> f64", "block0(v0: f32):\n v1 = fpromote.f64 v0\n return v1");
+    assert_eq!(f64::from_bits(widen.call(&[], &[u64::from(0.1f32.to_bits())], &[]).1), f64::from(0.1f32));
+    let shrink = load("managed (f64) -> f32", "block0(v0: f64):\n v1 = fdemote.f32 v0\n return v1");
+    assert_eq!(f32::from_bits(shrink.call(&[], &[0.1f64.to_bits()], &[]).1 as u32), 0.1f32);
+}
+
+#[test]
+fn a_switch_goes_to_its_case_or_the_default() {
+    let code = load(
+        "managed (i32) -> i32",
+        "block0(v0: i32):\n br_table v0 block4, block1, block2, block3, block1\n\
+         block1:\n v1 = iconst.i32 11\n return v1\nblock2:\n v2 = iconst.i32 12\n return v2\n\
+         block3:\n v3 = iconst.i32 13\n return v3\nblock4:\n v4 = iconst.i32 99\n return v4",
+    );
+    for (index, expected) in [(0, 11), (1, 12), (2, 13), (3, 11), (4, 99), (-1i32, 99), (i32::MIN, 99)] {
+        assert_eq!(code.call(&[index as u32], &[], &[]).0, expected, "case {index}");
+    }
+}
+
+#[test]
+fn a_loop_swaps_its_variables() {
+    // Fibonacci numbers: both parameters change at once on the back edge.
+    let code = load(
+        "managed (i32) -> i32",
+        "block0(v0: i32):\n v1 = iconst.i32 0\n v2 = iconst.i32 1\n jump block1(v0, v1, v2)\n\
+         block1(v3: i32, v4: i32, v5: i32):\n v6 = iconst.i32 0\n v7 = icmp.i32 eq v3, v6\n brif v7 block2, block3\n\
+         block2:\n return v4\n\
+         block3:\n v8 = iconst.i32 1\n v9 = isub.i32 v3, v8\n v10 = iadd.i32 v4, v5\n jump block1(v9, v5, v10)",
+    );
+    assert_eq!(code.call(&[40], &[], &[]).0, 102_334_155);
+}
+
+#[test]
+fn calls_pass_many_arguments() {
+    let params: Vec<String> =
+        (0..9).map(|index| format!("v{index}: i32")).chain((9..21).map(|index| format!("v{index}: f64"))).collect();
+    let types = format!("{}, {}", ["i32"; 9].join(", "), ["f64"; 12].join(", "));
+    let mut callee = format!("block0({}):\n v30 = iconst.i32 0\n", params.join(", "));
+    let mut sum = 30;
+    for index in 0..21 {
+        let value = if index < 9 {
+            format!("v{index}")
+        } else {
+            callee += &format!(" v{} = float_to_sint.i32 v{index}\n", 40 + index);
+            format!("v{}", 40 + index)
+        };
+        callee +=
+            &format!(" v{} = iconst.i32 {}\n v{} = imul.i32 {value}, v{}\n", 100 + index, index + 1, 140 + index, 100 + index);
+        callee += &format!(" v{} = iadd.i32 v{sum}, v{}\n", 180 + index, 140 + index);
+        sum = 180 + index;
+    }
+    callee += &format!(" return v{sum}");
+    let mut caller = format!(" sig0 = managed ({types}) -> i32\n sym0 = method 1 \"callee\"\nblock0(v0: i32):\n");
+    let mut args = Vec::new();
+    for index in 0..21 {
+        caller += &format!(" v{} = iconst.i32 {index}\n v{} = iadd.i32 v0, v{}\n", 10 + index, 40 + index, 10 + index);
+        if index < 9 {
+            args.push(format!("v{}", 40 + index));
+        } else {
+            caller += &format!(" v{} = sint_to_float.f64 v{}\n", 70 + index, 40 + index);
+            args.push(format!("v{}", 70 + index));
+        }
+    }
+    caller += &format!(" v130 = call sym0 sig0 {}\n v131 = iadd.i32 v130, v0\n return v131", args.join(", "));
+    let functions = [parse("managed (i32) -> i32", &caller), parse(&format!("managed ({types}) -> i32"), &callee)];
+    let code = Loaded::new(&functions, 0, &[]);
+    let x = 1000;
+    let expected: u32 = (0..21).map(|i| (x + i) * (i + 1)).sum::<u32>() + x;
+    assert_eq!(code.call(&[x], &[], &[]).0, expected);
+}
+
+#[test]
+fn entry_copies_stack_arguments_and_the_special_registers() {
+    let function = parse(
+        "managed (i32, i32, i32, i32, i32, i32, i32, context iptr, key iptr) -> i32",
+        "block0(v0: i32, v1: i32, v2: i32, v3: i32, v4: i32, v5: i32, v6: i32, v7: iptr, v8: iptr):\n v9 = iconst.i32 10\n \
+         v10 = imul.i32 v4, v9\n v11 = iadd.i32 v10, v5\n v12 = imul.i32 v11, v9\n v13 = iadd.i32 v12, v6\n \
+         v14 = imul.i32 v13, v9\n v15 = trunc.i32 v7\n v16 = iadd.i32 v14, v15\n v17 = imul.i32 v16, v9\n v18 = trunc.i32 v8\n \
+         v19 = iadd.i32 v17, v18\n return v19",
+    );
+    let code = Loaded::new(&[function], 0, &[]);
+    assert_eq!(code.call(&[0, 0, 0, 0, 4, 5], &[], &[1, 2, 3]).0, 12345);
+}
+
+extern "C" fn helper(a: i32, b: f64, c: i32, d: f32) -> i32 {
+    a * 2 + b as i32 + c * 100 + d as i32 * 1000
+}
+
+#[test]
+fn native_helpers_are_called_through_their_cells() {
+    let function = parse(
+        "managed (i32, f64, f32) -> i32",
+        " sig0 = native (i32, f64, i32, f32) -> i32\n sym0 = helper 1 \"helper\"\nblock0(v0: i32, v1: f64, v2: f32):\n \
+         v3 = iconst.i32 5\n v4 = call sym0 sig0 v0, v1, v3, v2\n v5 = iadd.i32 v4, v0\n return v5",
+    );
+    let code = Loaded::new(&[function], 0, &[helper as *const () as usize]);
+    let floats = [3.0f64.to_bits(), u64::from(9.0f32.to_bits())];
+    assert_eq!(code.call(&[7], &floats, &[]).0, 7 * 2 + 3 + 500 + 9000 + 7);
+}
+
+#[test]
+fn stack_slots_copies_and_the_dynamic_stack() {
+    let code = load(
+        "managed (i32, i32) -> i32",
+        " ss0 = slot 40 align 8\n ss1 = slot 40 align 8\nblock0(v0: i32, v1: i32):\n v2 = stack_addr.mptr ss0\n \
+         v3 = stack_addr.mptr ss1\n zero_memory 39 v2\n store v2, v0 [i32 +8 no_trap]\n store v2, v1 [i32 +31 no_trap]\n \
+         copy_memory 39 v3, v2\n v4 = load.i32 v3 [i32 +8 no_trap]\n v5 = load.i32 v3 [i32 +31 no_trap]\n \
+         v6 = load.i32 v3 [i32 +16 no_trap]\n v7 = iadd.i32 v4, v5\n v8 = iadd.i32 v7, v6\n return v8",
+    );
+    assert_eq!(code.call(&[5, 9], &[], &[]).0, 14);
+    let code = load(
+        "managed (iptr, i32) -> i32",
+        "block0(v0: iptr, v1: i32):\n v2 = stack_alloc.iptr v0\n v3 = stack_alloc.iptr v0\n store v2, v1 [i32 no_trap]\n \
+         store v3, v0 [iptr no_trap]\n v4 = load.i32 v2 [i32 no_trap]\n return v4",
+    );
+    assert_eq!(code.call(&[100_000, 77], &[], &[]).0, 77);
+    assert_eq!(code.call(&[16, 78], &[], &[]).0, 78);
+}
+
+#[test]
+fn large_frames_reach_all_of_their_places() {
+    for size in [5000u32, 40_000, 300_000] {
+        let code = load(
+            "managed (i32, i32) -> i32",
+            &format!(
+                " ss0 = slot 8 align 8\n ss1 = slot {size} align 8\n ss2 = slot 8 align 8\nblock0(v0: i32, v1: i32):\n \
+                 v2 = stack_addr.mptr ss0\n v3 = stack_addr.mptr ss1\n v4 = stack_addr.mptr ss2\n store v2, v0 [i32 no_trap]\n \
+                 store v4, v1 [i32 no_trap]\n store v3, v1 [i32 +{} no_trap]\n v5 = load.i32 v2 [i32 no_trap]\n \
+                 v6 = load.i32 v4 [i32 no_trap]\n v7 = load.i32 v3 [i32 +{} no_trap]\n v8 = iadd.i32 v5, v6\n \
+                 v9 = iadd.i32 v8, v7\n return v9",
+                size - 4,
+                size - 4
+            ),
+        );
+        assert_eq!(code.call(&[5, 9], &[], &[]).0, 23, "{size}");
+    }
+}
+
+#[test]
+fn large_functions_keep_their_constants_in_reach() {
+    // Over 64 KB of code with some thousand different constants of eight bytes, and a branch over all of it.
+    let mut body = String::from(
+        "block0(v0: f64, v1: i32):\n v2 = iconst.i32 0\n v3 = icmp.i32 eq v1, v2\n brif v3 block1, block2\n\
+         block1:\n return v0\nblock2:\n v10 = fadd.f64 v0, v0\n",
+    );
+    let (mut expected, mut value) = (3.0f64 + 3.0, 10);
+    for index in 0..6000 {
+        let constant = f64::from(index) * 0.1;
+        expected += constant;
+        body += &format!(" v{} = fconst.f64 {:#x}\n", value + 1, constant.to_bits());
+        body += &format!(" v{} = fadd.f64 v{value}, v{}\n", value + 2, value + 1);
+        value += 2;
+    }
+    body += &format!(" return v{value}");
+    let function = parse("managed (f64, i32) -> f64", &body);
+    let compiled = compile(&function, 0);
+    assert!(compiled.bytes.len() > 64 << 10);
+    let code = Loaded::link(vec![compiled], &[], &[]);
+    assert_eq!(f64::from_bits(code.call(&[1], &[3.0f64.to_bits()], &[]).1), expected);
+    assert_eq!(f64::from_bits(code.call(&[0], &[3.0f64.to_bits()], &[]).1), 3.0);
+}
+
+#[test]
+fn checks_raise() {
+    let code =
+        load("managed (i32, i32) -> i32", "block0(v0: i32, v1: i32):\n bounds_check v0, v1\n v2 = iconst.i32 5\n return v2");
+    assert_eq!(code.call(&[3, 4], &[], &[]).0, 5);
+    assert_eq!(code.call(&[4, 4], &[], &[]).0, TRAP + 1);
+    assert_eq!(code.call(&[u32::MAX, 4], &[], &[]).0, TRAP + 1);
+}
+
+#[test]
+fn thunks_resolve_to_their_code_with_all_arguments_in_place() {
+    const TOKEN: u64 = 0xdead_bee4;
+    extern "C" fn resolve(thread: *mut u32, token: usize, saved: *const [usize; 3]) -> usize {
+        // SAFETY: the stub hands over its thread and the saved registers; the test's thread is 16 words long.
+        unsafe {
+            let [key, context, this] = *saved;
+            assert_eq!((token as u64, key, context, this), (TOKEN, 66, 55, 1));
+            // What is published: a stack pointer in the stub's frame and the address after the call.
+            assert_eq!(*thread as usize, saved as usize);
+            let back = *thread.add(1) as usize;
+            assert_eq!(back, *thread.add(5) as usize);
+            *thread.add(4) as usize
+        }
+    }
+    let target = parse(
+        "managed (i32, i32, i32, i32, f64, context iptr, key iptr) -> i32",
+        "block0(v0: i32, v1: i32, v2: i32, v3: i32, v4: f64, v5: iptr, v6: iptr):\n v7 = float_to_sint.i32 v4\n \
+         v8 = iadd.i32 v0, v1\n v9 = iadd.i32 v8, v2\n v10 = iadd.i32 v9, v3\n v11 = iadd.i32 v10, v7\n v12 = trunc.i32 v5\n \
+         v13 = iadd.i32 v11, v12\n v14 = trunc.i32 v6\n v15 = iadd.i32 v13, v14\n return v15",
+    );
+    let stub = Arm.stub(StubKind::Resolve { helper: 1 }, &options(0));
+    let codes = vec![Arm.thunk(TOKEN, SymbolRef::Cell(0)), stub.code, compile(&target, 0)];
+    let code = Loaded::link(codes, &[resolve as *const () as usize], &[0]);
+    let mut thread = [0; 16];
+    thread[4] = code.address(2) as u32;
+    thread[5] = code.address(1) as u32 + stub.return_offset;
+    // SAFETY: the cell is in the mapped memory.
+    unsafe { *(code.cells as *mut u32) = code.address(1) as u32 };
+    let results = code.call_with(&mut thread, &[1, 2, 3, 4, 55, 66], &[1000.0f64.to_bits()], &[]);
+    assert_eq!(results[0], 1 + 2 + 3 + 4 + 1000 + 55 + 66);
+    // The entry restores what was published before.
+    assert_eq!(thread[..2], [0, 0]);
+}
+
+#[test]
+fn small_stubs_jump_where_they_say() {
+    let identity = |body: &str| compile(&parse("managed (iptr, i32, context iptr, key iptr) -> iptr", body), 0);
+    let header = "block0(v0: iptr, v1: i32, v2: iptr, v3: iptr):\n";
+    let this = || identity(&format!("{header} return v0"));
+    let context = || identity(&format!("{header} return v2"));
+    let run = |stub: CompiledCode, targets: Vec<CompiledCode>, cells: &[u32], integers: [u32; 6], helpers: &[usize]| {
+        let mut codes = vec![stub];
+        codes.extend(targets);
+        let code = Loaded::link(codes, helpers, &vec![0; cells.len()]);
+        for (index, &cell) in cells.iter().enumerate() {
+            let value = if cell < 16 { code.address(cell as usize) as u32 } else { cell };
+            // SAFETY: the cell is in the mapped memory.
+            unsafe { *(code.cells as *mut u32).add(index) = value };
+        }
+        (code.call_with(&mut [0; 16], &integers, &[], &[])[0], code.cells)
+    };
+    let with_context = StubKind::WithContext { context: SymbolRef::Cell(0), target: SymbolRef::Cell(1) };
+    let stub = Arm.stub(with_context, &options(0)).code;
+    assert_eq!(run(stub, vec![context()], &[777, 1], [1, 2, 3, 4, 5, 6], &[]).0, 777);
+
+    for payload in [8, 4096 + 8] {
+        let unbox = StubKind::Unbox { payload, context_from_object: false, target: SymbolRef::Cell(0) };
+        let stub = Arm.stub(unbox, &options(0)).code;
+        assert_eq!(run(stub, vec![this()], &[1], [1000, 2, 3, 4, 5, 6], &[]).0, 1000 + payload as u64);
+    }
+    let object = [0x1234u32, 0];
+    let unbox = StubKind::Unbox { payload: 8, context_from_object: true, target: SymbolRef::Cell(0) };
+    let integers = [object.as_ptr() as u32, 2, 3, 4, 5, 6];
+    assert_eq!(run(Arm.stub(unbox, &options(0)).code, vec![context()], &[1], integers, &[]).0, 0x1234);
+
+    let entries = [(16, SymbolRef::Cell(0)), (0x7654_3210, SymbolRef::Cell(1))];
+    let miss = || identity(&format!("{header} v4 = iconst.iptr 99\n return v4"));
+    for (key, expected) in [(16, 1), (0x7654_3210, 5), (17, 99)] {
+        let stub = Arm.dispatch(&entries, SymbolRef::Cell(2));
+        assert_eq!(run(stub, vec![this(), context(), miss()], &[1, 2, 3], [1, 2, 3, 4, 5, key], &[]).0, expected);
+    }
+
+    let import = StubKind::Import { cell: SymbolRef::Cell(0), resolve: 1 };
+    let stub = || Arm.stub(import, &options(0)).code;
+    assert_eq!(run(stub(), vec![this()], &[1], [42, 2, 3, 4, 5, 6], &[]).0, 42);
+}
+
+#[test]
+fn closed_delegates_get_their_target() {
+    let target = compile(&parse("managed (iptr, i32) -> iptr", "block0(v0: iptr, v1: i32):\n return v0"), 0);
+    let stub = Arm.stub(StubKind::InvokeClosed { code: 8, target: 4 }, &options(0)).code;
+    let code = Loaded::link(vec![stub, target], &[], &[]);
+    let delegate = [0, 4321, code.address(1) as u32];
+    assert_eq!(code.call(&[delegate.as_ptr() as u32, 2], &[], &[]).0, 4321);
+}
+
+/// A filter runs on top of its function's frame and gives its verdict; the stack is as before afterwards.
+#[test]
+fn filters_run_and_return() {
+    #[repr(C)]
+    struct Context {
+        pc: usize,
+        fp: usize,
+        sp: usize,
+        exception: usize,
+    }
+    const FILTER_SP: i32 = 40;
+    // A "filter" that gives its exception plus what lies at its frame pointer as verdict.
+    let always = Condition::Al;
+    use crate::encoding::{Address, Transfer, branch, transfer};
+    let filter = [
+        transfer(always, Transfer::Ldr, 1, Address::at(11, 0)),
+        transfer(always, Transfer::Ldr, 2, Address::at(13, 32)),
+        transfer(always, Transfer::Str, 2, Address::at(11, 4)),
+        data(always, DataOp::Add, false, 0, 0, Operand2::Register(1)),
+        branch(always, 0),
+    ];
+    let mut bytes: Vec<u8> = filter.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let end = Arm.stub(StubKind::EndFilter { filter_sp: FILTER_SP }, &options(0)).code;
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&end.bytes);
+    let filter = CompiledCode { code_len: bytes.len() as u32, bytes, align: 4, ..CompiledCode::default() };
+    let run = Arm.stub(StubKind::RunFilter { filter_sp: FILTER_SP }, &options(0)).code;
+    let code = Loaded::link(vec![filter, run], &[], &[]);
+    let mut frame = [700u32, 0];
+    let mut thread = [0u32; 16];
+    thread[FILTER_SP as usize / 4] = 4711;
+    let context = Context { pc: code.address(0), fp: frame.as_mut_ptr() as usize, sp: 32, exception: 7 };
+    // SAFETY: the stub is what its type says, and the filter touches the frame only.
+    let verdict = unsafe {
+        let run: unsafe extern "C" fn(*mut u32, *const Context) -> i32 = std::mem::transmute(code.address(1));
+        run(thread.as_mut_ptr(), &context)
+    };
+    assert_eq!(verdict, 707);
+    // The function's frame pointer lay above the outgoing arguments.
+    assert_eq!(frame[1], context.fp as u32);
+    assert_eq!(thread[FILTER_SP as usize / 4], 4711);
+}
+
+/// A helper that raises: lands behind the entry's call, with the frame that it finds by what was published and `FrameInfo`.
+#[test]
+fn landing_leaves_managed_code() {
+    type Land = unsafe extern "C" fn(thread: *mut u32, context: *const [usize; 4]) -> !;
+    extern "C" fn raise(thread: *mut u32) {
+        // SAFETY: the test fills these words of the thread; the frame lies where `FrameInfo` says.
+        unsafe {
+            let (sp, frame_size) = (*thread as usize, *thread.add(6) as usize);
+            let managed_fp = sp + frame_size;
+            let saved_fp = *(managed_fp as *const usize);
+            assert_eq!(*(managed_fp as *const usize).add(1), *thread.add(5) as usize);
+            let context = [*thread.add(5) as usize, saved_fp, managed_fp + 8, 99];
+            let land: Land = std::mem::transmute(*thread.add(4) as usize);
+            land(thread, &context)
+        }
+    }
+    let body = "block0(v0: i32):\n v1 = thread.iptr\n call sym0 sig0 v1\n return v0";
+    let function = parse("managed (i32) -> i32", &format!(" sig0 = native (iptr)\n sym0 = helper 1 \"raise\"\n{body}"));
+    let compiled = compile(&function, 0);
+    let frame_size = compiled.frame.frame_size;
+    let land = Arm.stub(StubKind::Land, &options(0)).code;
+    let code = Loaded::link(vec![compiled, land], &[raise as *const () as usize], &[]);
+    let enter = Arm.stub(StubKind::EnterManaged, &options(0));
+    let mut thread = [0u32; 16];
+    thread[4] = code.address(1) as u32;
+    thread[5] = code.address(2) as u32 + enter.return_offset;
+    thread[6] = frame_size;
+    assert_eq!(code.call_with(&mut thread, &[1, 0, 0, 0, 0, 0], &[], &[])[0], 99);
+}

@@ -1,0 +1,597 @@
+//! Execution on the host. Traps end in a stub that returns the code as `TRAP` + code from the raising function.
+
+#![cfg(all(target_arch = "x86", target_os = "linux"))]
+
+use super::{compile, options, parse};
+use crate::X86;
+use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
+use ir::Function;
+use ir::function::SymbolRef;
+use ir::instruction::{FloatCompare, IntCompare};
+use ir::mach::{Backend, CompiledCode, SavedArguments, StubKind};
+use std::cell::Cell;
+
+const TRAP: u32 = 0x1000_0000;
+
+/// Code of the raise helper: result = `TRAP` + code, and out of the frame that raised.
+const RAISE: [u8; 11] = [0x8b, 0x44, 0x24, 0x04, 0x05, 0x00, 0x00, 0x00, 0x10, 0xc9, 0xc3];
+
+/// Functions in executable memory.
+struct Loaded {
+    buffer: ExecutableBuffer,
+    starts: Vec<usize>,
+}
+
+type Enter = unsafe extern "C" fn(
+    code: *const u8,
+    thread: *mut u32,
+    integers: *const u32,
+    floats: *const u64,
+    stack: *const u32,
+    words: usize,
+    results: *mut u64,
+);
+
+/// What a function gives: integer results and float results.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Results {
+    low: u32,
+    high: u32,
+    floats: [u64; 2],
+}
+
+/// Lets fs point to `thread`, in a descriptor that each thread of the test asks for once.
+fn set_thread(thread: *mut u32) {
+    #[repr(C)]
+    struct Descriptor {
+        entry: u32,
+        base: u32,
+        limit: u32,
+        flags: u32,
+    }
+    /// 32 bits, limit in pages, usable.
+    const FLAGS: u32 = 1 | 1 << 4 | 1 << 6;
+    thread_local!(static ENTRY: Cell<u32> = const { Cell::new(u32::MAX) });
+    let mut descriptor = Descriptor { entry: ENTRY.get(), base: thread as u32, limit: 0xf_ffff, flags: FLAGS };
+    // SAFETY: the descriptor is as the call expects it, and nothing else on this system uses fs.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_set_thread_area, &raw mut descriptor), 0);
+        std::arch::asm!("mov fs, {0:x}", in(reg) descriptor.entry << 3 | 3);
+    }
+    ENTRY.set(descriptor.entry);
+}
+
+impl Loaded {
+    /// Method number n is `functions[n]`; helper n is native code at `helpers[n]`, of which 0 is taken. Behind the functions come `codes`.
+    fn new(functions: &[Function], codes: Vec<CompiledCode>, features: u64, helpers: &[usize]) -> Loaded {
+        let enter = X86.stub(StubKind::EnterManaged, &options(features)).code;
+        let mut all: Vec<CompiledCode> = functions.iter().map(|function| compile(function, features)).collect();
+        all.extend(codes);
+        all.push(enter);
+        let mut image = Vec::new();
+        let raise = place(&mut image, &RAISE);
+        let starts: Vec<usize> = all.iter().map(|code| place(&mut image, &code.bytes)).collect();
+        let cells = place(&mut image, &vec![0; 4 * (helpers.len() + 1)]);
+        // Cell n of a method or stub holds its address.
+        let method_cells = place(&mut image, &vec![0; 4 * starts.len()]);
+        let mut buffer = MutableBuffer::new(image.len()).unwrap();
+        buffer.set_len(image.len());
+        buffer.copy_from_slice(&image);
+        let base = buffer.as_ptr() as usize;
+        let helper_values = [base + raise].into_iter().chain(helpers.iter().copied());
+        let contents =
+            [(cells, helper_values.collect::<Vec<_>>()), (method_cells, starts.iter().map(|start| base + start).collect())];
+        for (cells, values) in contents {
+            for (index, value) in values.into_iter().enumerate() {
+                buffer[cells + 4 * index..][..4].copy_from_slice(&(value as u32).to_le_bytes());
+            }
+        }
+        for (code, start) in all.iter().zip(&starts) {
+            for reloc in &code.relocs {
+                let target = match reloc.target {
+                    SymbolRef::Method(number) => base + starts[number as usize],
+                    SymbolRef::Helper(number) => base + cells + 4 * usize::from(number),
+                    SymbolRef::Cell(number) => base + method_cells + 4 * number as usize,
+                    other => panic!("no {other:?} in tests"),
+                };
+                let field = start + reloc.offset as usize;
+                X86.apply_reloc(reloc.kind, &mut buffer[field..field + 4], (base + field) as u64, target as u64, reloc.addend)
+                    .unwrap();
+            }
+        }
+        Loaded { buffer: buffer.make_exec().unwrap(), starts }
+    }
+
+    /// Calls function 0 with the argument registers (ecx, edx, context, key), floats and stack words.
+    fn call_all(&self, integers: &[u32], floats: &[u64], stack: &[u32]) -> Results {
+        let mut integer_args = [0u32; 4];
+        integer_args[..integers.len()].copy_from_slice(integers);
+        let mut float_args = [0u64; 4];
+        float_args[..floats.len()].copy_from_slice(floats);
+        let mut results = [0u64; 4];
+        let mut thread = [0u32; 16];
+        thread[3] = thread.as_mut_ptr() as u32;
+        set_thread(thread.as_mut_ptr());
+        let base = self.buffer.as_ptr();
+        // SAFETY: the stub is at its start, the code obeys the convention, and all arrays are as long as the stub reads.
+        unsafe {
+            let enter: Enter = std::mem::transmute(base.add(*self.starts.last().unwrap()));
+            enter(
+                base.add(self.starts[0]),
+                thread.as_mut_ptr(),
+                integer_args.as_ptr(),
+                float_args.as_ptr(),
+                stack.as_ptr(),
+                stack.len(),
+                results.as_mut_ptr(),
+            );
+        }
+        Results { low: results[0] as u32, high: results[1] as u32, floats: [results[2], results[3]] }
+    }
+
+    /// The same with integers alone; gives the first integer result.
+    fn call(&self, integers: &[u32]) -> u32 {
+        let (registers, stack) = integers.split_at(integers.len().min(2));
+        self.call_all(registers, &[], stack).low
+    }
+}
+
+fn place(image: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    image.resize(image.len().next_multiple_of(16), 0);
+    let start = image.len();
+    image.extend_from_slice(bytes);
+    start
+}
+
+fn load(signature: &str, body: &str) -> Loaded {
+    Loaded::new(&[parse(signature, body)], Vec::new(), X86.host_features(), &[])
+}
+
+/// One instruction on two integers, in a function.
+fn binary(name: &str) -> Loaded {
+    let body = format!("block0(v0: i32, v1: i32):\n v2 = {name}.i32 v0, v1\n return v2");
+    load("managed (i32, i32) -> i32", &body)
+}
+
+const EDGES: [i32; 10] = [0, 1, -1, 2, 7, -7, 31, i32::MAX, i32::MIN, 0x1234_5678];
+
+#[test]
+fn integer_arithmetic() {
+    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
+    let rows: [Row; 14] = [
+        ("iadd", |a, b| Some(a.wrapping_add(b))),
+        ("isub", |a, b| Some(a.wrapping_sub(b))),
+        ("imul", |a, b| Some(a.wrapping_mul(b))),
+        ("iand", |a, b| Some(a & b)),
+        ("ior", |a, b| Some(a | b)),
+        ("ixor", |a, b| Some(a ^ b)),
+        ("smul_high", |a, b| Some(((i64::from(a) * i64::from(b)) >> 32) as i32)),
+        ("umul_high", |a, b| Some(((u64::from(a as u32) * u64::from(b as u32)) >> 32) as i32)),
+        ("sadd_ovf", i32::checked_add),
+        ("ssub_ovf", i32::checked_sub),
+        ("smul_ovf", i32::checked_mul),
+        ("uadd_ovf", |a, b| (a as u32).checked_add(b as u32).map(|x| x as i32)),
+        ("usub_ovf", |a, b| (a as u32).checked_sub(b as u32).map(|x| x as i32)),
+        ("umul_ovf", |a, b| (a as u32).checked_mul(b as u32).map(|x| x as i32)),
+    ];
+    for (name, expected) in rows {
+        let code = binary(name);
+        for a in EDGES {
+            for b in EDGES {
+                let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
+                assert_eq!(code.call(&[a as u32, b as u32]), expected, "{name} {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn divisions() {
+    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
+    let rows: [Row; 4] = [
+        ("sdiv", i32::checked_div),
+        ("srem", i32::checked_rem),
+        ("udiv", |a, b| Some((a as u32 / b as u32) as i32)),
+        ("urem", |a, b| Some((a as u32 % b as u32) as i32)),
+    ];
+    for (name, expected) in rows {
+        let code = binary(name);
+        for a in EDGES {
+            for b in EDGES.into_iter().filter(|&b| b != 0) {
+                let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
+                assert_eq!(code.call(&[a as u32, b as u32]), expected, "{name} {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn shifts_and_bit_counts() {
+    for features in [0, X86.host_features()] {
+        let rows: [(&str, fn(i32, u32) -> i32); 4] = [
+            ("ishl", |a, n| a << n),
+            ("sshr", |a, n| a >> n),
+            ("ushr", |a, n| (a as u32 >> n) as i32),
+            ("rotl", i32::rotate_left),
+        ];
+        for (name, expected) in rows {
+            let body = format!("block0(v0: i32, v1: i32):\n v2 = {name}.i32 v0, v1\n return v2");
+            let code = Loaded::new(&[parse("managed (i32, i32) -> i32", &body)], Vec::new(), features, &[]);
+            for a in EDGES {
+                for n in [0u32, 1, 8, 31, 32, 35] {
+                    assert_eq!(code.call(&[a as u32, n]) as i32, expected(a, n & 31), "{name} {a} {n}");
+                }
+            }
+        }
+        let counts: [(&str, fn(i32) -> u32); 4] = [
+            ("clz", i32::leading_zeros),
+            ("ctz", i32::trailing_zeros),
+            ("popcnt", i32::count_ones),
+            ("bswap", |a| a.swap_bytes() as u32),
+        ];
+        for (name, expected) in counts {
+            let body = format!("block0(v0: i32):\n v1 = {name}.i32 v0\n return v1");
+            let code = Loaded::new(&[parse("managed (i32) -> i32", &body)], Vec::new(), features, &[]);
+            for a in EDGES {
+                assert_eq!(code.call(&[a as u32]), expected(a), "{name} {a}");
+            }
+        }
+    }
+}
+
+/// A value of the comparison, a selection and a branch by it: 111 if it holds, else 20.
+fn comparison(ty: &str, opcode: &str, name: &str) -> Loaded {
+    load(
+        &format!("managed ({ty}, {ty}) -> i32"),
+        &format!(
+            "block0(v0: {ty}, v1: {ty}):\n v2 = {opcode}.i32 {name} v0, v1\n v3 = iconst.i32 10\n v4 = iconst.i32 20\n \
+             v5 = select.i32 v2, v3, v4\n v6 = iadd.i32 v2, v5\n brif v2 block1(v6), block2(v6)\n\
+             block1(v7: i32):\n v8 = iconst.i32 100\n v9 = iadd.i32 v7, v8\n return v9\nblock2(v10: i32):\n return v10"
+        ),
+    )
+}
+
+#[test]
+fn comparisons_as_values_branches_and_selections() {
+    for compare in IntCompare::ALL {
+        let code = comparison("i32", "icmp", compare.name());
+        for x in EDGES {
+            for y in EDGES {
+                let holds = match compare {
+                    IntCompare::Eq => x == y,
+                    IntCompare::Ne => x != y,
+                    IntCompare::Slt => x < y,
+                    IntCompare::Sle => x <= y,
+                    IntCompare::Sgt => x > y,
+                    IntCompare::Sge => x >= y,
+                    IntCompare::Ult => (x as u32) < y as u32,
+                    IntCompare::Ule => x as u32 <= y as u32,
+                    IntCompare::Ugt => x as u32 > y as u32,
+                    IntCompare::Uge => x as u32 >= y as u32,
+                };
+                let expected = if holds { 111 } else { 20 };
+                assert_eq!(code.call(&[x as u32, y as u32]), expected, "{} {x} {y}", compare.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn float_comparisons_with_nan() {
+    let numbers = [0.0, -0.0, 1.5, -1.5, f64::INFINITY, f64::NAN];
+    for compare in FloatCompare::ALL {
+        let code = comparison("f64", "fcmp", compare.name());
+        for a in numbers {
+            for b in numbers {
+                let unordered = a.is_nan() || b.is_nan();
+                let holds = match compare {
+                    FloatCompare::Oeq => a == b,
+                    FloatCompare::Une => a != b,
+                    FloatCompare::Olt => a < b,
+                    FloatCompare::Ole => a <= b,
+                    FloatCompare::Ogt => a > b,
+                    FloatCompare::Oge => a >= b,
+                    FloatCompare::Ueq => unordered || a == b,
+                    FloatCompare::One => !unordered && a != b,
+                    FloatCompare::Ult => unordered || a < b,
+                    FloatCompare::Ule => unordered || a <= b,
+                    FloatCompare::Ugt => unordered || a > b,
+                    FloatCompare::Uge => unordered || a >= b,
+                };
+                let expected = if holds { 111 } else { 20 };
+                let result = code.call_all(&[], &[a.to_bits(), b.to_bits()], &[]).low;
+                assert_eq!(result, expected, "{} {a} {b}", compare.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn conversions() {
+    let unary = |from: &str, to: &str, name: &str| {
+        load(&format!("managed ({from}) -> {to}"), &format!("block0(v0: {from}):\n v1 = {name}.{to} v0\n return v1"))
+    };
+    let (unsigned, signed) = (unary("i32", "f64", "uint_to_float"), unary("i32", "f64", "sint_to_float"));
+    let unsigned32 = unary("i32", "f32", "uint_to_float");
+    for a in EDGES {
+        let result = |code: &Loaded| code.call_all(&[a as u32], &[], &[]).floats[0];
+        assert_eq!(f64::from_bits(result(&unsigned)), f64::from(a as u32));
+        assert_eq!(f64::from_bits(result(&signed)), f64::from(a));
+        assert_eq!(f32::from_bits(result(&unsigned32) as u32), a as u32 as f32);
+    }
+    let (to_int, to_uint) = (unary("f64", "i32", "float_to_sint"), unary("f64", "i32", "float_to_uint"));
+    for (a, expected) in [(1.9, 1), (-1.9, -1), (3e9, i32::MIN), (f64::NAN, i32::MIN)] {
+        assert_eq!(to_int.call_all(&[], &[f64::to_bits(a)], &[]).low as i32, expected);
+    }
+    // The low half of the signed 64-bit conversion.
+    let numbers = [0.0, 1.9, -1.9, 2147483648.0, 3e9, 4294967295.9, 4294967301.5, -2147483648.0, -3e9, 9e18, 1e19, f64::NAN];
+    for a in numbers {
+        let wide = if a.is_nan() || a >= 9.3e18 { i64::MIN } else { a as i64 };
+        assert_eq!(to_uint.call_all(&[], &[f64::to_bits(a)], &[]).low, wide as u32, "{a}");
+    }
+    let narrow = unary("f32", "i32", "float_to_uint");
+    assert_eq!(narrow.call_all(&[], &[u64::from(f32::to_bits(3e9))], &[]).low, 3_000_000_000);
+}
+
+#[test]
+fn a_switch_goes_to_its_case_or_the_default() {
+    let code = load(
+        "managed (i32) -> i32",
+        "block0(v0: i32):\n br_table v0 block4, block1, block2, block3, block1\n\
+         block1:\n v1 = iconst.i32 11\n return v1\nblock2:\n v2 = iconst.i32 12\n return v2\n\
+         block3:\n v3 = iconst.i32 13\n return v3\nblock4:\n v4 = iconst.i32 99\n return v4",
+    );
+    for (index, expected) in [(0, 11), (1, 12), (2, 13), (3, 11), (4, 99), (-1, 99), (i32::MIN, 99)] {
+        assert_eq!(code.call(&[index as u32]), expected, "case {index}");
+    }
+}
+
+#[test]
+fn arguments_beyond_the_registers_and_two_results() {
+    // Five integers and six floats: registers, then the stack in order. The caller passes them on in another order.
+    let signature = "managed (i32, f64, i32, f32, i32, f64, i32, f64, i32, f64, f64) -> i32, f64";
+    let params = "v0: i32, v1: f64, v2: i32, v3: f32, v4: i32, v5: f64, v6: i32, v7: f64, v8: i32, v9: f64, v10: f64";
+    let callee = format!(
+        "block0({params}):\n v20 = isub.i32 v0, v2\n v21 = isub.i32 v20, v4\n v22 = isub.i32 v21, v6\n v23 = isub.i32 v22, v8\n \
+         v24 = fpromote.f64 v3\n v25 = fsub.f64 v1, v24\n v26 = fsub.f64 v25, v5\n v27 = fsub.f64 v26, v7\n \
+         v28 = fsub.f64 v27, v9\n v29 = fsub.f64 v28, v10\n return v23, v29"
+    );
+    let caller = format!(
+        " sig0 = {signature}\n sym0 = method 1 \"callee\"\nblock0({params}):\n \
+         v20, v21 = call sym0 sig0 v8, v10, v6, v3, v4, v9, v2, v7, v0, v5, v1\n v22 = ineg.i32 v20\n return v22, v21"
+    );
+    let functions = [parse(signature, &caller), parse(signature, &callee)];
+    let code = Loaded::new(&functions, Vec::new(), 0, &[]);
+    let float = |number: f64| number.to_bits();
+    let words = |number: f64| [number.to_bits() as u32, (number.to_bits() >> 32) as u32];
+    let mut stack = vec![3, 4, 5];
+    stack.extend(words(5.0));
+    stack.extend(words(6.0));
+    let floats = [float(1.0), u64::from(2f32.to_bits()), float(3.0), float(4.0)];
+    let results = code.call_all(&[1, 2], &floats, &stack);
+    assert_eq!(results.low as i32, -(5 - 4 - 3 - 2 - 1));
+    assert_eq!(f64::from_bits(results.floats[0]), 6.0 - 2.0 - 5.0 - 4.0 - 3.0 - 1.0);
+}
+
+#[test]
+fn registers_run_out() {
+    // Ten values live over a loop with a division, byte stores and shifts by a variable.
+    let mut body = String::from("block0(v0: i32, v1: mptr):\n");
+    for index in 0..10 {
+        body += &format!(" v{} = iconst.i32 {}\n v{} = imul.i32 v0, v{}\n", 10 + index, index + 3, 30 + index, 10 + index);
+    }
+    body += " v2 = iconst.i32 0\n jump block1(v2, v2)\nblock1(v3: i32, v4: i32):\n";
+    let mut sum = 4;
+    for index in 0..10 {
+        body += &format!(" v{} = rotl.i32 v{}, v3\n", 50 + index, 30 + index);
+        body += &format!(" v{} = iadd.i32 v{sum}, v{}\n", 70 + index, 50 + index);
+        body += &format!(" store v1, v{} [u8 +{index} no_trap]\n", 70 + index);
+        sum = 70 + index;
+    }
+    body += " v90 = iconst.i32 7\n v91 = udiv.i32 v79, v90\n v92 = iconst.i32 1\n v93 = iadd.i32 v3, v92\n \
+             v94 = iconst.i32 5\n v95 = icmp.i32 slt v93, v94\n brif v95 block1(v93, v91), block2\nblock2:\n return v91";
+    let function = parse("managed (i32, mptr) -> i32", &body);
+    let mut expected_bytes = [0u8; 10];
+    let mut expected = 0u32;
+    for turn in 0..5 {
+        for index in 0..10u32 {
+            expected = expected.wrapping_add((index + 3).wrapping_mul(0x1_2345).rotate_left(turn));
+            expected_bytes[index as usize] = expected as u8;
+        }
+        expected /= 7;
+    }
+    let code = Loaded::new(&[function], Vec::new(), 0, &[]);
+    let mut bytes = [0u8; 10];
+    assert_eq!(code.call(&[0x1_2345, bytes.as_mut_ptr() as u32]), expected);
+    assert_eq!(bytes, expected_bytes);
+}
+
+extern "C" fn helper(a: i32, b: f64, c: f32) -> f64 {
+    f64::from(a) * 2.0 + b + f64::from(c)
+}
+
+#[repr(C)]
+struct Triple {
+    words: [i32; 3],
+}
+
+extern "C" fn structures(triple: Triple, by: i32) -> Triple {
+    Triple { words: triple.words.map(|word| word * by) }
+}
+
+#[test]
+fn native_helpers_follow_the_c_convention() {
+    let function = parse(
+        "managed (i32, f64, f32) -> f64",
+        " sig0 = native (i32, f64, f32) -> f64\n sym0 = helper 1 \"helper\"\nblock0(v0: i32, v1: f64, v2: f32):\n \
+         v3 = call sym0 sig0 v0, v1, v2\n v4 = fadd.f64 v3, v1\n return v4",
+    );
+    let code = Loaded::new(&[function], Vec::new(), 0, &[helper as *const () as usize]);
+    let floats = [3.0f64.to_bits(), u64::from(0.5f32.to_bits())];
+    assert_eq!(f64::from_bits(code.call_all(&[7], &floats, &[]).floats[0]), 20.5);
+
+    // The hidden pointer comes first wherever it is listed, and the callee pops it: two calls in a row use the same area.
+    let function = parse(
+        "managed (mptr, mptr, i32) -> i32",
+        " sig0 = native (byval(12, 4) mptr, i32, sret mptr)\n sym0 = helper 1 \"structures\"\nblock0(v0: mptr, v1: mptr, v2: i32):\n \
+         call sym0 sig0 v1, v2, v0\n call sym0 sig0 v0, v2, v1\n v3 = load.i32 v1 [i32 +8 no_trap]\n return v3",
+    );
+    let code = Loaded::new(&[function], Vec::new(), 0, &[structures as *const () as usize]);
+    let mut areas = [[0i32; 3], [1, 2, 3]];
+    let [first, second] = &mut areas;
+    assert_eq!(code.call(&[first.as_mut_ptr() as u32, second.as_mut_ptr() as u32, 5]), 75);
+    assert_eq!(areas, [[5, 10, 15], [25, 50, 75]]);
+}
+
+#[test]
+fn stack_slots_copies_and_the_dynamic_stack() {
+    let code = load(
+        "managed (i32, i32) -> i32",
+        " ss0 = slot 40 align 8\n ss1 = slot 40 align 16\nblock0(v0: i32, v1: i32):\n v2 = stack_addr.mptr ss0\n \
+         v3 = stack_addr.mptr ss1\n zero_memory 39 v2\n store v2, v0 [i32 +8 no_trap]\n store v2, v1 [i32 +31 no_trap]\n \
+         copy_memory 39 v3, v2\n v4 = load.i32 v3 [i32 +8 no_trap]\n v5 = load.i32 v3 [i32 +31 no_trap]\n \
+         v6 = load.i32 v3 [i32 +16 no_trap]\n v7 = iadd.i32 v4, v5\n v8 = iadd.i32 v7, v6\n v9 = trunc.i32 v3\n \
+         v10 = iconst.i32 15\n v11 = iand.i32 v9, v10\n v12 = iadd.i32 v8, v11\n return v12",
+    );
+    assert_eq!(code.call(&[5, 9]), 14);
+    let code = load(
+        "managed (iptr, i32) -> i32",
+        "block0(v0: iptr, v1: i32):\n v2 = stack_alloc.iptr v0\n v3 = stack_alloc.iptr v0\n store v2, v1 [i32 no_trap]\n \
+         store v3, v0 [iptr no_trap]\n v4 = load.i32 v2 [i32 no_trap]\n v5 = trunc.i32 v3\n v6 = iconst.i32 15\n \
+         v7 = iand.i32 v5, v6\n v8 = iadd.i32 v4, v7\n return v8",
+    );
+    assert_eq!(code.call(&[100_000, 77]), 77);
+    assert_eq!(code.call(&[16, 78]), 78);
+}
+
+#[test]
+fn checks_raise() {
+    let code =
+        load("managed (i32, i32) -> i32", "block0(v0: i32, v1: i32):\n bounds_check v0, v1\n v2 = iconst.i32 5\n return v2");
+    assert_eq!(code.call(&[3, 4]), 5);
+    assert_eq!(code.call(&[4, 4]), TRAP + 1);
+    assert_eq!(code.call(&[u32::MAX, 4]), TRAP + 1);
+}
+
+#[test]
+fn the_thread_structure_is_at_fs() {
+    let code = load(
+        "managed (i32) -> i32",
+        "block0(v0: i32):\n v1 = thread.iptr\n store v1, v0 [i32 +20 no_trap]\n v2 = iconst.iptr 20\n v3 = iadd.iptr v1, v2\n \
+         v4 = load.i32 v3 [i32 no_trap]\n v5 = load.iptr v1 [iptr +12 no_trap]\n v6 = load.i32 v5 [i32 +20 no_trap]\n \
+         v7 = iadd.i32 v4, v6\n return v7",
+    );
+    assert_eq!(code.call(&[21]), 42);
+}
+
+/// What the resolver stub saw; and what it answers: the number that it got as token is the code's address.
+extern "C" fn resolver(thread: *const u32, token: usize, saved: *const SavedArguments) -> usize {
+    // SAFETY: the stub gives the thread structure and its frame.
+    unsafe {
+        assert_eq!(*thread.add(3), thread as u32);
+        let saved = &*saved;
+        assert_eq!((saved.key, saved.context, saved.this), (44, 33, 11));
+    }
+    token
+}
+
+#[test]
+fn a_thunk_resolves_with_all_arguments_kept() {
+    let signature = "managed (i32, i32, i32, f64, context iptr, key iptr) -> i32";
+    let caller = format!(
+        " sig0 = {signature}\nblock0(v0: iptr):\n v1 = iconst.i32 11\n v2 = iconst.i32 22\n v3 = iconst.i32 55\n v4 = fconst.f64 0x4050800000000000\n \
+         v5 = iconst.iptr 33\n v6 = iconst.iptr 44\n v7 = call_indirect sig0 v0, v1, v2, v3, v4, v5, v6\n return v7"
+    );
+    let callee = "block0(v0: i32, v1: i32, v2: i32, v3: f64, v4: iptr, v5: iptr):\n v6 = iadd.i32 v0, v1\n v7 = iadd.i32 v6, v2\n \
+                  v8 = float_to_sint.i32 v3\n v9 = iadd.i32 v7, v8\n v10 = trunc.i32 v4\n v11 = iadd.i32 v9, v10\n \
+                  v12 = trunc.i32 v5\n v13 = iadd.i32 v11, v12\n return v13";
+    let functions = [parse("managed (iptr) -> i32", &caller), parse(signature, callee)];
+    let sum = 11 + 22 + 55 + 66 + 33 + 44;
+    let direct = Loaded::new(&functions, Vec::new(), 0, &[]);
+    let callee_address = |code: &Loaded| code.buffer.as_ptr() as usize + code.starts[1];
+    assert_eq!(direct.call(&[callee_address(&direct) as u32]), sum);
+    // The token is the address of the callee in the first buffer. Code 2 is the thunk, code 3 the stub that its cell names.
+    let token = callee_address(&direct) as u64;
+    let resolve = X86.stub(StubKind::Resolve { helper: 1 }, &options(0)).code;
+    let codes = vec![X86.thunk(token, SymbolRef::Cell(3)), resolve];
+    let code = Loaded::new(&functions, codes, 0, &[resolver as *const () as usize]);
+    assert_eq!(code.call(&[(code.buffer.as_ptr() as usize + code.starts[2]) as u32]), sum);
+}
+
+#[test]
+fn a_dispatch_stub_goes_by_the_key() {
+    let signature = "managed (i32, key iptr) -> i32";
+    let caller = format!(
+        " sig0 = {signature}\nblock0(v0: iptr, v1: iptr):\n v2 = iconst.i32 5\n v3 = call_indirect sig0 v0, v2, v1\n return v3"
+    );
+    let returns = |number: i32| {
+        let body = format!("block0(v0: i32, v1: iptr):\n v2 = iconst.i32 {number}\n v3 = iadd.i32 v0, v2\n return v3");
+        parse(signature, &body)
+    };
+    let functions = [parse("managed (iptr, iptr) -> i32", &caller), returns(10), returns(20), returns(30)];
+    let cell = SymbolRef::Cell;
+    let dispatch = X86.dispatch(&[(7, cell(1)), (0xffff_fff0, cell(2))], cell(3));
+    let code = Loaded::new(&functions, vec![dispatch], 0, &[]);
+    let address = (code.buffer.as_ptr() as usize + code.starts[4]) as u32;
+    for (key, expected) in [(7, 15), (0xffff_fff0, 25), (8, 35)] {
+        assert_eq!(code.call(&[address, key]), expected, "key {key}");
+    }
+}
+
+/// Notes the cell that it is asked for in the cell itself.
+extern "C" fn fill(cell: *mut usize) -> usize {
+    // SAFETY: the table of cells is in the test's memory.
+    unsafe { *cell }
+}
+
+#[test]
+fn resolvers_find_their_cells_and_keep_registers() {
+    // Code that calls entry n of the table behind it with ecx and edx known, and returns eax * ecx + edx.
+    let functions = [parse(
+        "managed (iptr, i32) -> i32",
+        " sig0 = managed () -> i32\nblock0(v0: iptr, v1: i32):\n v2 = call_indirect sig0 v0\n return v2",
+    )];
+    let mut codegen = options(0);
+    codegen.cell_resolver = Some(1);
+    let table = X86.resolvers(3, &codegen).unwrap();
+    assert_eq!(table.entry_bytes, 5);
+    // Cell n holds the address of code n: function, table, stub.
+    let code = Loaded::new(&functions, vec![table.code], 0, &[fill as *const () as usize]);
+    let base = code.buffer.as_ptr() as usize;
+    for entry in 0..3 {
+        let address = base + code.starts[1] + 5 * entry;
+        assert_eq!(code.call(&[address as u32, 9]) as usize, base + code.starts[entry]);
+    }
+}
+
+#[test]
+fn carries_join_words() {
+    let add = " v4 = iadd.i32 v0, v2\n v5 = icmp.i32 ult v4, v0\n v6 = iadd.i32 v1, v3\n v7 = iadd.i32 v6, v5\n return v4, v7";
+    let subtract =
+        " v4 = isub.i32 v0, v2\n v5 = icmp.i32 ult v0, v2\n v6 = isub.i32 v1, v3\n v7 = isub.i32 v6, v5\n return v4, v7";
+    let rows: [(&str, fn(u64, u64) -> u64); 2] = [(add, u64::wrapping_add), (subtract, u64::wrapping_sub)];
+    for (body, expected) in rows {
+        let body = format!("block0(v0: i32, v1: i32, v2: i32, v3: i32):\n{body}");
+        let code = load("managed (low i32, i32, low i32, i32) -> i32, i32", &body);
+        for a in EDGES.map(|edge| i64::from(edge) as u64) {
+            for b in EDGES.map(|edge| (i64::from(edge) as u64).rotate_left(13)) {
+                let results = code.call_all(&[a as u32, (a >> 32) as u32], &[], &[b as u32, (b >> 32) as u32]);
+                assert_eq!(u64::from(results.high) << 32 | u64::from(results.low), expected(a, b), "{a:x} {b:x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn allocation_takes_from_the_window() {
+    let code = load(
+        "managed (iptr, iptr, iptr) -> ref",
+        "block0(v0: iptr, v1: iptr, v2: iptr):\n v3 = thread.iptr\n store v3, v1 [iptr +32 no_trap]\n store v3, v2 [iptr +36 no_trap]\n \
+         v4 = iconst.iptr 24\n v5 = try_allocate.ref v0, v4, v0 [cursor 32 limit 36 method_table 0 length 8]\n return v5",
+    );
+    let mut memory = [0u32; 16];
+    let start = memory.as_mut_ptr() as u32;
+    assert_eq!(code.call(&[77, start, start + 24]), start);
+    assert_eq!(memory[..4], [77, 0, 77, 0]);
+    assert_eq!(code.call(&[77, start, start + 23]), 0);
+}

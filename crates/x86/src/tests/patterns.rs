@@ -1,0 +1,91 @@
+//! What lowering chooses for typical code, as disassembly. `BLESS=1 cargo test -p x86` rewrites the expectations.
+
+use super::{compile, options, parse};
+use crate::X86;
+use crate::family::disassemble::disassemble;
+use ir::function::SymbolRef;
+use ir::mach::{Backend, StubKind};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Name, signature and blocks of each pattern.
+const PATTERNS: &[(&str, &str, &str)] = &[
+    (
+        "array element",
+        "managed (ref, i32) -> i32",
+        "block0(v0: ref, v1: i32):\n v2 = load.i32 v0 [i32 +8]\n bounds_check v1, v2\n v3 = zext.iptr v1\n \
+         v4 = iconst.i32 2\n v5 = ishl.iptr v3, v4\n v6 = iadd.mptr v0, v5\n v7 = load.i32 v6 [i32 +16 no_trap]\n return v7",
+    ),
+    (
+        "field increment",
+        "managed (ref)",
+        "block0(v0: ref):\n v1 = load.i32 v0 [i32 +8]\n v2 = iconst.i32 1\n v3 = iadd.i32 v1, v2\n \
+         store v0, v3 [i32 +8]\n return",
+    ),
+    (
+        "interface call",
+        "managed (ref, i32) -> i32",
+        " sig0 = managed (ref, i32, key iptr) -> i32\nblock0(v0: ref, v1: i32):\n v2 = iconst.iptr 77\n \
+         v3 = load.iptr v0 [iptr +0]\n v4 = load.iptr v3 [iptr +96 no_trap]\n v5 = call_indirect sig0 v4, v0, v1, v2\n return v5",
+    ),
+    (
+        "byte registers",
+        "managed (ref, i32, i32)",
+        "block0(v0: ref, v1: i32, v2: i32):\n v3 = icmp.i32 slt v1, v2\n store v0, v3 [u8 +8]\n store v0, v2 [u8 +9]\n return",
+    ),
+    (
+        "float with constants",
+        "managed (f64, mptr) -> f64",
+        "block0(v0: f64, v1: mptr):\n v2 = fconst.f64 0x3ff8000000000000\n v3 = fmul.f64 v0, v2\n \
+         v4 = load.f64 v1 [f64 +8]\n v5 = fadd.f64 v3, v4\n v6 = fneg.f64 v5\n return v6",
+    ),
+    (
+        "thread structure",
+        "managed () -> i32",
+        "block0:\n v0 = thread.iptr\n v1 = load.i32 v0 [i32 +20 no_trap]\n v2 = iconst.i32 1\n v3 = iadd.i32 v1, v2\n \
+         store v0, v3 [i32 +20 no_trap]\n v4 = trunc.i32 v0\n return v4",
+    ),
+    (
+        "native call",
+        "managed (i32, f64) -> f64",
+        " sig0 = native (i32, f64) -> f64\n sym0 = helper 7 \"helper\"\nblock0(v0: i32, v1: f64):\n v2 = call sym0 sig0 v0, v1\n \
+         return v2",
+    ),
+    (
+        "structure from native code",
+        "managed (mptr, i32)",
+        " sig0 = native (sret mptr, i32)\nblock0(v0: mptr, v1: i32):\n v2 = zext.iptr v1\n call_indirect sig0 v2, v0, v1\n return",
+    ),
+    (
+        "switch",
+        "managed (i32) -> i32",
+        "block0(v0: i32):\n br_table v0 block3, block1, block2\nblock1:\n v1 = iconst.i32 11\n return v1\n\
+         block2:\n v2 = iconst.i32 12\n return v2\nblock3:\n v3 = iconst.i32 13\n return v3",
+    ),
+];
+
+#[test]
+fn patterns_have_the_expected_code() {
+    let mut text = String::new();
+    for (name, signature, body) in PATTERNS {
+        let code = compile(&parse(signature, body), 0);
+        let _ = writeln!(text, "; {name}\n{}", disassemble(32, &code.bytes[..code.code_len as usize], 0));
+    }
+    let cell = SymbolRef::Cell;
+    let stubs = [
+        ("thunk", X86.thunk(0x1234, cell(1))),
+        ("dispatch", X86.dispatch(&[(5, cell(1)), (0xffff_0000, cell(2))], cell(3))),
+        ("Resolve", X86.stub(StubKind::Resolve { helper: 1 }, &options(0)).code),
+        ("Import", X86.stub(StubKind::Import { cell: cell(1), resolve: 2 }, &options(0)).code),
+        ("Publish", X86.stub(StubKind::Publish { helper: 1 }, &options(0)).code),
+    ];
+    for (name, code) in stubs {
+        let _ = writeln!(text, "; {name}\n{}", disassemble(32, &code.bytes, 0));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/patterns.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "run with BLESS=1 if the new code is better");
+}
