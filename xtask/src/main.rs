@@ -21,6 +21,12 @@ const CHORES: &[Chore] = &[
         demo::run,
     ),
     ("test", "[CARGO TEST ARGUMENTS]", "sets up and runs all tests", test::run),
+    (
+        "test-targets",
+        "",
+        "builds for x86 and ARM and tests there (natively, under qemu-arm) what depends on the machine",
+        test::run_foreign,
+    ),
     ("setup", "", "installs the packages that tests and demo need (Debian, root)", |_| packages::install()),
     ("toolchain", "", "installs what building for x86 and ARM needs", cross::install_toolchain),
     ("build", "[--target amd64|x86|arm] [CARGO BUILD ARGUMENTS]", "builds saki for a target", cross::build),

@@ -112,9 +112,6 @@ impl Backend for Amd64 {
     fn preserver(&self, helper: u16, options: &CodegenOptions) -> Option<CompiledCode> {
         Some(stubs::preserver(helper, options))
     }
-    fn checks_barriers(&self) -> bool {
-        true
-    }
     fn resolvers(&self, count: u32, options: &CodegenOptions) -> Option<Resolvers> {
         options.cell_resolver.map(|helper| stubs::resolvers(count, helper, options))
     }

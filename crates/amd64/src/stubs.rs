@@ -312,18 +312,6 @@ const PRESERVED: i32 = 8 * 8 + 16 * 16;
 /// Publishes as [`publish`] does and calls the helper with all registers as they are; afterwards all but rax and r11 are as before.
 pub fn preserver(helper: u16, options: &CodegenOptions) -> CompiledCode {
     let mut sequence = Sequence::new();
-    if let Some(check) = options.barrier.filter(|check| check.helper == helper) {
-        let mut sink = Sink(&mut sequence.bytes);
-        dynasm!(sink
-            ; .arch x64
-            ; mov rax, rdi
-            ; shr rax, check.shift as i8
-            ; mov r11, QWORD check.table as i64
-            ; bt [r11], rax
-            ; .bytes [0x72, 1] // jc past the return
-            ; ret
-        );
-    }
     let frame = preserving_call(&mut sequence, options, helper, false);
     sequence.finish(frame)
 }

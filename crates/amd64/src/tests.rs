@@ -20,7 +20,6 @@ pub(crate) fn options(cpu_features: u64) -> CodegenOptions {
         resume_unwind: 1,
         end_filter: 2,
         cell_resolver: None,
-        barrier: None,
     }
 }
 

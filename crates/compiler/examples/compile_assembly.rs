@@ -264,7 +264,6 @@ fn run<T: Target + Sync>(settings: &Settings, backend: Box<dyn Backend>, target:
             resume_unwind: HelperId::ResumeUnwind as u16,
             end_filter: HelperId::EndFilter as u16,
             cell_resolver: None,
-            barrier: None,
         },
     };
     let next = AtomicUsize::new(0);

@@ -306,8 +306,8 @@ helpers! {
     Box "box" (Iptr Mptr) native Ref;
 
     // References into the heap
-    /// (object, address, value) slow path of the write barrier, after the store
-    WriteBarrier "write_barrier" (Ref) leaf;
+    /// (object, value) slow path of the write barrier, after the store; keeps the value in the collector's sight until then
+    WriteBarrier "write_barrier" (Ref Ref) leaf;
     /// (address, value) stores where the owner is not known, with all that belongs to it
     StoreReference "store_reference" (Mptr Ref) native;
     /// (method table, destination, source) copies a value type with references to where it may be in the heap

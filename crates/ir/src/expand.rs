@@ -74,14 +74,8 @@ pub enum Barrier {
     ObjectRemembering {
         /// Set if the object is not remembered yet.
         unlogged: SideBit,
-        /// `(ref object)`
+        /// `(ref object, ref value)`
         slow_helper: u16,
-    },
-    /// After the store, the helper is called: short code, for images. Back ends may know a faster way to call it, see
-    /// [`CodegenOptions::barrier`](crate::mach::CodegenOptions::barrier).
-    Call {
-        /// `(ref object)`
-        helper: u16,
     },
 }
 
@@ -429,8 +423,7 @@ impl Expander<'_> {
         if plain_store || self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
             return plain(self);
         }
-        let is_call = matches!(self.options.barrier, Barrier::Call { .. });
-        if self.function.int_constant(object) == Some(0) || self.is_cold() && !is_call {
+        if self.function.int_constant(object) == Some(0) || self.is_cold() {
             let address = self.field_address(address, memory.offset);
             self.call_helper(self.options.store_ref_unknown, "store_ref_unknown", &[address, value], None);
             return;
@@ -438,10 +431,6 @@ impl Expander<'_> {
         plain(self);
         let (unlogged, slow_helper) = match self.options.barrier {
             Barrier::None => return,
-            Barrier::Call { helper } => {
-                self.call_helper(helper, "write_barrier", &[object], None);
-                return;
-            }
             Barrier::ObjectRemembering { unlogged, slow_helper } => (unlogged, slow_helper),
         };
         let object_bits = self.as_iptr(object);
@@ -453,7 +442,7 @@ impl Expander<'_> {
         let (done, slow) = (self.new_block(false), self.new_block(true));
         self.branch(unlogged, BlockCall::new(slow, &[]), BlockCall::new(done, &[]));
         self.current = slow;
-        self.call_helper(slow_helper, "write_barrier", &[object], None);
+        self.call_helper(slow_helper, "write_barrier", &[object, value], None);
         self.jump(done, &[]);
         self.current = done;
     }

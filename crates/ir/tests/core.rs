@@ -198,7 +198,7 @@ fn expansion_runs() {
     // The barrier's bit of the object is set, so its helper was called, and nothing else.
     assert_eq!(host.calls.len(), 1);
     let array = Bits::from(memory + 64);
-    assert_eq!(host.calls[0].1, [array]);
+    assert_eq!(host.calls[0].1, [array, array]);
     let mut cursor = [0; 8];
     assert!(host.read(thread + 16, &mut cursor));
     assert_eq!(u64::from_le_bytes(cursor), memory + 64 + 40);

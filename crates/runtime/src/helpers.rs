@@ -244,7 +244,7 @@ pub unsafe fn store_nullable(table: &MethodTable, owner: ObjectRef, destination:
 
 // References into the heap
 
-extern "C" fn write_barrier(object: ObjectRef) {
+extern "C" fn write_barrier(object: ObjectRef, _value: ObjectRef) {
     if !object.is_null() {
         object::write_barrier(object);
     }

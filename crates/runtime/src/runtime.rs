@@ -173,7 +173,6 @@ impl Runtime {
             resume_unwind: HelperId::ResumeUnwind as u16,
             end_filter: HelperId::EndFilter as u16,
             cell_resolver: None,
-            barrier: None,
         }
     }
 

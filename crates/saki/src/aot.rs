@@ -7,7 +7,7 @@ mod report;
 use crate::options::Settings;
 use crate::target;
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
-use compiler::abi::{HelperId, data_layout};
+use compiler::abi::{Abi, HelperId, data_layout};
 use compiler::ahead::{self, AheadAssembly, AheadOptions, AheadPiece, PieceKey};
 use compiler::{CompileOptions, ImportFlags};
 use il::AssemblyResolver;
@@ -58,7 +58,7 @@ fn compile_file(file: &Path, options: &AotOptions, settings: &Settings, backend:
     let (types, assembly) = load(&path, backend).map_err(cannot_open)?;
     println!("Saki Ahead of Time compiler - compiling assembly {}", path.display());
     let codegen = runtime::aot::image_codegen_options(backend.architecture(), settings.optimizations.mono("ssa"));
-    let expand = runtime::aot::image_expand_options(backend);
+    let expand = runtime::compile::expand_options(Abi::of(backend.architecture()));
     let passes = PassManager::new(
         PassOptions {
             flags: settings.optimizations,

@@ -92,19 +92,6 @@ pub struct CodegenOptions {
     pub end_filter: u16,
     /// Helper that fills a cell, of which it gets the address and whose content it gives, if back ends may call it as [`SymbolRef::Resolver`].
     pub cell_resolver: Option<u16>,
-    /// The write barrier's helper and when it has work to do, if back ends may call it as a [`SymbolRef::Preserver`] that looks first.
-    pub barrier: Option<BarrierCheck>,
-}
-
-/// When the write barrier has work to do: if the object's bit in a table of bits is set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BarrierCheck {
-    /// The helper; the object is its argument.
-    pub helper: u16,
-    /// Where the bits of address 0 would be.
-    pub table: u64,
-    /// Number of an object's bit: its address shifted right by this.
-    pub shift: u8,
 }
 
 /// The code of one method with everything that a code sink and the unwinder need.
@@ -429,12 +416,6 @@ pub trait Backend: Send + Sync {
     /// Code that [`SymbolRef::Preserver`] of a helper means. `None` on machines whose code never names it.
     fn preserver(&self, _helper: u16, _options: &CodegenOptions) -> Option<CompiledCode> {
         None
-    }
-
-    /// Whether the preserver of the write barrier's helper looks first whether there is anything to do, see [`CodegenOptions::barrier`]. Where it does
-    /// not, code had better look itself.
-    fn checks_barriers(&self) -> bool {
-        false
     }
 
     /// The code that [`SymbolRef::Resolver`] of the first `count` cells means. `None` on machines whose code never names it, or without

@@ -3,8 +3,7 @@
 use crate::compile;
 use aot_writer::tables::FORMAT_VERSION;
 use compiler::abi::{Abi, HelperId};
-use ir::expand::{Barrier, ExpandOptions, MetadataBase};
-use ir::mach::{Architecture, Backend, BarrierCheck, CodegenOptions, LinkModel};
+use ir::mach::{Architecture, CodegenOptions, LinkModel};
 use std::fmt::Write;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -31,27 +30,6 @@ pub fn content_hash_of_file(path: &Path) -> std::io::Result<u128> {
     }
 }
 
-/// How object operations expand in images: as here, but for stores of references, of which there are too many to write each one out
-/// where code can be shared instead.
-pub fn image_expand_options(backend: &dyn Backend) -> ExpandOptions {
-    let options = compile::expand_options(Abi::of(backend.architecture()));
-    let barrier = match options.barrier {
-        Barrier::ObjectRemembering { slow_helper, .. } if backend.checks_barriers() => Barrier::Call { helper: slow_helper },
-        other => other,
-    };
-    ExpandOptions { barrier, ..options }
-}
-
-/// What the code that all stores of references share looks at.
-fn barrier_check(architecture: Architecture) -> Option<BarrierCheck> {
-    let barrier = compile::expand_options(Abi::of(architecture)).barrier;
-    let Barrier::ObjectRemembering { unlogged, slow_helper } = barrier else { return None };
-    let MetadataBase::Constant(table) = unlogged.base else { return None };
-    // Eight bits to a byte.
-    let is_dense = unlogged.byte_shift == unlogged.bit_shift + 3;
-    is_dense.then_some(BarrierCheck { helper: slow_helper, table: table as u64, shift: unlogged.bit_shift as u8 })
-}
-
 /// Settings of code generation for images: for any machine of the architecture.
 pub fn image_codegen_options(architecture: Architecture, optimize_allocation: bool) -> CodegenOptions {
     CodegenOptions {
@@ -64,7 +42,6 @@ pub fn image_codegen_options(architecture: Architecture, optimize_allocation: bo
         resume_unwind: HelperId::ResumeUnwind as u16,
         end_filter: HelperId::EndFilter as u16,
         cell_resolver: Some(HelperId::ResolveCell as u16),
-        barrier: barrier_check(architecture),
     }
 }
 
@@ -109,6 +86,5 @@ pub fn abi_fingerprint(architecture: Architecture) -> u64 {
         let _ = write!(text, "{} ", offset(abi));
     }
     let _ = write!(text, "{:?} {:?}", compile::expand_options(abi), abi.thread_layout());
-    let _ = write!(text, "{:?}", barrier_check(architecture));
     xxh3_64(text.as_bytes())
 }

@@ -8,7 +8,7 @@ mod image;
 mod log;
 mod probe;
 
-pub use build::{abi_fingerprint, content_hash, image_codegen_options, image_expand_options};
+pub use build::{abi_fingerprint, content_hash, image_codegen_options};
 pub use image::{ImageList, LoadedImage, place};
 
 use crate::exceptions::{Exception, Result};

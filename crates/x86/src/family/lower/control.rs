@@ -159,8 +159,7 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
     Ok(())
 }
 
-/// The helper that is called, if that goes through a stub of the image that keeps the registers: it rarely happens, or there is rarely anything
-/// to do.
+/// The helper that is called, if that goes through a stub of the image that keeps the registers, since it rarely happens.
 fn preserving_helper<F: Family>(
     lowering: &Lowering<'_, F>,
     context: &Context<'_>,
@@ -169,8 +168,7 @@ fn preserving_helper<F: Family>(
 ) -> Option<u16> {
     let SymbolRef::Helper(helper) = context.function.symbols[callee?].target else { return None };
     let in_image = lowering.options.link == LinkModel::Pic;
-    let is_rare = context.is_cold() || lowering.options.barrier.is_some_and(|barrier| barrier.helper == helper);
-    (in_image && is_rare && signature.convention == CallConvention::Native).then_some(helper)
+    (in_image && context.is_cold() && signature.convention == CallConvention::Native).then_some(helper)
 }
 
 /// The cell whose address is the only argument of a call.
