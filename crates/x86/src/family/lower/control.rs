@@ -159,7 +159,8 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
     Ok(())
 }
 
-/// The helper that is called, if that goes through a stub of the image that keeps the registers, since it rarely happens.
+/// The helper that is called, if that goes through a stub of the image that keeps the registers, since it rarely happens. Not if it gives an object:
+/// such helpers allocate, and in a collection that one of them makes, what lies dead in the kept registers would keep objects alive.
 fn preserving_helper<F: Family>(
     lowering: &Lowering<'_, F>,
     context: &Context<'_>,
@@ -168,7 +169,8 @@ fn preserving_helper<F: Family>(
 ) -> Option<u16> {
     let SymbolRef::Helper(helper) = context.function.symbols[callee?].target else { return None };
     let in_image = lowering.options.link == LinkModel::Pic;
-    (in_image && context.is_cold() && signature.convention == CallConvention::Native).then_some(helper)
+    let allocates = signature.results.first() == Some(&Type::Ref);
+    (in_image && context.is_cold() && !allocates && signature.convention == CallConvention::Native).then_some(helper)
 }
 
 /// The cell whose address is the only argument of a call.
