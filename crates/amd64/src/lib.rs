@@ -135,23 +135,6 @@ impl Backend for Amd64 {
         DwarfRegisters { frame_pointer: 6, stack_pointer: 7, return_address: 16 }
     }
     fn host_features(&self) -> u64 {
-        host_features()
+        if cfg!(target_arch = "x86_64") { family::host_features() } else { 0 }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn host_features() -> u64 {
-    use family::lower::{FEATURE_BMI1, FEATURE_BMI2, FEATURE_LZCNT, FEATURE_POPCNT};
-    let mut features = 0;
-    let mut add = |present: bool, bit: u64| features |= if present { bit } else { 0 };
-    add(std::is_x86_feature_detected!("popcnt"), FEATURE_POPCNT);
-    add(std::is_x86_feature_detected!("lzcnt"), FEATURE_LZCNT);
-    add(std::is_x86_feature_detected!("bmi1"), FEATURE_BMI1);
-    add(std::is_x86_feature_detected!("bmi2"), FEATURE_BMI2);
-    features
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn host_features() -> u64 {
-    0
 }

@@ -8,7 +8,7 @@ use crate::registers::{R0, Reg, call_clobbers};
 use ir::entity::{StackSlot, Symbol};
 use ir::instruction::{TrapCode, Window};
 use ir::mach::pipeline::TargetInst;
-use ir::mach::registers::{Allocation, Constraint, Operand, OperandKind, PReg, PRegSet, Position, VReg};
+use ir::mach::registers::{Allocation, Operand, PReg, PRegSet, Role, VReg};
 use ir::mach::vcode::{MachBlock, MachInst};
 use ir::signature::CallConvention;
 use ir::types::{Access, Type};
@@ -262,23 +262,6 @@ pub enum Inst {
     EndHandler { helper: u16, argument: Option<Reg> },
 }
 
-/// How an instruction uses a register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Read before anything is written.
-    Use,
-    /// Read from this very register.
-    UseFixed(PReg),
-    /// Written at the end.
-    Def,
-    /// Written to this very register.
-    DefFixed(PReg),
-    /// Written at the end to the register of the first operand visited.
-    DefReuseFirst,
-    /// Written while other operands are still read.
-    DefEarly,
-}
-
 impl Inst {
     /// Calls `visit` with every register. A [`Role::DefReuseFirst`] refers to the operand visited first, always a `Use`.
     pub fn visit_registers(&mut self, visit: &mut dyn FnMut(&mut Reg, Role)) {
@@ -502,13 +485,7 @@ impl MachInst for Inst {
 impl TargetInst for Inst {
     fn assign(&mut self, allocations: &[Allocation]) {
         let mut next = allocations.iter();
-        self.visit_registers(&mut |register, _| {
-            *register = match next.next() {
-                Some(Allocation::Reg(physical)) => Reg::Physical(*physical),
-                Some(Allocation::Stack(slot)) => Reg::Spill(*slot),
-                _ => *register,
-            };
-        });
+        self.visit_registers(&mut |register, _| *register = register.allocated(next.next()));
     }
     fn jump_target(&self) -> Option<MachBlock> {
         match self {
@@ -526,20 +503,5 @@ impl TargetInst for Inst {
             Inst::JumpTable { targets, .. } => targets.iter_mut().for_each(|to| *to = target(*to)),
             _ => {}
         }
-    }
-}
-
-impl Role {
-    /// The operand of `vreg` in this role.
-    fn operand(self, vreg: VReg) -> Operand {
-        let (constraint, kind, position) = match self {
-            Role::Use => (Constraint::Reg, OperandKind::Use, Position::Early),
-            Role::UseFixed(register) => (Constraint::Fixed(register), OperandKind::Use, Position::Early),
-            Role::Def => (Constraint::Reg, OperandKind::Def, Position::Late),
-            Role::DefFixed(register) => (Constraint::Fixed(register), OperandKind::Def, Position::Late),
-            Role::DefReuseFirst => (Constraint::ReuseInput(0), OperandKind::Def, Position::Late),
-            Role::DefEarly => (Constraint::Reg, OperandKind::Def, Position::Early),
-        };
-        Operand { vreg, constraint, kind, position }
     }
 }

@@ -3,7 +3,7 @@
 //! An f64 lives in a d register, an f32 in the low half of one (`s2n` of `dn`), so that the allocator sees one class of 16
 //! registers, all that VFPv3-D16 has.
 
-use ir::mach::registers::{PReg, PRegSet, RegisterFile, SpillSlot, VReg};
+use ir::mach::registers::{Allocation, PReg, PRegSet, RegisterFile, SpillSlot, VReg};
 use ir::signature::CallConvention;
 
 /// r0: first argument, first result, and the exception at a handler's entry.
@@ -95,6 +95,15 @@ impl Reg {
                 debug_assert!(false, "{self:?} is not a physical register");
                 0
             }
+        }
+    }
+    /// What the allocator chose, or `self` if it chose nothing.
+    #[inline]
+    pub fn allocated(self, allocation: Option<&Allocation>) -> Reg {
+        match allocation {
+            Some(Allocation::Reg(physical)) => Reg::Physical(*physical),
+            Some(Allocation::Stack(slot)) => Reg::Spill(*slot),
+            _ => self,
         }
     }
 }

@@ -17,12 +17,11 @@ use compiler::env::MethodEnv;
 use compiler::inline_source::MethodBodies;
 use compiler::{ImportFlags, import_method};
 use il::types::MethodId;
-use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
+use ir::expand::ExpandOptions;
 use ir::legalize::LegalizeOptions;
 use ir::mach::pipeline::{self, Target};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
 use ir::pass_manager::{PassContext, PassManager, PassOptions, PassReport};
-use ir::types::{Access, Type};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,30 +121,6 @@ impl Report {
             self.failures.entry(reason).or_insert((0, method)).0 += count;
         }
         self.methods.extend(other.methods);
-    }
-}
-
-/// As the runtime expands object operations, with addresses of this example's own.
-fn expand_options(env: &TestEnv) -> ExpandOptions {
-    let abi = env.abi();
-    ExpandOptions {
-        resolve_cell: HelperId::ResolveCell as u16,
-        new_object: HelperId::NewObject as u16,
-        new_array: HelperId::NewArray as u16,
-        alloc: Some(BumpAllocation {
-            cursor_offset: abi.thread_allocation_cursor(),
-            limit_offset: abi.thread_allocation_limit(),
-            max_fast_size: 4096,
-            alignment: 8,
-        }),
-        barrier: Barrier::ObjectRemembering {
-            unlogged: SideBit { base: MetadataBase::Constant(0x2000_0000), byte_shift: 6, bit_shift: 3 },
-            slow_helper: HelperId::WriteBarrier as u16,
-        },
-        store_ref_unknown: HelperId::StoreReference as u16,
-        method_table_offset: abi.object_method_table(),
-        array_length_offset: abi.length(),
-        array_length: Access::Full(Type::I32),
     }
 }
 
@@ -252,7 +227,7 @@ fn run<T: Target + Sync>(settings: &Settings, backend: Box<dyn Backend>, target:
         settings,
         target,
         manager: PassManager::new(settings.passes.clone(), Box::new(std::io::stdout())),
-        expand: expand_options(&env),
+        expand: env.expand_options(),
         legalize: legalize_options(!env.backend().divides(0)),
         codegen: CodegenOptions {
             link: LinkModel::Pic,

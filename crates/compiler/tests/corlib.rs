@@ -8,13 +8,11 @@ mod common;
 
 use amd64::Amd64;
 use common::TestEnv;
-use compiler::abi::{HelperId, legalize_options};
+use compiler::abi::legalize_options;
 use compiler::env::MethodEnv;
 use compiler::inline_source::MethodBodies;
 use compiler::{ImportFlags, import_method};
-use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
 use ir::pass_manager::{OptimizationFlags, PassContext, PassManager, PassOptions};
-use ir::types::{Access, Type};
 use ir::verify::{verify, verify_legal};
 use std::collections::BTreeMap;
 use x86::X86;
@@ -88,36 +86,13 @@ fn imports_the_core_library() {
     assert!(failed * 1000 <= total, "{failed} of {total} methods failed");
 }
 
-fn expand_options(env: &TestEnv) -> ExpandOptions {
-    let abi = env.abi();
-    ExpandOptions {
-        resolve_cell: HelperId::ResolveCell as u16,
-        new_object: HelperId::NewObject as u16,
-        new_array: HelperId::NewArray as u16,
-        alloc: Some(BumpAllocation {
-            cursor_offset: abi.thread_allocation_cursor(),
-            limit_offset: abi.thread_allocation_limit(),
-            max_fast_size: 4096,
-            alignment: 8,
-        }),
-        barrier: Barrier::ObjectRemembering {
-            unlogged: SideBit { base: MetadataBase::Constant(0x2000_0000), byte_shift: 6, bit_shift: 3 },
-            slow_helper: HelperId::WriteBarrier as u16,
-        },
-        store_ref_unknown: HelperId::StoreReference as u16,
-        method_table_offset: abi.object_method_table(),
-        array_length_offset: abi.length(),
-        array_length: Access::Full(Type::I32),
-    }
-}
-
 /// No function that a 32-bit back end gets has a 64-bit integer left, whatever passes ran before.
 #[test]
 fn legalizes_the_core_library() {
     let Some(env) = TestEnv::new(Box::new(X86)) else { return };
     let types = env.types();
     let methods = env.methods(types.corlib());
-    let expand = expand_options(&env);
+    let expand = env.expand_options();
     let mut failures = Vec::new();
     for (flags, software_division) in [(OptimizationFlags::all(), false), (OptimizationFlags::none(), true)] {
         let legalize = legalize_options(software_division);

@@ -1,11 +1,13 @@
 //! An environment without a runtime: nothing has run, every cell is to be filled, all code lies in one image.
 
-use compiler::abi::{Abi, data_layout};
+use compiler::abi::{Abi, HelperId, data_layout};
 use compiler::env::{CellAnswer, CellRequest, DirectCall, GenericLookup, MethodEnv};
 use il::AssemblyResolver;
 use il::types::{AssemblyId, MethodId, TypeId, TypeSystem, method_impl_attributes};
+use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
 use ir::function::SymbolRef;
 use ir::mach::Backend;
+use ir::types::{Access, Type};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -46,6 +48,30 @@ impl TestEnv {
             .expect("the core library loads");
         let (cells, lookups) = (Numbers(Mutex::default()), Numbers(Mutex::default()));
         Some(TestEnv { types, backend, cells, lookups, names_symbols: true, errors: Mutex::default() })
+    }
+
+    /// As the runtime expands object operations, with addresses of the test's own.
+    pub fn expand_options(&self) -> ExpandOptions {
+        let abi = self.abi();
+        ExpandOptions {
+            resolve_cell: HelperId::ResolveCell as u16,
+            new_object: HelperId::NewObject as u16,
+            new_array: HelperId::NewArray as u16,
+            alloc: Some(BumpAllocation {
+                cursor_offset: abi.thread_allocation_cursor(),
+                limit_offset: abi.thread_allocation_limit(),
+                max_fast_size: 4096,
+                alignment: 8,
+            }),
+            barrier: Barrier::ObjectRemembering {
+                unlogged: SideBit { base: MetadataBase::Constant(0x2000_0000), byte_shift: 6, bit_shift: 3 },
+                slow_helper: HelperId::WriteBarrier as u16,
+            },
+            store_ref_unknown: HelperId::StoreReference as u16,
+            method_table_offset: abi.object_method_table(),
+            array_length_offset: abi.length(),
+            array_length: Access::Full(Type::I32),
+        }
     }
 
     /// All methods with code of an assembly, over canonical arguments.

@@ -223,6 +223,50 @@ pub struct Operand {
     pub position: Position,
 }
 
+/// How an instruction of a back end uses a register: the usual operands by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Read before anything is written.
+    Use,
+    /// The same, from a [narrow](RegisterFile::narrow) register.
+    UseByte,
+    /// The same, from a spill slot if need be.
+    UseAny,
+    /// Read from this very register.
+    UseFixed(PReg),
+    /// Read even after results are written, so never shared with one.
+    UseLate,
+    /// Written at the end.
+    Def,
+    /// The same, to a narrow register.
+    DefByte,
+    /// Written to this very register.
+    DefFixed(PReg),
+    /// Written at the end to the register of the first operand visited.
+    DefReuseFirst,
+    /// Written while other operands are still read.
+    DefEarly,
+}
+
+impl Role {
+    /// The operand of `vreg` in this role.
+    pub fn operand(self, vreg: VReg) -> Operand {
+        let (constraint, kind, position) = match self {
+            Role::Use => (Constraint::Reg, OperandKind::Use, Position::Early),
+            Role::UseByte => (Constraint::Narrow, OperandKind::Use, Position::Early),
+            Role::UseAny => (Constraint::Any, OperandKind::Use, Position::Early),
+            Role::UseFixed(register) => (Constraint::Fixed(register), OperandKind::Use, Position::Early),
+            Role::UseLate => (Constraint::Reg, OperandKind::Use, Position::Late),
+            Role::Def => (Constraint::Reg, OperandKind::Def, Position::Late),
+            Role::DefByte => (Constraint::Narrow, OperandKind::Def, Position::Late),
+            Role::DefFixed(register) => (Constraint::Fixed(register), OperandKind::Def, Position::Late),
+            Role::DefReuseFirst => (Constraint::ReuseInput(0), OperandKind::Def, Position::Late),
+            Role::DefEarly => (Constraint::Reg, OperandKind::Def, Position::Early),
+        };
+        Operand { vreg, constraint, kind, position }
+    }
+}
+
 impl Operand {
     /// A use with this constraint at the normal time.
     pub fn new_use(vreg: VReg, constraint: Constraint) -> Operand {

@@ -7,7 +7,7 @@ use super::registers::{AX, CX, DI, DX, Reg, SI};
 use ir::entity::{StackSlot, Symbol};
 use ir::instruction::{TrapCode, Window};
 use ir::mach::pipeline::TargetInst;
-use ir::mach::registers::{Allocation, Constraint, Operand, OperandKind, PReg, PRegSet, Position, VReg};
+use ir::mach::registers::{Allocation, Operand, PReg, PRegSet, Role, VReg};
 use ir::mach::vcode::{MachBlock, MachInst};
 use ir::types::{Access, Type};
 use smallvec::SmallVec;
@@ -445,31 +445,6 @@ pub enum Extension {
     Unsigned32,
 }
 
-/// How an instruction uses a register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Read before anything is written.
-    Use,
-    /// The same, as a byte, for which some registers of a 32-bit machine have no name.
-    UseByte,
-    /// The same, from a spill slot if need be.
-    UseAny,
-    /// Read from this very register.
-    UseFixed(PReg),
-    /// Read even after results are written, so never shared with one.
-    UseLate,
-    /// Written at the end.
-    Def,
-    /// The same, as a byte.
-    DefByte,
-    /// Written to this very register.
-    DefFixed(PReg),
-    /// Written at the end to the register of the first operand visited.
-    DefReuseFirst,
-    /// Written while other operands are still read.
-    DefEarly,
-}
-
 impl Inst {
     /// Calls `visit` with every register. A [`Role::DefReuseFirst`] refers to the operand visited first, always a `Use`.
     pub fn visit_registers(&mut self, visit: &mut dyn FnMut(&mut Reg, Role)) {
@@ -736,23 +711,4 @@ impl Size {
 /// How a store of this width reads its register.
 fn use_role(access: Access) -> Role {
     if matches!(access, Access::I8 | Access::U8) { Role::UseByte } else { Role::Use }
-}
-
-impl Role {
-    /// The operand of `vreg` in this role.
-    fn operand(self, vreg: VReg) -> Operand {
-        let (constraint, kind, position) = match self {
-            Role::Use => (Constraint::Reg, OperandKind::Use, Position::Early),
-            Role::UseByte => (Constraint::Narrow, OperandKind::Use, Position::Early),
-            Role::UseAny => (Constraint::Any, OperandKind::Use, Position::Early),
-            Role::UseFixed(register) => (Constraint::Fixed(register), OperandKind::Use, Position::Early),
-            Role::UseLate => (Constraint::Reg, OperandKind::Use, Position::Late),
-            Role::Def => (Constraint::Reg, OperandKind::Def, Position::Late),
-            Role::DefByte => (Constraint::Narrow, OperandKind::Def, Position::Late),
-            Role::DefFixed(register) => (Constraint::Fixed(register), OperandKind::Def, Position::Late),
-            Role::DefReuseFirst => (Constraint::ReuseInput(0), OperandKind::Def, Position::Late),
-            Role::DefEarly => (Constraint::Reg, OperandKind::Def, Position::Early),
-        };
-        Operand { vreg, constraint, kind, position }
-    }
 }

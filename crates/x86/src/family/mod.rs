@@ -90,3 +90,17 @@ pub fn apply_reloc(
     field.copy_from_slice(&(distance as i32).to_le_bytes());
     Ok(())
 }
+
+/// Features of the host as bits of [`lower`]; 0 if it is no x86.
+pub fn host_features() -> u64 {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    let present = [
+        (std::is_x86_feature_detected!("popcnt"), lower::FEATURE_POPCNT),
+        (std::is_x86_feature_detected!("lzcnt"), lower::FEATURE_LZCNT),
+        (std::is_x86_feature_detected!("bmi1"), lower::FEATURE_BMI1),
+        (std::is_x86_feature_detected!("bmi2"), lower::FEATURE_BMI2),
+    ];
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    let present: [(bool, u64); 0] = [];
+    present.into_iter().filter(|&(is_there, _)| is_there).fold(0, |features, (_, bit)| features | bit)
+}
