@@ -4,9 +4,16 @@ use crate::shell::{build_saki, run as run_command, saki};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Hands its arguments to the runner in the folder that `SAKI_SUITES` names (`../shared/tools/mono-suites` beside the checkout if it
+/// The word `apps` runs whole applications. Otherwise hands its arguments to the runner in the folder that `SAKI_SUITES` names (`../shared/tools/mono-suites` beside the checkout if it
 /// is not set), with the release build of `saki` as the runtime unless they name one.
 pub fn run(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [first, names @ ..] if first == "apps" => crate::applications::run(names),
+        _ => run_suites(arguments),
+    }
+}
+
+fn run_suites(arguments: &[String]) -> Result<(), String> {
     build_saki()?;
     let mut runner = Command::new(tool_folder("SAKI_SUITES", "mono-suites").join("run"));
     if !arguments.iter().any(|word| word == "--runtime") {

@@ -1,5 +1,6 @@
 //! Set-up, tests, demo and other chores: `cargo xtask COMMAND`.
 
+mod applications;
 mod benchmark;
 mod conformance;
 mod cross;
@@ -34,8 +35,8 @@ const CHORES: &[Chore] = &[
     ("environment", "x86|arm", "prints the variables that «cross» sets, for a shell", cross::print_environment),
     (
         "conformance",
-        "[OPTIONS OF THE SUITES' RUNNER]",
-        "runs Mono's own suites with their runner (SAKI_SUITES names its folder)",
+        "apps [NAMES] | [OPTIONS OF THE SUITES' RUNNER]",
+        "runs programs of Debian's packages beside Mono, or Mono's own suites with their runner (SAKI_SUITES names its folder)",
         conformance::run,
     ),
     (

@@ -21,6 +21,17 @@ const PACKAGES: &[Package] = &[
     Package { name: "binutils-arm-linux-gnueabihf", is_there: || has_command("arm-linux-gnueabihf-as") },
 ];
 
+/// What the conformance runs of whole applications need besides.
+pub const APPLICATIONS: &[Package] = &[
+    Package { name: "mono-csharp-shell", is_there: || Path::new("/usr/lib/mono/4.5/csharp.exe").exists() },
+    Package { name: "mono-xbuild", is_there: || Path::new("/usr/lib/mono/4.5/xbuild.exe").exists() },
+    Package { name: "nunit-console", is_there: || Path::new("/usr/lib/nunit/nunit-console.exe").exists() },
+    Package {
+        name: "libnunit-framework2.6.3-cil",
+        is_there: || Path::new("/usr/lib/cli/nunit.framework-2.6.3/nunit.framework.dll").exists(),
+    },
+];
+
 /// Installs what is missing for tests and demo on the host.
 pub fn install() -> Result<(), String> {
     install_from(PACKAGES)

@@ -221,8 +221,9 @@ extern "C" fn machine_config_path() -> StringRef {
     raising(|| StringRef::new(MACHINE_CONFIG))
 }
 
+/// The folder in which callers look for `mono/gac`.
 extern "C" fn gac_path() -> StringRef {
-    raising(|| StringRef::new("/usr/lib/mono/gac"))
+    raising(|| StringRef::new("/usr/lib"))
 }
 
 extern "C" fn no_string() -> StringRef {
