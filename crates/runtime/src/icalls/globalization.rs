@@ -1,7 +1,7 @@
 //! `System.Globalization`: fills the class library's objects from [`super::cultures`], and the comparisons that it asks for when its
 //! own collation tables are missing or switched off.
 
-use super::cultures::{CULTURES, Culture, REGIONS};
+use super::cultures::{self, Column, Culture, cultures, find_culture, find_culture_by_lcid};
 use super::native_text::{counted_units, string_array};
 use super::{InternalCall, icall, raising};
 use crate::exceptions::{Exception, Result};
@@ -9,6 +9,8 @@ use crate::fields::KnownField;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::runtime;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 const SPACE: &str = "System.Globalization";
@@ -29,9 +31,6 @@ const fn region_info(name: &'static str) -> KnownField {
     KnownField::new(SPACE, "RegionInfo", name)
 }
 
-/// `CalendarType` Gregorian (1) of the English kind, with the bit that marks the default.
-const GREGORIAN_CALENDAR: i32 = 0x101;
-
 static CULTURE_ID: KnownField = culture_info("cultureID");
 static PARENT_LCID: KnownField = culture_info("parent_lcid");
 static DATETIME_INDEX: KnownField = culture_info("datetime_index");
@@ -45,6 +44,7 @@ static ISO2: KnownField = culture_info("iso2lang");
 static WINDOWS3: KnownField = culture_info("win3lang");
 static TERRITORY: KnownField = culture_info("territory");
 static CALENDAR_NAMES: KnownField = culture_info("native_calendar_names");
+static CONSTRUCTED: KnownField = culture_info("constructed");
 static TEXT_INFO_DATA: KnownField = culture_info("textinfo_data");
 
 /// `CultureInfo.Data`.
@@ -73,37 +73,39 @@ fn text_info_data(index: usize) -> *const TextInfoData {
     static DATA: OnceLock<Vec<TextInfoData>> = OnceLock::new();
     let data = DATA.get_or_init(|| {
         let data_of = |culture: &Culture| {
-            let [ansi, ebcdic, mac, oem] = culture.code_pages;
-            TextInfoData { ansi, ebcdic, mac, oem, right_to_left: false, list_separator: culture.list_separator }
+            let [ansi, ebcdic, mac, oem] = culture.numbers(Column::CodePages);
+            let right_to_left = culture.number(Column::RightToLeft) != 0;
+            let list_separator = culture.text(Column::ListSeparator).bytes().next().unwrap_or(b',');
+            TextInfoData { ansi, ebcdic, mac, oem, right_to_left, list_separator }
         };
-        CULTURES.iter().map(data_of).collect()
+        cultures().iter().map(data_of).collect()
     });
     &data[index]
 }
 
 fn fill_culture(this: ObjectRef, index: usize) -> Result<()> {
-    let culture = &CULTURES[index];
-    CULTURE_ID.set(this, culture.lcid);
-    PARENT_LCID.set(this, culture.parent_lcid);
+    let culture = cultures()[index];
+    CULTURE_ID.set(this, culture.number(Column::Lcid));
+    PARENT_LCID.set(this, culture.number(Column::ParentLcid));
     DATETIME_INDEX.set(this, index as i32);
     NUMBER_INDEX.set(this, index as i32);
-    CALENDAR_TYPE.set(this, GREGORIAN_CALENDAR);
-    set_text(&NAME, this, culture.name)?;
-    set_text(&ENGLISH_NAME, this, culture.english_name)?;
-    set_text(&NATIVE_NAME, this, culture.native_name)?;
-    set_text(&ISO3, this, culture.iso3)?;
-    set_text(&ISO2, this, culture.iso2)?;
-    set_text(&WINDOWS3, this, culture.windows3)?;
-    if !culture.territory.is_empty() {
-        set_text(&TERRITORY, this, culture.territory)?;
+    CALENDAR_TYPE.set(this, culture.number(Column::CalendarType));
+    for (field, column) in [
+        (&NAME, Column::Name),
+        (&ENGLISH_NAME, Column::EnglishName),
+        (&NATIVE_NAME, Column::NativeName),
+        (&ISO3, Column::Iso3),
+        (&ISO2, Column::Iso2),
+        (&WINDOWS3, Column::Windows3),
+    ] {
+        set_text(field, this, culture.text(column))?;
     }
-    set_texts(&CALENDAR_NAMES, this, &[culture.calendar_name, "", "", ""])?;
+    if !culture.text(Column::Territory).is_empty() {
+        set_text(&TERRITORY, this, culture.text(Column::Territory))?;
+    }
+    set_texts(&CALENDAR_NAMES, this, &culture.texts(Column::CalendarNames))?;
     TEXT_INFO_DATA.set(this, text_info_data(index));
     Ok(())
-}
-
-fn find_culture(name: &str) -> Option<usize> {
-    CULTURES.iter().position(|culture| culture.name.eq_ignore_ascii_case(name))
 }
 
 extern "C" fn construct_from_name(this: ObjectRef, name: StringRef) -> bool {
@@ -114,7 +116,7 @@ extern "C" fn construct_from_name(this: ObjectRef, name: StringRef) -> bool {
 }
 
 extern "C" fn construct_from_lcid(this: ObjectRef, lcid: i32) -> bool {
-    raising(|| match CULTURES.iter().position(|culture| culture.lcid == lcid) {
+    raising(|| match find_culture_by_lcid(lcid) {
         Some(index) => fill_culture(this.check()?, index).map(|()| true),
         None => Ok(false),
     })
@@ -143,14 +145,16 @@ extern "C" fn all_cultures(neutral: u8, specific: u8, _installed: u8) -> ArrayRe
         let class = types
             .find_type(types.corlib(), SPACE, "CultureInfo")?
             .ok_or_else(|| Exception::engine("the core library lacks System.Globalization.CultureInfo"))?;
-        let wanted = |culture: &Culture| if culture.territory.is_empty() { neutral != 0 } else { specific != 0 };
-        let indices: Vec<usize> = (0..CULTURES.len()).filter(|&index| wanted(&CULTURES[index])).collect();
+        let wanted = |culture: Culture| if culture.text(Column::Territory).is_empty() { neutral != 0 } else { specific != 0 };
+        let indices: Vec<usize> = (0..cultures().len()).filter(|&index| wanted(cultures()[index])).collect();
         // The first place is that of the invariant culture, which the class library fills.
         let first = usize::from(neutral != 0);
         let array = ArrayRef::new(class, indices.len() + first)?;
         for (place, index) in indices.into_iter().enumerate() {
             let culture = object::allocate(method_table(class)?)?;
             fill_culture(culture, index)?;
+            // Else the class library would look for it once more, by its number, which two have in common.
+            CONSTRUCTED.set(culture, true);
             array.set_ref(place + first, culture);
         }
         Ok(array)
@@ -165,22 +169,22 @@ static SHORT_TIMES: KnownField = culture_data("saShortTimes");
 static FIRST_DAY: KnownField = culture_data("iFirstDayOfWeek");
 static FIRST_WEEK: KnownField = culture_data("iFirstWeekOfYear");
 
-fn culture_at(index: i32) -> Result<&'static Culture> {
+fn culture_at(index: i32) -> Result<Culture> {
     let index = usize::try_from(index).ok();
-    index.and_then(|index| CULTURES.get(index)).ok_or_else(|| Exception::argument_out_of_range("index"))
+    index.and_then(|index| cultures().get(index).copied()).ok_or_else(|| Exception::argument_out_of_range("index"))
 }
 
 extern "C" fn fill_culture_data(this: ObjectRef, index: i32) {
     raising(|| {
         let this = this.check()?;
-        let dates = culture_at(index)?.dates;
-        set_text(&AM, this, dates.am)?;
-        set_text(&PM, this, dates.pm)?;
-        set_text(&TIME_SEPARATOR, this, dates.time_separator)?;
-        set_texts(&LONG_TIMES, this, dates.long_times)?;
-        set_texts(&SHORT_TIMES, this, dates.short_times)?;
-        FIRST_DAY.set(this, dates.first_day_of_week);
-        FIRST_WEEK.set(this, dates.week_rule);
+        let culture = culture_at(index)?;
+        set_text(&AM, this, culture.text(Column::Am))?;
+        set_text(&PM, this, culture.text(Column::Pm))?;
+        set_text(&TIME_SEPARATOR, this, culture.text(Column::TimeSeparator))?;
+        set_texts(&LONG_TIMES, this, &culture.texts(Column::LongTimes))?;
+        set_texts(&SHORT_TIMES, this, &culture.texts(Column::ShortTimes))?;
+        FIRST_DAY.set(this, culture.number(Column::FirstDayOfWeek));
+        FIRST_WEEK.set(this, culture.number(Column::WeekRule));
         Ok(())
     })
 }
@@ -198,23 +202,27 @@ static SHORT_MONTH_NAMES: KnownField = calendar_data("saAbbrevMonthNames");
 static GENITIVE_MONTH_NAMES: KnownField = calendar_data("saMonthGenitiveNames");
 static SHORT_GENITIVE_MONTH_NAMES: KnownField = calendar_data("saAbbrevMonthGenitiveNames");
 
-extern "C" fn fill_calendar_data(this: ObjectRef, _locale: StringRef, index: i32) -> bool {
+extern "C" fn fill_calendar_data(this: ObjectRef, locale: StringRef, _calendar: i32) -> bool {
     raising(|| {
         let this = this.check()?;
-        let culture = culture_at(index)?;
-        let dates = culture.dates;
-        set_text(&CALENDAR_NATIVE_NAME, this, culture.native_name)?;
-        set_texts(&SHORT_DATES, this, dates.short_dates)?;
-        set_texts(&YEAR_MONTHS, this, dates.year_months)?;
-        set_texts(&LONG_DATES, this, dates.long_dates)?;
-        set_text(&MONTH_DAY, this, dates.month_day)?;
-        set_texts(&DAY_NAMES, this, &dates.days)?;
-        set_texts(&SHORT_DAY_NAMES, this, &dates.short_days)?;
-        set_texts(&SHORTEST_DAY_NAMES, this, &dates.shortest_days)?;
-        set_texts(&MONTH_NAMES, this, &dates.months)?;
-        set_texts(&SHORT_MONTH_NAMES, this, &dates.short_months)?;
-        set_texts(&GENITIVE_MONTH_NAMES, this, &dates.months)?;
-        set_texts(&SHORT_GENITIVE_MONTH_NAMES, this, &dates.short_months)?;
+        let Some(index) = find_culture(&locale.text()) else { return Ok(false) };
+        let culture = cultures()[index];
+        set_text(&CALENDAR_NATIVE_NAME, this, culture.text(Column::CalendarNativeName))?;
+        set_text(&MONTH_DAY, this, culture.text(Column::MonthDay))?;
+        for (field, column) in [
+            (&SHORT_DATES, Column::ShortDates),
+            (&YEAR_MONTHS, Column::YearMonths),
+            (&LONG_DATES, Column::LongDates),
+            (&DAY_NAMES, Column::Days),
+            (&SHORT_DAY_NAMES, Column::ShortDays),
+            (&SHORTEST_DAY_NAMES, Column::ShortestDays),
+            (&MONTH_NAMES, Column::Months),
+            (&SHORT_MONTH_NAMES, Column::ShortMonths),
+            (&GENITIVE_MONTH_NAMES, Column::GenitiveMonths),
+            (&SHORT_GENITIVE_MONTH_NAMES, Column::ShortGenitiveMonths),
+        ] {
+            set_texts(field, this, &culture.texts(column))?;
+        }
         Ok(true)
     })
 }
@@ -247,49 +255,50 @@ struct NumberFormat {
 }
 
 /// One culture's format with its block of texts.
-fn number_format(culture: &Culture) -> (NumberFormat, Vec<u8>) {
-    let numbers = culture.numbers;
+fn number_format(culture: Culture) -> FormatWithTexts {
     let mut block = vec![0u8];
-    let mut text = |text: &str| {
+    let mut text = |column| {
         let start = block.len() as i32;
-        block.extend_from_slice(text.as_bytes());
+        block.extend_from_slice(culture.text(column).as_bytes());
         block.push(0);
         start
     };
-    let decimal_separator = text(numbers.decimal_separator);
-    let group_separator = text(numbers.group_separator);
     let format = NumberFormat {
-        currency_decimal_digits: 2,
-        currency_decimal_separator: decimal_separator,
-        currency_group_separator: group_separator,
-        currency_group_sizes: [3, -1],
-        currency_negative_pattern: numbers.currency_negative_pattern,
-        currency_positive_pattern: numbers.currency_positive_pattern,
-        currency_symbol: text(numbers.currency_symbol),
-        nan_symbol: text("NaN"),
-        negative_infinity_symbol: text(numbers.negative_infinity),
-        negative_sign: text("-"),
-        number_decimal_digits: 2,
-        number_decimal_separator: decimal_separator,
-        number_group_separator: group_separator,
-        number_group_sizes: [3, -1],
-        number_negative_pattern: 1,
-        per_mille_symbol: text("\u{2030}"),
-        percent_negative_pattern: numbers.percent_negative_pattern,
-        percent_positive_pattern: numbers.percent_positive_pattern,
-        percent_symbol: text("%"),
-        positive_infinity_symbol: text(numbers.positive_infinity),
-        positive_sign: text("+"),
+        currency_decimal_digits: culture.number(Column::CurrencyDecimalDigits),
+        currency_decimal_separator: text(Column::CurrencyDecimalSeparator),
+        currency_group_separator: text(Column::CurrencyGroupSeparator),
+        currency_group_sizes: culture.numbers(Column::CurrencyGroupSizes),
+        currency_negative_pattern: culture.number(Column::CurrencyNegativePattern),
+        currency_positive_pattern: culture.number(Column::CurrencyPositivePattern),
+        currency_symbol: text(Column::CurrencySymbol),
+        nan_symbol: text(Column::NanSymbol),
+        negative_infinity_symbol: text(Column::NegativeInfinitySymbol),
+        negative_sign: text(Column::NegativeSign),
+        number_decimal_digits: culture.number(Column::NumberDecimalDigits),
+        number_decimal_separator: text(Column::NumberDecimalSeparator),
+        number_group_separator: text(Column::NumberGroupSeparator),
+        number_group_sizes: culture.numbers(Column::NumberGroupSizes),
+        number_negative_pattern: culture.number(Column::NumberNegativePattern),
+        per_mille_symbol: text(Column::PerMilleSymbol),
+        percent_negative_pattern: culture.number(Column::PercentNegativePattern),
+        percent_positive_pattern: culture.number(Column::PercentPositivePattern),
+        percent_symbol: text(Column::PercentSymbol),
+        positive_infinity_symbol: text(Column::PositiveInfinitySymbol),
+        positive_sign: text(Column::PositiveSign),
     };
     (format, block)
 }
 
+/// A format with its block of texts, whose address managed code keeps.
+type FormatWithTexts = (NumberFormat, Vec<u8>);
+
 extern "C" fn fill_number_data(index: i32, entry: *mut NumberFormat) -> *const u8 {
-    static FORMATS: OnceLock<Vec<(NumberFormat, Vec<u8>)>> = OnceLock::new();
+    /// By number of the culture, made when first asked for; never dropped.
+    static FORMATS: Mutex<BTreeMap<i32, &'static FormatWithTexts>> = Mutex::new(BTreeMap::new());
     raising(|| {
-        let formats = FORMATS.get_or_init(|| CULTURES.iter().map(number_format).collect());
-        let index = usize::try_from(index).ok().filter(|&index| index < formats.len());
-        let (format, block) = &formats[index.ok_or_else(|| Exception::argument_out_of_range("index"))?];
+        let culture = culture_at(index)?;
+        let mut formats = FORMATS.lock();
+        let (format, block) = *formats.entry(index).or_insert_with(|| Box::leak(Box::new(number_format(culture))));
         // SAFETY: the address of a variable of this structure.
         unsafe { entry.write(*format) };
         Ok(block.as_ptr())
@@ -297,8 +306,8 @@ extern "C" fn fill_number_data(index: i32, entry: *mut NumberFormat) -> *const u
 }
 
 static REGION_ID: KnownField = region_info("regionId");
-static REGION_TEXTS: [KnownField; 9] = [
-    region_info("iso2Name"),
+static REGION_ISO2: KnownField = region_info("iso2Name");
+static REGION_TEXTS: [KnownField; 8] = [
     region_info("iso3Name"),
     region_info("win3Name"),
     region_info("englishName"),
@@ -313,21 +322,14 @@ extern "C" fn construct_region(this: ObjectRef, name: StringRef) -> bool {
     raising(|| {
         let this = this.check()?;
         let name = name.text();
-        let territory = find_culture(&name).map_or(name.as_str(), |index| CULTURES[index].territory);
-        let Some(region) = REGIONS.iter().find(|region| region.iso2.eq_ignore_ascii_case(territory)) else { return Ok(false) };
-        REGION_ID.set(this, region.geo_id);
-        let texts = [
-            region.iso2,
-            region.iso3,
-            region.windows3,
-            region.english_name,
-            region.native_name,
-            region.currency_symbol,
-            region.currency_iso,
-            region.currency_english_name,
-            region.currency_native_name,
-        ];
-        for (field, text) in REGION_TEXTS.iter().zip(texts) {
+        // The name of a specific culture or of a country; many of the latter look like those of languages.
+        let territory =
+            find_culture(&name).map(|index| cultures()[index].text(Column::Territory)).filter(|text| !text.is_empty());
+        let territory = territory.unwrap_or(name.as_str());
+        let Some(region) = cultures::region(territory) else { return Ok(false) };
+        REGION_ID.set(this, region.geographical_id);
+        set_text(&REGION_ISO2, this, region.iso2)?;
+        for (field, text) in REGION_TEXTS.iter().zip(region.texts) {
             set_text(field, this, text)?;
         }
         Ok(true)
@@ -403,7 +405,7 @@ mod tests {
 
     #[test]
     fn texts_of_number_formats_are_found() {
-        let (format, block) = number_format(&CULTURES[0]);
+        let (format, block) = number_format(cultures()[find_culture("en").unwrap_or_default()]);
         let start = format.positive_infinity_symbol as usize;
         assert!(block[start..].starts_with(b"Infinity\0"));
     }
