@@ -2,7 +2,7 @@
 //! lets invariant loads and checks of the body leave the loop.
 //!
 //! The header's test is copied in front of the loop. What the header defines has two definitions then, and goes to the
-//! body and to the exit as block parameters.
+//! body and to the exit as block parameters; constants are made anew there.
 
 use super::rewrite::{apply_aliases, ensure_reachable, for_each_use};
 use crate::control_flow::ControlFlow;
@@ -145,6 +145,10 @@ impl Plan {
                 if !used[index][side] {
                     continue;
                 }
+                if let Some(copy) = copy_constant(function, value, sides[side]) {
+                    renamed[index][side] = Some(copy);
+                    continue;
+                }
                 renamed[index][side] = Some(function.add_block_param(sides[side], function.value_type(value)));
                 let targets = function.insts[branch].targets_mut();
                 targets.iter_mut().filter(|target| target.block == sides[side]).for_each(|target| target.args.push(value));
@@ -167,6 +171,18 @@ impl Plan {
         }
         true
     }
+}
+
+/// If `value` is a constant: another one at the begin of `block`. Passed as a parameter it would not be known as one any more, and
+/// the null that stands for an unknown owner in `store_ref` has to be.
+fn copy_constant(function: &mut Function, value: Value, block: Block) -> Option<Value> {
+    let inst = function.def_inst(value)?;
+    if !matches!(function.insts[inst].opcode, Opcode::Iconst | Opcode::Fconst) {
+        return None;
+    }
+    let copy = function.make_inst(function.insts[inst].clone());
+    function.blocks[block].insts.insert(0, copy);
+    Some(function.result(copy))
 }
 
 /// Parameters and results of `header`.

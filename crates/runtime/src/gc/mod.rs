@@ -36,7 +36,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Objects of this size and more go to the large object space, in bytes.
 const LARGE_OBJECT_BYTES: usize = 16 << 10;
 /// Pages in use at which the collector's threads are started: programs that stay below never pay for them.
-const START_WORKERS_AT_PAGES: usize = 4 << 20 >> 12;
+const START_WORKERS_AT_PAGES: usize = 4 << 20 >> LOG_PAGE_BYTES;
+/// log2 of the size of a page.
+const LOG_PAGE_BYTES: u32 = 12;
 /// Alignment of every object, in bytes.
 pub const OBJECT_ALIGNMENT: usize = 8;
 
@@ -97,7 +99,7 @@ pub fn allocate(heap: &mut ThreadHeap, size: usize, kind: AllocationKind) -> Opt
             return Some(address);
         }
     }
-    start_workers_if_due(heap);
+    start_workers_if_due(heap, size);
     heap.retire_window();
     let mutator = heap.mutator();
     let address = memory_manager::alloc::<Saki>(mutator, size, OBJECT_ALIGNMENT, 0, semantics);
@@ -109,11 +111,13 @@ pub fn allocate(heap: &mut ThreadHeap, size: usize, kind: AllocationKind) -> Opt
     Some(address.to_mut_ptr())
 }
 
-fn start_workers_if_due(heap: &ThreadHeap) {
+/// Before an allocation of `size` bytes, which may need a collection.
+fn start_workers_if_due(heap: &ThreadHeap, size: usize) {
     if WORKERS_STARTED.load(Ordering::Relaxed) {
         return;
     }
-    let due = STRESS.load(Ordering::Relaxed) || mmtk().get_plan().get_used_pages() >= START_WORKERS_AT_PAGES;
+    let pages = mmtk().get_plan().get_used_pages() + (size >> LOG_PAGE_BYTES);
+    let due = STRESS.load(Ordering::Relaxed) || pages >= START_WORKERS_AT_PAGES;
     if due {
         start_workers(heap);
     }

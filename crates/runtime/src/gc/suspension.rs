@@ -13,7 +13,7 @@ use mmtk::util::alloc::ImmixAllocator;
 use mmtk::util::metadata::side_metadata::GLOBAL_SIDE_METADATA_BASE_ADDRESS;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread};
 use mmtk::{AllocationSemantics, util::alloc::AllocatorSelector};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -92,6 +92,7 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
     let tls = super::tls_of(heap.as_ptr() as usize);
     // SAFETY: pthread_self has no preconditions.
     let native_thread = unsafe { libc::pthread_self() };
+    let mut threads = registry_between_collections();
     let heap = heap.write(ThreadHeap {
         mutator: UnsafeCell::new(memory_manager::bind_mutator(mmtk(), tls)),
         window,
@@ -106,9 +107,8 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
     });
     let pointer: *mut ThreadHeap = heap;
     CURRENT.with(|current| current.store(pointer, Ordering::Relaxed));
-    wait_while_stopping();
     // SAFETY: leaked; the registry only reads it while its thread is stopped.
-    THREADS.lock().push(unsafe { &*pointer });
+    threads.push(unsafe { &*pointer });
     // SAFETY: the thread itself is the only user while it runs.
     unsafe { &mut *pointer }
 }
@@ -118,13 +118,25 @@ pub fn detach(heap: &'static mut ThreadHeap) {
     heap.retire_window();
     let pointer: *mut ThreadHeap = heap;
     heap.enter_native();
-    let mut threads = THREADS.lock();
+    let mut threads = registry_between_collections();
     threads.retain(|known| !std::ptr::addr_eq(*known, pointer));
     memory_manager::destroy_mutator(heap.mutator());
     drop(threads);
     CURRENT.with(|current| current.store(std::ptr::null_mut(), Ordering::Relaxed));
     // SAFETY: made by `Box::leak` in `attach`, and out of the registry now.
     drop(unsafe { Box::from_raw(pointer) });
+}
+
+/// The registry, at a time when no collection runs: none begins as long as it is locked. The caller is not in it, or in native code.
+fn registry_between_collections() -> MutexGuard<'static, Vec<&'static ThreadHeap>> {
+    loop {
+        let threads = THREADS.lock();
+        if !STOPPING.load(Ordering::SeqCst) {
+            return threads;
+        }
+        drop(threads);
+        wait_while_stopping();
+    }
 }
 
 impl ThreadHeap {
