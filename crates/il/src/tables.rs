@@ -378,7 +378,7 @@ fn table_layouts(bytes: &[u8], stream: Range<usize>) -> Result<[TableLayout; TAB
 }
 
 /// Width of a column in bytes: 2 if every index fits into that.
-fn column_width(kind: ColumnKind, heap_sizes: u8, row_counts: &[u32; TABLE_COUNT]) -> u8 {
+pub(crate) fn column_width(kind: ColumnKind, heap_sizes: u8, row_counts: &[u32; TABLE_COUNT]) -> u8 {
     let is_wide = match kind {
         ColumnKind::U16 => false,
         ColumnKind::U32 => true,

@@ -116,8 +116,9 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
     control_flow.ensure(function);
     mark_cold(function, control_flow);
     let unremembered = initializing_stores(function, control_flow);
+    let nulls = null_params(function);
     let start = Block::from_index(0);
-    let expanded = Expander { function, options, current: start, source: SourceOffset::UNKNOWN, unremembered }.run();
+    let expanded = Expander { function, options, current: start, source: SourceOffset::UNKNOWN, unremembered, nulls }.run();
     context.count("expanded object operations", expanded);
     expanded > 0
 }
@@ -156,6 +157,29 @@ fn initializing_stores(function: &Function, control_flow: &ControlFlow) -> FxHas
     stores.into_iter().filter(is_initializing).collect()
 }
 
+/// Block parameters that are null on every way: passes that copy loop headers make such of constants, and a constant null as the
+/// object of a `store_ref` means that the address may lie anywhere.
+fn null_params(function: &Function) -> FxHashSet<Value> {
+    let params =
+        function.layout.iter().filter(|&&block| block != function.entry()).flat_map(|&block| &function.blocks[block].params);
+    let mut nulls: FxHashSet<Value> = params.copied().filter(|&param| function.value_type(param) == Type::Ref).collect();
+    let mut changed = !nulls.is_empty();
+    while changed {
+        changed = false;
+        for &block in &function.layout {
+            for target in function.blocks[block].insts.last().map_or(&[][..], |&last| function.insts[last].targets()) {
+                for (param, &argument) in function.blocks[target.block].params.iter().zip(&target.args) {
+                    let argument = function.resolve(argument);
+                    if !nulls.contains(&argument) && function.int_constant(argument) != Some(0) {
+                        changed |= nulls.remove(param);
+                    }
+                }
+            }
+        }
+    }
+    nulls
+}
+
 /// Opcodes that this pass removes.
 fn is_expanded(opcode: Opcode) -> bool {
     matches!(opcode, Opcode::Cell | Opcode::NewObject | Opcode::NewArray | Opcode::StoreRef)
@@ -171,6 +195,8 @@ struct Expander<'a> {
     source: SourceOffset,
     /// Stores of references that need no barrier.
     unremembered: FxHashSet<Inst>,
+    /// Block parameters that are always null.
+    nulls: FxHashSet<Value>,
 }
 
 impl Expander<'_> {
@@ -423,7 +449,8 @@ impl Expander<'_> {
         if plain_store || self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
             return plain(self);
         }
-        if self.function.int_constant(object) == Some(0) || self.is_cold() {
+        let object = self.function.resolve(object);
+        if self.function.int_constant(object) == Some(0) || self.nulls.contains(&object) || self.is_cold() {
             let address = self.field_address(address, memory.offset);
             self.call_helper(self.options.store_ref_unknown, "store_ref_unknown", &[address, value], None);
             return;

@@ -13,6 +13,7 @@ pub mod code_map;
 pub mod compile;
 pub mod debugger;
 pub mod delegates;
+pub mod emit;
 pub mod exceptions;
 pub mod fields;
 pub mod gc;

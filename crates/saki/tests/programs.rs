@@ -60,7 +60,7 @@ fn programs() -> &'static [Program] {
 fn compile(name: String, source: &Path) -> Program {
     let executable = folder().join(format!("{name}.exe"));
     let output = Command::new("mcs")
-        .args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll"])
+        .args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll", "-r:Microsoft.CSharp.dll"])
         .arg(format!("-out:{}", executable.display()))
         .arg(source)
         .output()

@@ -3,13 +3,14 @@
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::intern::{IdCell, id_cells};
 use super::*;
 use crate::assembly::{Assembly, AssemblyName, ExportTarget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
+use crate::writer::ImageWriter;
 
 /// Longest chain of type forwarders; a cycle ends here.
 const FORWARDER_LIMIT: u32 = 16;
@@ -24,6 +25,23 @@ pub(crate) struct LoadedAssembly {
     pub(crate) member_refs: Box<[IdCell]>,
     pub(crate) method_specs: Box<[IdCell]>,
     references: Box<[IdCell]>,
+    /// The type around the second row of TypeDef, if that is in another assembly of the type system.
+    enclosing: Option<TypeId>,
+}
+
+/// What rows of an assembly that the program made mean, known without looking for it by name.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    /// Rows of TypeRef.
+    pub types: Vec<(u32, TypeId)>,
+    /// Rows of MemberRef that are fields.
+    pub fields: Vec<(u32, FieldId)>,
+    /// Rows of MemberRef that are methods.
+    pub methods: Vec<(u32, MethodId)>,
+    /// Rows of MethodSpec.
+    pub method_instances: Vec<(u32, MethodId)>,
+    /// The type around the one in the second row of TypeDef.
+    pub enclosing: Option<TypeId>,
 }
 
 /// Which assemblies are loaded.
@@ -36,7 +54,11 @@ pub(crate) struct AssemblyIndex {
 /// The assemblies of a type system.
 #[derive(Default)]
 pub(crate) struct Assemblies {
-    pub(crate) loaded: boxcar::Vec<LoadedAssembly>,
+    pub(crate) loaded: boxcar::Vec<OnceLock<LoadedAssembly>>,
+    /// What a reserved number shows until it is filled: an assembly without types.
+    empty: OnceLock<LoadedAssembly>,
+    /// Which types the program made within others.
+    nested: RwLock<FxHashMap<TypeId, Vec<TypeId>>>,
     index: RwLock<AssemblyIndex>,
     /// Held while an assembly is added, so that none is added twice.
     adding: Mutex<()>,
@@ -53,15 +75,77 @@ impl LoadedAssembly {
             member_refs: cells(TableId::MemberRef),
             method_specs: cells(TableId::MethodSpec),
             references: cells(TableId::AssemblyRef),
+            enclosing: None,
             assembly,
         }
     }
+
+    fn bind(&mut self, bindings: &Bindings) {
+        let set = |cells: &[IdCell], row: u32, id: u32| {
+            if let Some(cell) = cells.get(row as usize) {
+                cell.set(id);
+            }
+        };
+        bindings.types.iter().for_each(|&(row, ty)| set(&self.type_refs, row, ty.0));
+        bindings.fields.iter().for_each(|&(row, field)| set(&self.member_refs, row, field.0 << 1 | 1));
+        bindings.methods.iter().for_each(|&(row, method)| set(&self.member_refs, row, method.0 << 1));
+        bindings.method_instances.iter().for_each(|&(row, method)| set(&self.method_specs, row, method.0));
+        self.enclosing = bindings.enclosing;
+    }
 }
+
+/// Row in TypeDef of the type that a reserved assembly is for; the first is that of the module.
+pub const MADE_TYPE_ROW: u32 = 2;
 
 impl TypeSystem {
     #[inline]
     pub(crate) fn loaded(&self, id: AssemblyId) -> &LoadedAssembly {
-        &self.assemblies.loaded[id.index()]
+        match self.assemblies.loaded[id.index()].get() {
+            Some(loaded) => loaded,
+            None => self.pending(),
+        }
+    }
+
+    #[cold]
+    fn pending(&self) -> &LoadedAssembly {
+        self.assemblies.empty.get_or_init(|| {
+            let bytes = ImageWriter::new("").finish();
+            LoadedAssembly::new(Assembly::from_bytes(bytes.into(), "unfinished").expect("an image without types is valid"))
+        })
+    }
+
+    /// Reserves a number for an assembly that the program makes while it runs. Its types can be named at once, and used once
+    /// [`TypeSystem::fill_assembly`] was called. Each type that the program makes has an assembly of its own, so that it can be
+    /// finished while others are not.
+    pub fn reserve_assembly(&self) -> AssemblyId {
+        let _adding = self.assemblies.adding.lock();
+        AssemblyId(self.assemblies.loaded.push(OnceLock::new()) as u32)
+    }
+
+    /// Gives a reserved number its assembly. The first one stays.
+    pub fn fill_assembly(&self, id: AssemblyId, assembly: Arc<Assembly>, bindings: &Bindings) {
+        let mut loaded = LoadedAssembly::new(assembly);
+        loaded.bind(bindings);
+        if self.assemblies.loaded[id.index()].set(loaded).is_ok() {
+            if let Some(outer) = bindings.enclosing {
+                let inner = self.type_definition(id, MADE_TYPE_ROW);
+                self.assemblies.nested.write().entry(outer).or_default().push(inner);
+            }
+        }
+    }
+
+    /// Whether a reserved number has its assembly; true of all others.
+    pub fn is_filled(&self, id: AssemblyId) -> bool {
+        self.assemblies.loaded[id.index()].get().is_some()
+    }
+
+    /// The types directly within another.
+    pub fn nested_types(&self, outer: TypeId) -> Vec<TypeId> {
+        let Some((assembly, row)) = self.definition_of(outer) else { return Vec::new() };
+        let rows = self.metadata(assembly).nested_types(row);
+        let mut types: Vec<TypeId> = rows.map(|row| self.type_definition(assembly, row)).collect();
+        types.extend(self.assemblies.nested.read().get(&outer).into_iter().flatten());
+        types
     }
 
     /// A loaded assembly.
@@ -135,7 +219,7 @@ impl TypeSystem {
         if let Some(id) = self.assemblies.index.read().by_name.get(&name).and_then(|ids| ids.iter().copied().find(same)) {
             return id;
         }
-        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly)) as u32);
+        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly).into()) as u32);
         self.assemblies.index.write().by_name.entry(name).or_default().push(id);
         id
     }
@@ -195,15 +279,20 @@ impl TypeSystem {
     /// The type of this name directly within another.
     pub fn nested_type(&self, outer: TypeId, name: &str) -> Option<TypeId> {
         let (assembly, row) = self.definition_of(outer)?;
-        let row = self.assembly(assembly).find_nested_type(row, name)?;
-        Some(self.type_definition(assembly, row))
+        if let Some(row) = self.assembly(assembly).find_nested_type(row, name) {
+            return Some(self.type_definition(assembly, row));
+        }
+        let made = self.assemblies.nested.read();
+        made.get(&outer)?.iter().copied().find(|&inner| self.simple_name(inner).1 == name)
     }
 
     /// The type around a nested one (the definition).
     pub fn declaring_type(&self, t: TypeId) -> Option<TypeId> {
         let (assembly, row) = self.definition_of(t)?;
-        let outer = self.metadata(assembly).enclosing_type(row)?;
-        Some(self.type_definition(assembly, outer))
+        match self.metadata(assembly).enclosing_type(row) {
+            Some(outer) => Some(self.type_definition(assembly, outer)),
+            None => self.loaded(assembly).enclosing.filter(|_| row == MADE_TYPE_ROW),
+        }
     }
 
     /// The type of a TypeRef row.

@@ -7,7 +7,7 @@ use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{delegates, gc, roots, runtime};
+use crate::{delegates, emit, gc, roots, runtime};
 use il::AssemblyName;
 use il::types::{AssemblyId, TypeId};
 use parking_lot::Mutex;
@@ -233,10 +233,15 @@ extern "C" fn loaded_assemblies(_this: ObjectRef, _reflection_only: u8) -> Array
         let class = types
             .find_type(types.corlib(), "System.Reflection", "Assembly")?
             .ok_or_else(|| Exception::engine("the core library lacks System.Reflection.Assembly"))?;
-        let count = types.assembly_count();
-        let array = ArrayRef::new(class, count as usize)?;
-        for number in 0..count {
-            array.set_ref(number as usize, assembly_object(AssemblyId(number))?);
+        // Of what the program makes while it runs only its assembly builders show.
+        let is_shown = |&assembly: &AssemblyId| match emit::registry::owner_of(assembly) {
+            Some(owner) => owner.main == assembly,
+            None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
+        };
+        let shown: Vec<AssemblyId> = (0..types.assembly_count()).map(AssemblyId).filter(is_shown).collect();
+        let array = ArrayRef::new(class, shown.len())?;
+        for (index, &assembly) in shown.iter().enumerate() {
+            array.set_ref(index, assembly_object(assembly)?);
         }
         Ok(array)
     })

@@ -69,6 +69,7 @@ pub mod collector;
 mod console;
 mod cultures;
 mod diagnostics;
+mod emit;
 pub mod environment;
 mod files;
 mod globalization;
@@ -120,6 +121,7 @@ static TABLES: &[&[InternalCall]] = &[
     collector::TABLE,
     console::TABLE,
     diagnostics::TABLE,
+    emit::TABLE,
     environment::TABLE,
     files::TABLE,
     globalization::TABLE,

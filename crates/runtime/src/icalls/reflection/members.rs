@@ -10,7 +10,7 @@ use crate::icalls::{InternalCall, icall, raising};
 use crate::object::ObjectRef;
 use crate::{handles, runtime};
 use il::signature::PropertySig;
-use il::tables::{EventRow, MethodSemanticsRow, PropertyRow, TypeDefRow};
+use il::tables::{EventRow, MethodSemanticsRow, PropertyRow};
 use il::types::{ArrayMethod, AssemblyId, MethodId, TypeId, TypeKind, method_attributes, type_attributes};
 use il::{TableId, Token};
 use rustc_hash::FxHashSet;
@@ -274,15 +274,11 @@ extern "C" fn nested_types(this: ObjectRef, name: *const c_char, flags: i32, lis
         let types = &runtime().types;
         let query = Query::new(name, flags, list_type);
         let mut found = Vec::new();
-        if let Some((assembly, outer)) = types.definition_of(type_of(this)?) {
-            let metadata = types.metadata(assembly);
-            for row in metadata.nested_types(outer) {
-                let columns: TypeDefRow = metadata.row(row)?;
-                let is_public = columns.flags & type_attributes::VISIBILITY == NESTED_PUBLIC;
-                let wanted = if is_public { binding::PUBLIC } else { binding::NON_PUBLIC };
-                if query.wants(wanted) && query.matches_name(metadata.string(columns.name)) {
-                    found.push(handles::from_type(types.type_definition(assembly, row)));
-                }
+        for nested in types.nested_types(type_of(this)?) {
+            let is_public = types.header(nested)?.attributes & type_attributes::VISIBILITY == NESTED_PUBLIC;
+            let wanted = if is_public { binding::PUBLIC } else { binding::NON_PUBLIC };
+            if query.wants(wanted) && query.matches_name(types.simple_name(nested).1) {
+                found.push(handles::from_type(nested));
             }
         }
         pointer_array(&found)

@@ -26,6 +26,11 @@ pub(super) fn type_name(ty: TypeId, style: Style) -> String {
     name
 }
 
+/// A type's name with that of its assembly.
+pub fn qualified_type_name(ty: TypeId) -> String {
+    type_name(ty, Style::Qualified)
+}
+
 /// The simple name: `Type.Name`.
 pub(super) fn short_name(ty: TypeId) -> String {
     let types = &runtime().types;

@@ -4,7 +4,7 @@ use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{handles, roots, runtime};
+use crate::{emit, handles, roots, runtime};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, method_attributes};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -65,6 +65,7 @@ static METHOD_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInf
 static METHOD_REFLECTED: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInfo", "reftype");
 static CONSTRUCTOR_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeConstructorInfo", "mhandle");
 static CONSTRUCTOR_REFLECTED: KnownField = KnownField::new(REFLECTION, "RuntimeConstructorInfo", "reftype");
+static DYNAMIC_HANDLE: KnownField = KnownField::new("System.Reflection.Emit", "DynamicMethod", "mhandle");
 
 /// Whether a method is an instance constructor or class initialiser.
 pub(super) fn is_constructor(method: MethodId) -> bool {
@@ -89,12 +90,13 @@ pub fn method_object(method: MethodId, reflected: Option<TypeId>) -> Result<Obje
     })
 }
 
-/// The method of a `RuntimeMethodInfo` or `RuntimeConstructorInfo`.
-pub(super) fn method_of(object: ObjectRef) -> Result<MethodId> {
+/// The method of a `RuntimeMethodInfo` or `RuntimeConstructorInfo`, or of a `DynamicMethod` that was created.
+pub fn method_of(object: ObjectRef) -> Result<MethodId> {
     let object = object.check()?;
     let handle = match is_exactly(object, "RuntimeConstructorInfo") {
         true => &CONSTRUCTOR_HANDLE,
         false if is_exactly(object, "RuntimeMethodInfo") => &METHOD_HANDLE,
+        false if runtime().types.simple_name(object.type_id()) == ("System.Reflection.Emit", "DynamicMethod") => &DYNAMIC_HANDLE,
         false => return Err(Exception::argument("method", "Argument must be a runtime method object.")),
     };
     handles::to_method(handle.get(object)).ok_or_else(|| Exception::engine("a method object without a method"))
@@ -127,7 +129,7 @@ pub fn field_object(field: FieldId, reflected: Option<TypeId>) -> Result<ObjectR
 }
 
 /// The field of a `RuntimeFieldInfo`.
-pub(super) fn field_of(object: ObjectRef) -> Result<FieldId> {
+pub fn field_of(object: ObjectRef) -> Result<FieldId> {
     let object = object.check()?;
     if !is_exactly(object, "RuntimeFieldInfo") {
         return Err(Exception::argument("field", "Argument must be a runtime field object."));
@@ -144,6 +146,9 @@ static ASSEMBLY_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeAssembl
 
 /// The `Assembly` of a loaded assembly.
 pub fn assembly_object(assembly: AssemblyId) -> Result<ObjectRef> {
+    if let Some(owner) = emit::registry::owner_of(assembly) {
+        return Ok(owner.assembly.get());
+    }
     cached(Kind::Assembly, assembly.0, 0, || {
         let object = allocate("RuntimeAssembly")?;
         ASSEMBLY_HANDLE.set(object, assembly_handle(assembly));
@@ -168,6 +173,9 @@ pub(super) fn assembly_of_handle(handle: usize) -> Result<AssemblyId> {
 /// The loaded assembly of a `RuntimeAssembly`.
 pub fn assembly_of_object(object: ObjectRef) -> Result<AssemblyId> {
     let object = object.check()?;
+    if emit::objects::class_name(object) == "AssemblyBuilder" {
+        return emit::registry::module_assembly(emit::objects::Fields::of(object)?);
+    }
     if !is_exactly(object, "RuntimeAssembly") {
         return Err(Exception::argument("assembly", "Argument must be a runtime assembly object."));
     }
@@ -183,6 +191,12 @@ static MODULE_TOKEN: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "
 
 /// The `Module` of a loaded assembly's file.
 pub fn module_object(assembly: AssemblyId) -> Result<ObjectRef> {
+    if let Some(owner) = emit::registry::owner_of(assembly) {
+        return match owner.module {
+            Some(module) => Ok(module.get()),
+            None => emit::assemblies::manifest_module(owner),
+        };
+    }
     cached(Kind::Module, assembly.0, 0, || {
         let file = runtime().types.assembly(assembly);
         let path = StringRef::new(file.file())?;

@@ -167,3 +167,29 @@ pub(super) fn is_definition(ty: TypeId) -> bool {
     let types = &runtime().types;
     matches!(types.kind(ty), TypeKind::Class { .. }) && types.generic_params(ty).is_ok_and(|params| !params.is_empty())
 }
+
+/// A type as the type system's signatures spell it: with positions in place of named parameters.
+pub fn hide(ty: TypeId) -> TypeId {
+    let types = &runtime().types;
+    if !types.contains_type_variables(ty) {
+        return ty;
+    }
+    match types.kind(ty) {
+        TypeKind::Var(_) | TypeKind::MVar(_) => match parameter_of(ty) {
+            Some(parameter) if parameter.columns.owner.table() == Some(TableId::MethodDef) => {
+                types.mvar(u32::from(parameter.columns.number))
+            }
+            Some(parameter) => types.var(u32::from(parameter.columns.number)),
+            None => ty,
+        },
+        TypeKind::Instance { definition, args } => {
+            let args: Vec<TypeId> = args.iter().map(|&arg| hide(arg)).collect();
+            types.instance(*definition, &args)
+        }
+        TypeKind::SzArray(element) => types.sz_array(hide(*element)),
+        TypeKind::Array { element, rank } => types.array(hide(*element), *rank),
+        TypeKind::Pointer(target) => types.pointer(hide(*target)),
+        TypeKind::ByRef(target) => types.by_ref(hide(*target)),
+        _ => ty,
+    }
+}

@@ -92,6 +92,17 @@ pub(super) fn property_of(object: ObjectRef) -> Result<Property> {
     property_of_handle(HANDLE.get(object.check()?))
 }
 
+/// Type and name of the property of a `RuntimePropertyInfo`.
+pub fn property_type_and_name(object: ObjectRef) -> Result<(TypeId, String)> {
+    let types = &runtime().types;
+    let property = property_of(object)?;
+    let metadata = types.metadata(property.assembly);
+    let columns: PropertyRow = metadata.row(property.row)?;
+    let signature = PropertySig::parse(metadata.blob(columns.signature)?)?;
+    let ty = types.type_from_signature(property.assembly, &signature.ty, &types.type_context(property.owner))?;
+    Ok((ty, metadata.string(columns.name).to_owned()))
+}
+
 /// The method whose parameters a member has: the method itself, or an accessor of a property.
 pub(super) fn method_of_member(member: ObjectRef) -> Result<MethodId> {
     if !member.is_null() && is_exactly(member, "RuntimePropertyInfo") {

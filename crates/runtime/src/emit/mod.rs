@@ -1,0 +1,19 @@
+//! `System.Reflection.Emit`: from the class library's builder objects to assemblies of the type system.
+//!
+//! The class library keeps in managed objects what a program defines. Here these are read ([`objects`]), what they refer to is
+//! named in the type system's terms ([`references`]), and a metadata image is written ([`module`], [`bodies`], [`attributes`]) that
+//! the type system then takes like any other assembly. So nothing behind it knows of builders.
+//!
+//! A dynamic method, and each type of a dynamic assembly, has an image of its own ([`dynamic_methods`], [`types`]): what it refers to
+//! may be unfinished, and gets its meaning when it is used. To what exists already the image is bound by number, not by name.
+//! [`registry`] holds what must outlive a call: tokens that were given out, and which builder a type or assembly belongs to.
+
+pub mod assemblies;
+pub mod attributes;
+pub mod bodies;
+pub mod dynamic_methods;
+pub mod module;
+pub mod objects;
+pub mod references;
+pub mod registry;
+pub mod types;

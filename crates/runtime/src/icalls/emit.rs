@@ -1,0 +1,93 @@
+//! Internal calls of `System.Reflection.Emit`.
+
+use super::{InternalCall, icall, raising};
+use crate::emit::objects::Fields;
+use crate::emit::{assemblies, attributes, dynamic_methods, registry, types};
+use crate::exceptions::Result;
+use crate::object::{ArrayRef, ObjectRef, StringRef};
+use il::Token;
+use il::types::{AssemblyId, TypeId};
+
+extern "C" fn create_dynamic_method(method: ObjectRef) {
+    raising(|| dynamic_methods::create(method));
+}
+
+extern "C" fn initialize_assembly(builder: ObjectRef) {
+    raising(|| assemblies::initialize_assembly(builder));
+}
+
+extern "C" fn initialize_module(builder: ObjectRef) {
+    raising(|| assemblies::initialize_module(builder));
+}
+
+extern "C" fn create_type(builder: ObjectRef) -> ObjectRef {
+    raising(|| types::create(builder))
+}
+
+extern "C" fn attribute_blob(
+    _assembly: ObjectRef,
+    constructor: ObjectRef,
+    args: ArrayRef,
+    properties: ArrayRef,
+    property_values: ArrayRef,
+    fields: ArrayRef,
+    field_values: ArrayRef,
+) -> ArrayRef {
+    raising(|| {
+        let blob = attributes::blob(constructor, args, (properties, property_values), (fields, field_values))?;
+        byte_array(&blob)
+    })
+}
+
+fn byte_array(bytes: &[u8]) -> Result<ArrayRef> {
+    let array = ArrayRef::new(TypeId::U1, bytes.len())?;
+    // SAFETY: a fresh array of bytes.
+    unsafe { array.slice_mut::<u8>() }.copy_from_slice(bytes);
+    Ok(array)
+}
+
+fn module_of(module: ObjectRef) -> Result<AssemblyId> {
+    registry::module_assembly(Fields::of(module)?)
+}
+
+extern "C" fn user_string(module: ObjectRef, text: StringRef) -> u32 {
+    raising(|| {
+        let number = registry::add_string(module_of(module)?, text.argument("str")?.units());
+        Ok(u32::from(Token::USER_STRING) << 24 | number)
+    })
+}
+
+extern "C" fn token(module: ObjectRef, object: ObjectRef, _open_instance: u8) -> u32 {
+    raising(|| registry::new_token(module_of(module)?, object.check()?))
+}
+
+extern "C" fn method_token(module: ObjectRef, method: ObjectRef, _variable_arguments: ArrayRef) -> u32 {
+    raising(|| registry::new_token(module_of(module)?, method.check()?))
+}
+
+extern "C" fn register_token(module: ObjectRef, object: ObjectRef, token: u32) {
+    raising(|| {
+        registry::register_token(module_of(module)?, token, object.check()?);
+        Ok(())
+    });
+}
+
+extern "C" fn registered_token(module: ObjectRef, token: u32) -> ObjectRef {
+    raising(|| Ok(registry::registered(module_of(module)?, token).unwrap_or(ObjectRef::NULL)))
+}
+
+extern "C" fn set_wrappers_type(_module: ObjectRef, _ty: ObjectRef) {}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Reflection.Emit.AssemblyBuilder:basic_init", initialize_assembly as *const ()),
+    icall("System.Reflection.Emit.CustomAttributeBuilder:GetBlob", attribute_blob as *const ()),
+    icall("System.Reflection.Emit.DynamicMethod:create_dynamic_method", create_dynamic_method as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:GetRegisteredToken", registered_token as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:RegisterToken", register_token as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:basic_init", initialize_module as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:getMethodToken", method_token as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:getToken", token as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:getUSIndex", user_string as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:set_wrappers_type", set_wrappers_type as *const ()),
+    icall("System.Reflection.Emit.TypeBuilder:create_runtime_class", create_type as *const ()),
+];
