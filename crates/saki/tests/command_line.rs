@@ -74,6 +74,25 @@ fn exit_codes_of_programs() {
 }
 
 #[test]
+fn programs_start_programs() {
+    let program = compile(
+        "starter",
+        "using System; using System.Diagnostics; class P { static int Main(string[] words) {
+            if (words.Length > 0) { Console.WriteLine(string.Join(\"|\", words)); return words.Length; }
+            var self = System.Reflection.Assembly.GetExecutingAssembly().Location;
+            var start = new ProcessStartInfo(self, \"one 'two three' \\\"fo\\\\\\\"ur\\\"\") { UseShellExecute = false, RedirectStandardOutput = true };
+            using (var child = Process.Start(start)) {
+                Console.Write(child.StandardOutput.ReadToEnd());
+                child.WaitForExit();
+                return 10 + child.ExitCode;
+            } } }",
+    );
+    let program = program.to_str().expect("a readable path");
+    assert_eq!(saki(&[program]), (13, "one|two three|fo\"ur\n".to_owned(), String::new()));
+    assert_eq!(saki(&[program]), mono(&[program]));
+}
+
+#[test]
 fn wrong_command_lines_are_one_line_as_with_mono() {
     let damaged = folder().join("command_line_damaged.exe");
     std::fs::write(&damaged, "MZ").expect("a writable folder");

@@ -302,6 +302,11 @@ extern "C" fn duplicate_handle(
     _options: i32,
     error: *mut i32,
 ) -> bool {
+    if super::wait_handles::duplicate(source) {
+        // SAFETY: the address of the caller's variable.
+        unsafe { target.write(source) };
+        return outcome(error, true);
+    }
     let command = if inherit != 0 { libc::F_DUPFD } else { libc::F_DUPFD_CLOEXEC };
     // SAFETY: no memory is involved.
     let copy = unsafe { libc::fcntl(source as i32, command, 0) };

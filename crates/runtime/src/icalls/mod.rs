@@ -82,6 +82,7 @@ mod native_text;
 mod numbers;
 mod objects;
 mod paths;
+mod processes;
 pub mod reflection;
 pub mod system_native;
 mod thread_pool;
@@ -132,6 +133,7 @@ static TABLES: &[&[InternalCall]] = &[
     numbers::TABLE,
     objects::TABLE,
     paths::TABLE,
+    processes::TABLE,
     thread_pool::TABLE,
     threads::TABLE,
     wait_handles::TABLE,

@@ -14,6 +14,8 @@ const TIMED_OUT: i32 = 0x102;
 const WAIT_FAILED: i32 = 0x7fff_ffff;
 /// Added to the index of a mutex whose owner ended without releasing it.
 const ABANDONED: i32 = 0x80;
+/// How often one looks at processes that are no children.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Handles begin here, so that none is also a file descriptor.
 const FIRST_HANDLE: isize = 0x10_0000;
 
@@ -22,6 +24,18 @@ enum Waitable {
     Event { manual: bool, set: bool },
     Mutex { owner: u64, count: u32, abandoned: bool },
     Semaphore { count: i32, maximum: i32 },
+    Process { number: i32, state: ProcessState },
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProcessState {
+    /// A child, of whose end [`process_ended`] will tell.
+    Running,
+    /// A child that ended with an exit code.
+    Ended(i32),
+    /// No child: one has to look whether it is still there.
+    Foreign,
 }
 
 struct Object {
@@ -75,6 +89,8 @@ impl World {
             Some(Waitable::Event { set, .. }) => *set,
             Some(Waitable::Mutex { owner, .. }) => *owner == 0 || *owner == thread,
             Some(Waitable::Semaphore { count, .. }) => *count > 0,
+            Some(Waitable::Process { state: ProcessState::Foreign, number }) => !is_process_alive(*number),
+            Some(Waitable::Process { state, .. }) => *state != ProcessState::Running,
             None => true,
         }
     }
@@ -95,8 +111,17 @@ impl World {
                 *count -= 1;
                 false
             }
-            None => false,
+            Some(Waitable::Process { .. }) | None => false,
         }
+    }
+
+    /// Whether one of these can become signalled without anybody telling.
+    fn must_be_polled(&self, handles: &[isize]) -> bool {
+        let is_foreign = |handle| {
+            let object: Option<&Object> = self.objects.get(handle);
+            object.is_some_and(|object| matches!(object.waitable, Waitable::Process { state: ProcessState::Foreign, .. }))
+        };
+        handles.iter().any(is_foreign)
     }
 
     /// One attempt: the result of the wait, if it is over.
@@ -157,11 +182,14 @@ fn wait_for(handles: &[isize], all: bool, milliseconds: i32) -> std::result::Res
             if let Some(result) = world.attempt(handles, all, thread) {
                 return Ok(result);
             }
-            match deadline {
+            let poll = if world.must_be_polled(handles) { Some(Instant::now() + POLL_INTERVAL) } else { None };
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(TIMED_OUT);
+            }
+            match deadline.into_iter().chain(poll).min() {
                 None => CHANGED.wait(&mut guard),
-                Some(deadline) if Instant::now() >= deadline => return Ok(TIMED_OUT),
-                Some(deadline) => {
-                    CHANGED.wait_until(&mut guard, deadline);
+                Some(until) => {
+                    CHANGED.wait_until(&mut guard, until);
                 }
             }
         }
@@ -238,6 +266,50 @@ pub(super) extern "C" fn close_handle(handle: isize) {
             }
         }
     });
+}
+
+/// Notes that a handle is to be closed once more; gives whether it is one of these.
+pub(super) fn duplicate(handle: isize) -> bool {
+    with_world(|world| match world.objects.get_mut(&handle) {
+        Some(object) => {
+            object.handles += 1;
+            true
+        }
+        None => false,
+    })
+}
+
+/// A handle for a process, and where its end is to be noted.
+pub(super) fn create_process(number: i32, state: ProcessState) -> (isize, ProcessWatch) {
+    let (handle, _) = with_world(|world| world.create(&[], Waitable::Process { number, state }));
+    (handle, ProcessWatch(handle))
+}
+
+/// Where the end of a child is to be noted.
+pub(super) struct ProcessWatch(isize);
+
+/// Notes the end of a child; if its handle was closed meanwhile, nothing.
+pub(super) fn process_ended(watch: &ProcessWatch, exit_code: i32) {
+    with_world(|world| {
+        if let Some(Waitable::Process { state, .. }) = world.objects.get_mut(&watch.0).map(|object| &mut object.waitable) {
+            *state = ProcessState::Ended(exit_code);
+        }
+    });
+    CHANGED.notify_all();
+}
+
+/// Number and state of the process of a handle.
+pub(super) fn process_of(handle: isize) -> Option<(i32, ProcessState)> {
+    with_world(|world| match world.objects.get(&handle)?.waitable {
+        Waitable::Process { number, state } => Some((number, state)),
+        _ => None,
+    })
+}
+
+/// Whether there is a process with this number that has not ended.
+pub(super) fn is_process_alive(number: i32) -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(number, 0) == 0 || super::native_text::last_errno() == libc::EPERM }
 }
 
 fn open_named(name: *const u16, length: i32, error: *mut i32) -> isize {
