@@ -428,4 +428,10 @@ helpers! {
     TraceEnter "trace_enter" (Iptr Mptr) native;
     /// likewise on return, with the results
     TraceLeave "trace_leave" (Iptr Mptr) native;
+
+    // Interpretation, see `ir::interpreter::shell`
+    /// (frame, program) interprets until the shell must do something; its exit
+    Interpret "interpret" (Iptr Iptr) leaf I32;
+    /// lets a collection go on that waits for this thread
+    PauseInterpreter "pause_interpreter" () native;
 }

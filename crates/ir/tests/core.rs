@@ -3,7 +3,7 @@
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
 use ir::function::{Handler, HandlerKind, RegionData, SymbolRef};
 use ir::instruction::{IntCompare, TrapCode};
-use ir::interpreter::{Abrupt, Bits, FlatHost, Host, interpret};
+use ir::interpreter::{Abrupt, Bits, FlatHost, World, interpret};
 use ir::parse::parse_function;
 use ir::pass_manager::{Level, OptimizationFlags, Pass, PassContext, PassManager, PassOptions};
 use ir::signature::{CallConvention, Param};

@@ -5,7 +5,7 @@ mod common;
 
 use common::{add_helpers, join, split};
 use ir::Function;
-use ir::interpreter::{Abrupt, Bits, FlatHost, Host, interpret};
+use ir::interpreter::{Abrupt, Bits, FlatHost, World, interpret};
 use ir::legalize::LegalizeOptions;
 use ir::parse::parse_function;
 use ir::pass_manager::{Pass, PassContext, find_pass};

@@ -5,7 +5,7 @@ mod common;
 use common::add_helpers;
 use ir::function::{StackSlotData, SymbolRef};
 use ir::instruction::{Alias, Aux, BlockCall, Instruction, IntCompare, Memory, MemoryFlags, Opcode};
-use ir::interpreter::{FlatHost, Host, interpret};
+use ir::interpreter::{FlatHost, World, interpret};
 use ir::legalize::LegalizeOptions;
 use ir::pass_manager::{Pass, PassContext};
 use ir::passes::{PASSES, PIPELINE};

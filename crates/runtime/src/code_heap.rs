@@ -128,7 +128,8 @@ impl CodeHeap {
         Ok(address)
     }
 
-    fn symbol(&self, symbol: SymbolRef) -> Option<usize> {
+    /// Address of a symbol, if it is one of the code heap's.
+    pub fn symbol(&self, symbol: SymbolRef) -> Option<usize> {
         match symbol {
             SymbolRef::Helper(helper) => Some(std::ptr::from_ref(self.helper_cell(helper)) as usize),
             SymbolRef::Cell(number) => Some(std::ptr::from_ref(self.cell(number)) as usize),

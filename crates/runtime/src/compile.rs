@@ -6,16 +6,17 @@ use crate::gc;
 use crate::jit_env::JitEnv;
 use crate::object::ABI;
 use crate::options::Options;
-use crate::{report, runtime, trace};
+use crate::{interpreter, report, runtime, trace};
 use compiler::abi::{Abi, HelperId};
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
 use compiler::{
-    CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, compile_method, import_delegate_stub, import_method,
+    CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, ImportedMethod, compile_method, import_delegate_stub,
+    import_method,
 };
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
-use ir::pass_manager::PassManager;
+use ir::pass_manager::{OptimizationFlags, PassManager};
 use ir::types::{Access, Type};
 use parking_lot::ReentrantMutex;
 use std::time::Instant;
@@ -34,9 +35,13 @@ impl Compiler {
     /// A compiler with these options, for the heap that was set up before.
     pub fn new(options: &Options) -> Compiler {
         assert_eq!(log_bits_base(ABI), gc::log_bits_base() as i64, "the collector keeps its log bits elsewhere");
+        let mut passes = options.passes.clone();
+        if options.interpreter {
+            passes.flags = OptimizationFlags::none();
+        }
         Compiler {
             lock: ReentrantMutex::new(()),
-            passes: PassManager::new(options.passes.clone(), Box::new(std::io::stderr())),
+            passes: PassManager::new(passes, Box::new(std::io::stderr())),
             expand: expand_options(ABI),
         }
     }
@@ -117,11 +122,24 @@ fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
     Ok(address)
 }
 
-fn compile_traced(env: &JitEnv, method: MethodId) -> std::result::Result<CompiledMethod, CompileError> {
-    let options = options();
-    let mut imported = import_method(env, method, options.import).map_err(CompileError::Import)?;
-    trace::instrument(&mut imported.function, method);
-    compile_imported(env, method, imported, &options)
+/// Compiles what `import` gives, traced or as the shell of an interpreted function if the options say so.
+fn compile_changed(
+    env: &JitEnv,
+    method: MethodId,
+    traced: bool,
+    import: impl FnOnce() -> std::result::Result<ImportedMethod, ImportError>,
+) -> std::result::Result<CompiledMethod, CompileError> {
+    let compile = || {
+        let mut imported = import().map_err(CompileError::Import)?;
+        if traced {
+            trace::instrument(&mut imported.function, method);
+        }
+        if env.runtime.options.interpreter {
+            imported.function = interpreter::shell(imported.function);
+        }
+        compile_imported(env, method, imported, &options())
+    };
+    guarded(compile).unwrap_or_else(|message| Err(CompileError::Internal(message)))
 }
 
 /// Compiles a canonical method and gives its address.
@@ -136,9 +154,10 @@ pub fn compile(method: MethodId) -> Result<usize> {
     }
     let started = Instant::now();
     let env = JitEnv { runtime };
-    let compiled = match &runtime.options.trace {
-        Some(expression) if trace::matches(expression, method) => compile_traced(&env, method),
-        _ => compile_method(&env, method, &options()),
+    let traced = runtime.options.trace.as_ref().is_some_and(|expression| trace::matches(expression, method));
+    let compiled = match traced || runtime.options.interpreter {
+        true => compile_changed(&env, method, traced, || import_method(&env, method, ImportFlags::default())),
+        false => compile_method(&env, method, &options()),
     }
     .map_err(|error| raised(method, error))?;
     report::count_compilation(compiled.code.code_len as usize, started.elapsed());
@@ -150,11 +169,7 @@ pub fn compile_delegate_stub(invoke: MethodId, stub: DelegateStub) -> Result<usi
     let runtime = runtime();
     let _guard = runtime.compiler.lock.lock();
     let env = JitEnv { runtime };
-    let compile = || {
-        let imported = import_delegate_stub(&env, invoke, stub).map_err(CompileError::Import)?;
-        compile_imported(&env, invoke, imported, &options())
-    };
-    let compiled = guarded(compile).unwrap_or_else(|message| Err(CompileError::Internal(message)));
+    let compiled = compile_changed(&env, invoke, false, || import_delegate_stub(&env, invoke, stub));
     let compiled = compiled.map_err(|error| raised(invoke, error))?;
     publish(invoke, compiled)
 }

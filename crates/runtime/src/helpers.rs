@@ -81,6 +81,8 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::ResolveImport, Address(resolve_import as *const ())),
     (HelperId::TraceEnter, Address(crate::trace::enter as *const ())),
     (HelperId::TraceLeave, Address(crate::trace::leave as *const ())),
+    (HelperId::Interpret, Address(crate::interpreter::interpret as *const ())),
+    (HelperId::PauseInterpreter, Address(crate::interpreter::pause as *const ())),
 ];
 
 /// A function's address.

@@ -24,6 +24,8 @@ pub struct Options {
     pub check_allocation: bool,
     /// Read symbol files, so that traces name source lines.
     pub debug: bool,
+    /// Interpret all methods instead of compiling them.
+    pub interpreter: bool,
     /// Print calls and returns of the methods that this expression chooses.
     pub trace: Option<String>,
     /// Write the name of each method that is compiled, and where its code is, to standard output.
@@ -47,6 +49,7 @@ impl Default for Options {
             optimize_allocation: false,
             check_allocation: cfg!(debug_assertions),
             debug: false,
+            interpreter: false,
             trace: None,
             trace_compilation: false,
             statistics: false,

@@ -59,9 +59,10 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
     options.passes.print_after.clone_from(&settings.print_after);
     options.passes.opt_bisect_limit = settings.opt_bisect_limit;
     options.passes.time_passes = settings.time_passes;
-    options.aot.enabled = settings.optimizations.mono("aot") && settings.trace.is_none();
+    options.aot.enabled = settings.optimizations.mono("aot") && settings.trace.is_none() && !settings.interpreter;
     options.aot.paths.clone_from(&settings.aot_path);
     options.debug = settings.debug;
+    options.interpreter = settings.interpreter;
     options.trace_compilation = settings.verbose > 0;
     options.trace.clone_from(&settings.trace);
     options.statistics = settings.statistics;

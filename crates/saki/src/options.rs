@@ -70,6 +70,8 @@ pub struct Settings {
     pub debug: bool,
     /// `--trace`, with its expression
     pub trace: Option<String>,
+    /// `--interpreter`
+    pub interpreter: bool,
     /// `--target=`
     pub target: Option<&'static Target>,
     /// `--full-aot`
@@ -157,6 +159,7 @@ const OPTIONS: &[(&str, Value, Setter)] = &[
         }
     }),
     ("--trace", Value::Optional, |parsed, value| set(&mut parsed.settings.trace, Some(value.to_owned()))),
+    ("--interpreter", Value::No, |parsed, _| set(&mut parsed.settings.interpreter, true)),
     ("--target", Value::Equals, |parsed, value| set(&mut parsed.settings.target, Some(target::find(value).map_err(wrong)?))),
     ("--full-aot", Value::No, |parsed, _| set(&mut parsed.settings.full_aot, true)),
     ("--aot-path", Value::Equals, |parsed, value| {
@@ -223,6 +226,7 @@ pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
             jit_map: false,
             debug: false,
             trace: None,
+            interpreter: false,
             target: None,
             full_aot: false,
             aot_path: Vec::new(),

@@ -1,7 +1,7 @@
 //! The helpers of legalisation as Rust functions, for the interpreter.
 
 use ir::function::SymbolRef;
-use ir::interpreter::{Bits, BitsList, FlatHost, Host, Native};
+use ir::interpreter::{Bits, BitsList, FlatHost, Native, World};
 use ir::legalize::LegalizeOptions;
 
 /// A 64-bit integer as the two arguments or results that it is split into.

@@ -240,6 +240,11 @@ impl ThreadHeap {
         self.state.store(State::Native as u32, Ordering::SeqCst);
     }
 
+    /// Whether a collection waits for this thread, which runs.
+    pub fn is_awaited(&self) -> bool {
+        STOPPING.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) == State::Running as u32
+    }
+
     /// The end of that: waits for a running collection.
     pub fn leave_native(&self) {
         loop {

@@ -1,0 +1,126 @@
+//! `--interpreter`: no method is compiled; each gets a shell (see [`ir::interpreter::shell`]) around the function that the importer
+//! made of it, which no pass has seen. The shell calls, allocates, raises and is unwound like any compiled method; all
+//! else is computed here, in memory as it is.
+
+use crate::thread::Thread;
+use crate::{runtime, unhandled};
+use compiler::abi::HelperId;
+use ir::Function;
+use ir::function::SymbolRef;
+use ir::interpreter::shell::{FrameHeader, FrameParts, Program, ShellOptions};
+use ir::interpreter::{Bits, World};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Addresses below are null with an offset: the system maps nothing there.
+const NULL_BYTES: u64 = 64 << 10;
+
+const SHELL: ShellOptions = ShellOptions {
+    interpret: HelperId::Interpret as u16,
+    pause: HelperId::PauseInterpreter as u16,
+    raise_trap: HelperId::RaiseTrap as u16,
+};
+
+/// The shell that interprets a function. It lives as long as the process, like code.
+pub fn shell(function: Function) -> Function {
+    let program: &'static Program = Box::leak(Box::new(Program::new(function)));
+    program.shell(&SHELL, std::ptr::from_ref(program) as isize as i64)
+}
+
+/// Helper of shells. The frame is the shell's, as `program` describes it.
+pub extern "C" fn interpret(frame: *mut u8, program: &'static Program) -> u32 {
+    // SAFETY: the shell was made from the program and has room for header, cells and slots, aligned to 16; nothing else uses
+    // header and cells while this function runs.
+    let parts = unsafe {
+        FrameParts {
+            header: &mut *frame.cast::<FrameHeader>(),
+            values: std::slice::from_raw_parts_mut(frame.add(size_of::<FrameHeader>()).cast::<Bits>(), program.cell_count()),
+            slots: frame.add(program.slots_offset()) as u64,
+        }
+    };
+    let thread = Thread::current();
+    let heap = thread.heap();
+    let mut process = Process { thread: std::ptr::from_ref(thread) as u64 };
+    match program.run(parts, &mut process, || heap.is_awaited()) {
+        Ok(exit) => exit,
+        Err(message) => unhandled::fatal(&format!("the interpreter cannot go on in {message}")),
+    }
+}
+
+/// Helper of shells: the interpreter runs no code in which a thread may be stopped, so it stops by itself.
+pub extern "C" fn pause() {
+    let heap = Thread::current().heap();
+    heap.enter_native();
+    heap.leave_native();
+}
+
+/// The running process as an interpreted function sees it.
+struct Process {
+    thread: u64,
+}
+
+/// Accesses of a width at an aligned place are atomic, with the order that compiled code has on machines with the strictest order.
+macro_rules! access_whole {
+    ($atomic:ty, $address:expr, |$place:ident| $action:expr) => {{
+        // SAFETY: interpreted code may access what compiled code may; the place is aligned.
+        let $place = unsafe { <$atomic>::from_ptr($address as *mut _) };
+        $action
+    }};
+}
+
+impl World for Process {
+    fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        if address < NULL_BYTES {
+            return false;
+        }
+        let (address, len) = (address as usize, bytes.len());
+        match len {
+            1 => access_whole!(AtomicU8, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes())),
+            2 if address % 2 == 0 => {
+                access_whole!(AtomicU16, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
+            }
+            4 if address % 4 == 0 => {
+                access_whole!(AtomicU32, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
+            }
+            8 if address % 8 == 0 => {
+                access_whole!(AtomicU64, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
+            }
+            // SAFETY: as above.
+            _ => unsafe { std::ptr::copy(address as *const u8, bytes.as_mut_ptr(), len) },
+        }
+        true
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
+        if address < NULL_BYTES {
+            return false;
+        }
+        let address = address as usize;
+        match *bytes {
+            [byte] => access_whole!(AtomicU8, address, |place| place.store(byte, Ordering::Release)),
+            [a, b] if address % 2 == 0 => {
+                access_whole!(AtomicU16, address, |place| place.store(u16::from_le_bytes([a, b]), Ordering::Release));
+            }
+            [a, b, c, d] if address % 4 == 0 => {
+                access_whole!(AtomicU32, address, |place| place.store(u32::from_le_bytes([a, b, c, d]), Ordering::Release));
+            }
+            [a, b, c, d, e, f, g, h] if address % 8 == 0 => {
+                let value = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                access_whole!(AtomicU64, address, |place| place.store(value, Ordering::Release));
+            }
+            // SAFETY: as above.
+            _ => unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) },
+        }
+        true
+    }
+
+    fn symbol_address(&mut self, symbol: SymbolRef) -> u64 {
+        match runtime().code.symbol(symbol) {
+            Some(address) => address as u64,
+            None => unhandled::fatal(&format!("an interpreted function names {symbol:?}, which is not there")),
+        }
+    }
+
+    fn thread(&mut self) -> u64 {
+        self.thread
+    }
+}
