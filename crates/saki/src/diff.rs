@@ -18,7 +18,7 @@ pub enum Mode {
     Jit,
     /// The program's ahead of time.
     Aot,
-    /// None: the intermediate representation is interpreted.
+    /// None: the intermediate representation is interpreted as imported, so that sets of optimizations make no difference.
     Interpreter,
 }
 
@@ -87,9 +87,11 @@ impl DiffOptions {
     /// All combinations, in the order of the options.
     fn configurations(&self) -> Vec<Configuration> {
         let mut list = Vec::new();
+        let unoptimized = [String::new()];
         for &target in &self.targets {
             for &mode in &self.modes {
-                list.extend(self.optimizations.iter().map(|set| Configuration { target, mode, optimizations: set.clone() }));
+                let sets = if mode == Mode::Interpreter { unoptimized.as_slice() } else { &self.optimizations };
+                list.extend(sets.iter().map(|set| Configuration { target, mode, optimizations: set.clone() }));
             }
         }
         list
@@ -113,7 +115,7 @@ struct Configuration {
 impl Configuration {
     fn name(&self) -> String {
         let mode = MODES.iter().find(|(_, mode)| *mode == self.mode).map_or("", |(name, _)| name);
-        format!("{} {mode} {}", self.target.name(), self.optimizations)
+        format!("{} {mode} {}", self.target.name(), self.optimizations).trim_end().to_owned()
     }
 }
 
@@ -172,6 +174,13 @@ mod tests {
         assert!(options.mono);
         let names: Vec<String> = options.configurations().iter().map(Configuration::name).collect();
         assert_eq!(names, ["x86 jit all,-inlining", "x86 jit default", "arm jit all,-inlining", "arm jit default"]);
+    }
+
+    #[test]
+    fn the_interpreter_runs_once_for_all_sets_of_optimizations() {
+        let options = parse("--targets=x86,arm --modes=interp,jit --opt=all,-all p.exe").unwrap();
+        let names: Vec<String> = options.configurations().iter().map(Configuration::name).collect();
+        assert_eq!(names, ["x86 interp", "x86 jit all", "x86 jit -all", "arm interp", "arm jit all", "arm jit -all"]);
     }
 
     #[test]

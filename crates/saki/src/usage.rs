@@ -37,7 +37,7 @@ Usage is: saki [options] program [program-options]
 
 Comparison of runs (saki diff):
     --targets=LIST         Machines: x86, amd64, arm
-    --modes=LIST           jit, aot
+    --modes=LIST           jit, aot, interp
     --opt=LIST             Sets of optimizations, with `+' for the commas of -O=; `default'
     --mono                 Compares with mono
 
@@ -47,6 +47,7 @@ Code generation:
     --print-after=PASS     The same after PASS
     --dump-code=TEXT       Prints the machine code of methods whose full name contains TEXT
     --time-passes          Prints the time that each pass took
+    --interpreter          Interprets methods as imported, without any pass, instead of compiling them
     --opt-bisect-limit=N   Runs the first N passes only, counted over all methods, and names them
 ";
 

@@ -416,10 +416,26 @@ fn diff_shows_the_first_difference() {
 }
 
 #[test]
+fn diff_interprets() {
+    let source = "class Program { static int Main(string[] args) { var list = new System.Collections.Generic.List<string>(args);
+        list.ForEach(System.Console.WriteLine); try { list[9] = null; } catch (System.Exception e) when (list.Count == 2) {
+        System.Console.WriteLine(e.Message); } finally { System.Console.WriteLine(\"done\"); } throw new System.Exception(); } }";
+    let program = compile("interpreted", source);
+    let path = program.to_str().expect("a plain path");
+    let (code, out, errors) = saki(&["diff", "--modes=interp,jit", "--opt=all,-all", path, "one", "two"]);
+    assert_eq!(code, 0, "{out}{errors}");
+    let rows: Vec<&str> = out.lines().collect();
+    assert_eq!((rows.len(), rows[5]), (6, "all agree"), "{out}");
+    assert!(rows[1].contains(" interp  ") && rows[1].ends_with("reference"), "{out}");
+    // No pass saw the method that was interpreted.
+    let words = ["--interpreter", "--print-before=inlining", path, "one", "two"];
+    let (code, out, errors) = saki(&words);
+    assert!(code == 1 && out.starts_with("one\ntwo\n") && out.ends_with("done\n"), "{out}{errors}");
+    assert!(!errors.contains(" before inlining"), "{errors}");
+}
+
+#[test]
 fn diff_says_what_is_not_available() {
-    let (code, out, errors) = saki(&["diff", "--modes=jit,interp", "--opt=default", program()]);
-    assert_eq!(code, 1, "{out}{errors}");
-    assert!(out.contains("could not run") && errors.contains(" interp default: no mode of this name yet"), "{out}{errors}");
     let words = ["diff", "--modes=jit", "--opt=default", "--targets=arm,x86", program()];
     let (code, out, errors) = run(&saki_path(), &words, &[("SAKI_ARM", "/nowhere"), ("SAKI_X86", "/nowhere")]);
     assert!(code == 1 && errors.contains("/nowhere is not there"), "{out}{errors}");

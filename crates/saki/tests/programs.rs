@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const CLASS_LIBRARY: &str = "/usr/lib/mono/4.5/mscorlib.dll";
 /// A program that runs longer than this hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// Likewise when it is interpreted.
+const INTERPRETER_TIME_LIMIT: Duration = Duration::from_secs(1200);
 
 struct Program {
     name: String,
@@ -84,6 +86,8 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("saki does not start: {error}"))?;
+    let interpreted = options.iter().any(|option| option == "--interpreter");
+    let limit = if interpreted { INTERPRETER_TIME_LIMIT } else { TIME_LIMIT };
     let started = Instant::now();
     let stdout = read_aside(child.stdout.take().expect("piped"));
     let stderr = read_aside(child.stderr.take().expect("piped"));
@@ -91,7 +95,7 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             break status;
         }
-        if started.elapsed() > TIME_LIMIT {
+        if started.elapsed() > limit {
             let _ = child.kill();
             return Err("hangs".into());
         }
@@ -154,6 +158,11 @@ fn just_in_time_without_optimizations() {
 #[test]
 fn just_in_time_with_all_optimizations() {
     run_all(&["-O=all,-aot"]);
+}
+
+#[test]
+fn interpreted() {
+    run_all(&["--interpreter"]);
 }
 
 #[test]

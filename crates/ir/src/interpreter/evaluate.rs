@@ -158,10 +158,10 @@ impl<W: World + ?Sized> Evaluator<'_, W> {
             (Opcode::TrapIf, &Aux::Trap(code)) => raise_if(self.int(args[0]) as i32 != 0, code)?,
             _ => Some(self.pure(instruction)?),
         };
-        match result {
-            Some(result) => self.set_results(inst, &[result]),
-            None => Ok(Next::Following),
+        if let Some(result) = result {
+            self.values[self.layout.result_cell(inst)] = result;
         }
+        Ok(Next::Following)
     }
 
     fn slot_address(&self, slot: StackSlot, offset: i32) -> Bits {

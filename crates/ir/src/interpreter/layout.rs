@@ -1,6 +1,6 @@
 //! Where values and stack slots of an interpreted function are: cells and bytes of its frame.
 
-use crate::entity::{Block, Entity, StackSlot, Value};
+use crate::entity::{Block, Entity, Inst, StackSlot, Value};
 use crate::function::Function;
 
 /// The frame of an interpreted function. A value used only in the block that defines it shares its cell with others of that kind, so that
@@ -11,6 +11,8 @@ pub struct FrameLayout {
     cells: Vec<u32>,
     /// By value: where it is read. Differs for another name of a value, whose own definition may still run.
     read_cells: Vec<u32>,
+    /// By instruction: where its first result goes.
+    result_cells: Vec<u32>,
     /// Number of cells.
     pub cell_count: u32,
     /// By slot, in bytes.
@@ -79,6 +81,8 @@ impl FrameLayout {
             }
         }
         let read_cells = function.values.keys().map(|value| cells[function.resolve(value).index()]).collect();
+        let first_result = |inst| function.results[inst].first().map_or(NONE, |result| cells[result.index()]);
+        let result_cells = function.insts.keys().map(first_result).collect();
         let mut slot_bytes = 0;
         let place = |bytes: &mut u32, size: u32, align: u32| {
             let offset = bytes.next_multiple_of(align.max(1));
@@ -86,12 +90,17 @@ impl FrameLayout {
             offset
         };
         let slot_offsets = function.slots.values().map(|slot| place(&mut slot_bytes, slot.size, slot.align)).collect();
-        FrameLayout { cells, read_cells, cell_count, slot_offsets, slot_bytes: slot_bytes.next_multiple_of(16) }
+        FrameLayout { cells, read_cells, result_cells, cell_count, slot_offsets, slot_bytes: slot_bytes.next_multiple_of(16) }
     }
 
     /// The cell that a value is written to.
     pub fn cell(&self, value: Value) -> usize {
         self.cells[value.index()] as usize
+    }
+
+    /// The cell of an instruction's one result.
+    pub fn result_cell(&self, inst: Inst) -> usize {
+        self.result_cells[inst.index()] as usize
     }
 
     /// The cell that a value is read from.

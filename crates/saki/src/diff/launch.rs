@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// A program that runs longer than this hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
+/// Likewise when it is interpreted.
+const INTERPRETER_TIME_LIMIT: Duration = Duration::from_secs(3000);
 
 /// How to run programs for a machine on another one: words before the program, and the files that this needs. The first one that can is taken.
 struct Runner {
@@ -70,7 +72,7 @@ fn saki(target: &Target) -> Result<Vec<OsString>, String> {
 pub fn mono(options: &DiffOptions) -> Result<Outcome, String> {
     let mut command = Command::new("mono");
     command.arg(&options.program).args(&options.arguments);
-    let (mut outcome, errors) = watch(command)?;
+    let (mut outcome, errors) = watch(command, TIME_LIMIT)?;
     outcome.exception = unhandled_exception(&errors);
     Ok(outcome)
 }
@@ -99,7 +101,7 @@ impl Workshop {
         };
         match configuration.mode {
             Mode::Interpreter => {
-                return Err("no mode of this name yet: saki interprets single functions only, in tests".to_owned());
+                command.arg("--interpreter");
             }
             Mode::Jit => {
                 command.arg(format!("-O={set}-aot"));
@@ -111,7 +113,8 @@ impl Workshop {
             }
         }
         command.arg(&options.program).args(&options.arguments);
-        let (mut outcome, errors) = watch(command)?;
+        let limit = if configuration.mode == Mode::Interpreter { INTERPRETER_TIME_LIMIT } else { TIME_LIMIT };
+        let (mut outcome, errors) = watch(command, limit)?;
         outcome.exception = unhandled_exception(&errors);
         if configuration.mode == Mode::Aot && outcome.end != End::TimeLimit && refuses_image(&errors) {
             return Err("the image was not used; MONO_LOG_LEVEL=info MONO_LOG_MASK=aot says why".to_owned());
@@ -128,7 +131,7 @@ impl Workshop {
         let mut command = Command::new(&words[0]);
         command.arg(format!("-O={set}aot")).arg(format!("--target={}", configuration.target.name()));
         command.arg(format!("--aot=outfile={}/{name}.so", folder.display())).arg(program);
-        let (outcome, errors) = watch(command)?;
+        let (outcome, errors) = watch(command, TIME_LIMIT)?;
         match outcome.end {
             End::Code(0) => Ok(folder),
             end => Err(format!("--aot ended with {end}: {}", errors.lines().last().unwrap_or_default())),
@@ -143,8 +146,8 @@ impl Drop for Workshop {
     }
 }
 
-/// Runs a command to its end; gives its standard error too.
-fn watch(mut command: Command) -> Result<(Outcome, String), String> {
+/// Runs a command to its end, for at most so long; gives its standard error too.
+fn watch(mut command: Command, limit: Duration) -> Result<(Outcome, String), String> {
     let started = Instant::now();
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -154,7 +157,7 @@ fn watch(mut command: Command) -> Result<(Outcome, String), String> {
         let status = child.try_wait().map_err(|error| format!("cannot wait for {name}: {error}"))?;
         match status {
             Some(status) => break status.code().map_or_else(|| End::Signal(status.signal().unwrap_or(0)), End::Code),
-            None if started.elapsed() > TIME_LIMIT => {
+            None if started.elapsed() > limit => {
                 // One that has just ended by itself is late too.
                 let _ = child.kill();
                 let _ = child.wait();
@@ -212,8 +215,8 @@ mod tests {
     fn a_command_is_watched_to_its_end() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo out; echo err >&2; kill -9 $$"]);
-        let (outcome, errors) = watch(command).unwrap();
+        let (outcome, errors) = watch(command, TIME_LIMIT).unwrap();
         assert_eq!((outcome.end, outcome.output.as_slice(), errors.as_str()), (End::Signal(9), &b"out\n"[..], "err\n"));
-        assert!(watch(Command::new("/nowhere")).unwrap_err().starts_with("cannot start /nowhere: "));
+        assert!(watch(Command::new("/nowhere"), TIME_LIMIT).unwrap_err().starts_with("cannot start /nowhere: "));
     }
 }
