@@ -53,6 +53,8 @@ pub mod method_table_flags {
     pub const PROXY: u32 = 2048;
     /// Weak reference-like object that the collector treats on its own (ephemeron arrays, weak handles).
     pub const SPECIAL_SCAN: u32 = 4096;
+    /// Derives from `ContextBoundObject`: instances may be proxies from the start.
+    pub const CONTEXT_BOUND: u32 = 8192;
 }
 
 impl Abi {
@@ -350,6 +352,16 @@ helpers! {
     TypeObject "type_object" (Iptr) native Ref;
     /// (object) its exact System.RuntimeType (Object.GetType)
     GetType "get_type" (Ref) native Ref;
+
+    // Transparent proxies
+    /// (proxy, method handle, its generic context or 0) code that passes a call of the method on to the object behind the proxy
+    ProxyCode "proxy_code" (Ref Iptr Iptr) native Iptr;
+    /// (proxy, method handle, addresses of the arguments, address for the result) calls the method on the object behind the proxy
+    CallProxy "call_proxy" (Ref Iptr Mptr Mptr) native;
+    /// (proxy, field handle, address for the value)
+    LoadRemoteField "load_remote_field" (Ref Iptr Mptr) native;
+    /// (proxy, field handle, address of the value)
+    StoreRemoteField "store_remote_field" (Ref Iptr Mptr) native;
 
     // Arithmetic that machines lack
     /// a % b

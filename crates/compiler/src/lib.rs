@@ -19,4 +19,4 @@ mod wrappers;
 
 pub use compile::{CompileOptions, CompiledMethod, compile_method};
 pub use importer::{ImportError, ImportFlags, ImportedMethod, import_method};
-pub use wrappers::{DelegateStub, import_delegate_stub};
+pub use wrappers::{DelegateStub, import_delegate_stub, import_proxy_stub};

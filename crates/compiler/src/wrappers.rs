@@ -172,6 +172,28 @@ fn begin_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
 
 fn end_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
     let (delegate, addresses) = argument_addresses(importer)?;
+    finish_with_result_of(importer, |importer, place| {
+        importer.helper(HelperId::EndInvoke, &[delegate, addresses, place]);
+    })
+}
+
+/// The function that calls `method` on the object behind a proxy; `handle` is that of the exact method.
+pub fn import_proxy_stub(env: &dyn MethodEnv, method: MethodId, handle: usize) -> Result<ImportedMethod, ImportError> {
+    let name = format!("(wrapper remoting-invoke) {}", env.types().method_full_name(method));
+    build(env, method, name, |importer| {
+        let (proxy, addresses) = argument_addresses(importer)?;
+        let handle = importer.b.iconst(Type::Iptr, handle as i64);
+        finish_with_result_of(importer, |importer, place| {
+            importer.helper(HelperId::CallProxy, &[proxy, handle, addresses, place]);
+        })
+    })
+}
+
+/// Returns what `call` leaves at the address that it is given.
+fn finish_with_result_of(
+    importer: &mut Importer<'_, '_>,
+    call: impl FnOnce(&mut Importer<'_, '_>, Value),
+) -> Result<(), Failure> {
     let storage = importer.abi_signature.result.storage;
     let access = storage_access(storage);
     let place = match (access, storage) {
@@ -179,7 +201,7 @@ fn end_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
         (None, Storage::Struct { size, align }) => importer.struct_temporary(size, align),
         (None, _) => importer.b.zero(Type::Mptr),
     };
-    importer.helper(HelperId::EndInvoke, &[delegate, addresses, place]);
+    call(importer, place);
     let result = match (access, storage) {
         (Some(access), _) => {
             let memory = importer.frame_access(access, 0);
@@ -269,6 +291,7 @@ fn array_method(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
 }
 
 fn internal_call(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    importer.guard_against_proxies()?;
     let (types, method) = (importer.types, importer.method);
     let arguments = all_arguments(importer)?;
     let signature = types.method_signature(method)?;

@@ -3,7 +3,7 @@
 use crate::exceptions::{Exception, Result};
 use crate::method_table::MethodTable;
 use crate::object::ObjectRef;
-use crate::runtime;
+use crate::{proxies, runtime};
 use compiler::abi::method_table_flags as flags;
 use il::types::TypeId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub fn is_instance(table: &MethodTable, object: ObjectRef) -> bool {
     if table.has(flags::NULLABLE) {
         return table.element().is_some_and(|element| std::ptr::eq(element, own));
     }
-    is_assignable(own.ty(), table.ty())
+    is_assignable(own.ty(), table.ty()) || own.has(flags::PROXY) && proxies::can_cast(table.ty(), object)
 }
 
 /// `castclass`: the object, or the exception to raise.

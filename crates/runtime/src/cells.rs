@@ -1,6 +1,7 @@
 //! Cells: what compiled code asked for, and the values. Serves the JIT's numbered cells and, later, the import cells of images.
 
 use crate::class_init::ensure_initialized;
+use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::handles;
 use crate::id_table::IdTable;
@@ -119,7 +120,7 @@ pub fn resolve(request: CellRequest) -> Result<CellValue> {
         CellRequest::MethodDictionary(method) => fixed(methods::dictionary(method)),
         CellRequest::FieldData(field) => fixed(field_data(field)?),
         CellRequest::InternalCall(_) | CellRequest::PlatformInvoke(_) => {
-            let number = runtime().cells.number(request);
+            let number = domain::current().cells.number(request);
             fixed(runtime().code.cell(number).load(Ordering::Acquire))
         }
         CellRequest::GenericLookup(_) | CellRequest::DeferredError(_) => {
@@ -145,7 +146,9 @@ fn literal(assembly: AssemblyId, token: u32) -> Result<usize> {
 pub fn request_at(address: usize) -> Result<CellRequest> {
     let runtime = runtime();
     match runtime.code.cell_number(address) {
-        Some(number) => runtime.cells.request(number).ok_or_else(|| Exception::engine("a cell without a request was read")),
+        Some(number) => {
+            domain::current().cells.request(number).ok_or_else(|| Exception::engine("a cell without a request was read"))
+        }
         None => {
             let request = runtime.code_map.images.request(address);
             request.unwrap_or_else(|| Err(Exception::engine("an unknown cell was read")))

@@ -6,13 +6,13 @@ use crate::gc;
 use crate::jit_env::JitEnv;
 use crate::object::ABI;
 use crate::options::Options;
-use crate::{interpreter, report, runtime, trace};
+use crate::{handles, interpreter, report, runtime, trace};
 use compiler::abi::{Abi, HelperId};
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
 use compiler::{
     CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, ImportedMethod, compile_method, import_delegate_stub,
-    import_method,
+    import_method, import_proxy_stub,
 };
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
@@ -166,10 +166,23 @@ pub fn compile(method: MethodId) -> Result<usize> {
 
 /// Compiles what `invoke_impl` of a delegate points to. `invoke` is the canonical `Invoke` of its class.
 pub fn compile_delegate_stub(invoke: MethodId, stub: DelegateStub) -> Result<usize> {
+    compile_wrapper(invoke, |env| import_delegate_stub(env, invoke, stub))
+}
+
+/// Compiles what calls an exact method on the object behind a proxy.
+pub fn compile_proxy_stub(method: MethodId) -> Result<usize> {
+    let canonical = runtime().types.canonical_method(method);
+    compile_wrapper(canonical, |env| import_proxy_stub(env, canonical, handles::from_method(method)))
+}
+
+/// Compiles code with the signature of a canonical method.
+fn compile_wrapper(
+    method: MethodId,
+    import: impl FnOnce(&JitEnv) -> std::result::Result<ImportedMethod, ImportError>,
+) -> Result<usize> {
     let runtime = runtime();
     let _guard = runtime.compiler.lock.lock();
     let env = JitEnv { runtime };
-    let compiled = compile_changed(&env, invoke, false, || import_delegate_stub(&env, invoke, stub));
-    let compiled = compiled.map_err(|error| raised(invoke, error))?;
-    publish(invoke, compiled)
+    let compiled = compile_changed(&env, method, false, || import(&env));
+    publish(method, compiled.map_err(|error| raised(method, error))?)
 }

@@ -1,5 +1,6 @@
 //! Delegates: what their constructor stores. `Invoke` jumps through `invoke_impl`, which is one of a few pieces of code.
 
+use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::object::{self, ObjectRef};
@@ -48,17 +49,17 @@ pub fn invoke_method(class: TypeId) -> Result<MethodId> {
 
 fn closed_invoke() -> Result<usize> {
     let kind = StubKind::InvokeClosed { code: CODE.offset() as i32, target: TARGET.offset() as i32 };
-    methods::once(&runtime().delegate_stubs.closed, || methods::stub(kind))
+    methods::once(&domain::current().delegate_stubs.closed, || methods::stub(kind))
 }
 
 fn stub_for(class: TypeId, stub: DelegateStub) -> Result<usize> {
-    let runtime = runtime();
+    let (runtime, domain) = (runtime(), domain::current());
     let invoke = runtime.types.canonical_method(invoke_method(class)?);
-    if let Some(&code) = runtime.delegate_stubs.by_invoke.lock().get(&(invoke, stub)) {
+    if let Some(&code) = domain.delegate_stubs.by_invoke.lock().get(&(invoke, stub)) {
         return Ok(code);
     }
     let code = compile::compile_delegate_stub(invoke, stub)?;
-    runtime.delegate_stubs.by_invoke.lock().insert((invoke, stub), code);
+    domain.delegate_stubs.by_invoke.lock().insert((invoke, stub), code);
     Ok(code)
 }
 
@@ -66,7 +67,7 @@ fn stub_for(class: TypeId, stub: DelegateStub) -> Result<usize> {
 pub fn initialize(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) -> Result<()> {
     let delegate = delegate.check()?;
     let key = (delegate.type_id(), handle, !target.is_null());
-    let shapes = &runtime().delegate_stubs.shapes;
+    let shapes = &domain::current().delegate_stubs.shapes;
     let known = shapes.read().get(&key).copied();
     let shape = match known {
         Some(shape) => shape,

@@ -3,7 +3,7 @@
 use crate::cells;
 use crate::exceptions::{Exception, Result};
 use crate::method_table::MethodTable;
-use crate::{handles, runtime};
+use crate::{domain, handles, runtime};
 use compiler::env::{CellRequest, GenericLookup};
 use il::types::{FieldId, GenericContext, MethodId, TypeId};
 use parking_lot::RwLock;
@@ -18,13 +18,14 @@ pub struct LookupCache {
 /// Looks up what the cell at `cell_address` asks for in `context`: a method table or a method's dictionary.
 pub fn lookup(context: usize, cell_address: usize) -> Result<usize> {
     let runtime = runtime();
+    let domain = domain::current();
     let CellRequest::GenericLookup(number) = cells::request_at(cell_address)? else {
         return Err(Exception::engine("a generic lookup through a cell of another kind"));
     };
-    if let Some(&answer) = runtime.lookup_cache.answers.read().get(&(context, number)) {
+    if let Some(&answer) = domain.lookup_cache.answers.read().get(&(context, number)) {
         return Ok(answer);
     }
-    let lookup = runtime.cells.lookup(number).ok_or_else(|| Exception::engine("an unknown generic lookup"))?;
+    let lookup = domain.cells.lookup(number).ok_or_else(|| Exception::engine("an unknown generic lookup"))?;
     let exact = match exact_context(context, &lookup)? {
         Context::Method(method) => substitute(lookup.request, &runtime.types.method_context(method))?,
         Context::Class(class) => {
@@ -34,7 +35,7 @@ pub fn lookup(context: usize, cell_address: usize) -> Result<usize> {
     };
     let resolved = cells::resolve(exact)?;
     if resolved.stays {
-        runtime.lookup_cache.answers.write().insert((context, number), resolved.value);
+        domain.lookup_cache.answers.write().insert((context, number), resolved.value);
     }
     Ok(resolved.value)
 }

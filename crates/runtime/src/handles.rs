@@ -1,5 +1,6 @@
 //! What the class library's handles hold: a number of the type system plus 1. And the `Type` objects of types.
 
+use crate::domain;
 use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::gc::AllocationKind;
@@ -44,7 +45,7 @@ static TYPE_HANDLE: KnownField = KnownField::new("System", "Type", "_impl");
 /// The one `System.RuntimeType` object of a type. It never moves.
 pub fn type_object(ty: TypeId) -> Result<ObjectRef> {
     let runtime = runtime();
-    let entry = runtime.type_objects.entry(ty.0);
+    let entry = domain::current().type_objects.entry(ty.0);
     let known = entry.load(Ordering::Acquire);
     if !known.is_null() {
         // SAFETY: type objects are never freed.

@@ -3,14 +3,15 @@
 
 use crate::class_init::ensure_initialized;
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{async_results, owner_of, raising, store_unknown};
+use crate::icalls::{async_results, owner_of, raising, remoting, store_unknown};
 use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::{RECENT_AREAS, Thread};
 use crate::{
-    aot, casts, cells, delegates, gc, generic_dictionary, handles, methods, monitor, runtime, unwind, wrapped_exceptions,
+    aot, casts, cells, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime, unwind,
+    wrapped_exceptions,
 };
-use compiler::abi::HelperId;
+use compiler::abi::{HelperId, method_table_flags as flags};
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -48,6 +49,10 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::EndInvoke, Address(end_invoke as *const ())),
     (HelperId::TypeObject, Address(type_object as *const ())),
     (HelperId::GetType, Address(get_type as *const ())),
+    (HelperId::ProxyCode, Address(proxy_code as *const ())),
+    (HelperId::CallProxy, Address(call_proxy as *const ())),
+    (HelperId::LoadRemoteField, Address(load_remote_field as *const ())),
+    (HelperId::StoreRemoteField, Address(store_remote_field as *const ())),
     (HelperId::Frem64, Address(frem64 as *const ())),
     (HelperId::Frem32, Address(frem32 as *const ())),
     (HelperId::DivI32, Address(div_i32 as *const ())),
@@ -123,15 +128,16 @@ extern "C" fn thread_statics(table: Table) -> usize {
 /// The current thread's area of a class's thread-static fields.
 pub fn thread_area(table: &MethodTable) -> Result<usize> {
     let thread = Thread::current();
+    let key = std::ptr::from_ref(table) as usize;
     let recent = &mut thread.recent_static_areas[table.type_id as usize % RECENT_AREAS];
-    if recent.0 == table.type_id && recent.1 != 0 {
+    if recent.0 == key && recent.1 != 0 {
         return Ok(recent.1);
     }
-    let area = match thread.static_areas.get(&table.type_id) {
+    let area = match thread.static_areas.get(&key) {
         Some(&area) => area,
         None => make_thread_statics(table)?,
     };
-    *recent = (table.type_id, area);
+    *recent = (key, area);
     Ok(area)
 }
 
@@ -148,14 +154,21 @@ fn make_thread_statics(table: &MethodTable) -> Result<usize> {
         // SAFETY: the layout's offsets lie in the area.
         unsafe { ((area + offset as usize) as *mut ObjectRef).write(object) };
     }
-    Thread::current().static_areas.insert(table.type_id, area);
+    Thread::current().static_areas.insert(std::ptr::from_ref(table) as usize, area);
     Ok(area)
 }
 
 // Allocation
 
 extern "C" fn new_object(table: Table) -> ObjectRef {
-    raising(|| object::allocate(table))
+    raising(|| {
+        if table.has(flags::CONTEXT_BOUND) {
+            if let Some(proxy) = remoting::activate(table.ty())? {
+                return Ok(proxy);
+            }
+        }
+        object::allocate(table)
+    })
 }
 
 extern "C" fn new_array(table: Table, length: isize) -> ObjectRef {
@@ -324,12 +337,9 @@ extern "C" fn raise_trap(code: i32) -> ! {
 }
 
 extern "C" fn raise_deferred(cell: usize) -> ! {
-    let error = || {
-        let runtime = runtime();
-        match cells::request_at(cell).ok()? {
-            compiler::env::CellRequest::DeferredError(number) => runtime.cells.error(number),
-            _ => None,
-        }
+    let error = || match cells::request_at(cell).ok()? {
+        compiler::env::CellRequest::DeferredError(number) => domain::current().cells.error(number),
+        _ => None,
     };
     let exception = error().map_or_else(|| Exception::engine("an unknown deferred error"), Exception::from);
     crate::exceptions::raise(exception)
@@ -361,6 +371,39 @@ extern "C" fn type_object(table: Table) -> ObjectRef {
 
 extern "C" fn get_type(object: ObjectRef) -> ObjectRef {
     raising(|| handles::type_object(object.check()?.type_id()))
+}
+
+// Transparent proxies
+
+extern "C" fn proxy_code(proxy: ObjectRef, handle: usize, context: usize) -> usize {
+    raising(|| {
+        let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
+        proxies::code(proxies::exact_method(proxy, method, context)?)
+    })
+}
+
+extern "C" fn call_proxy(proxy: ObjectRef, handle: usize, arguments: *const usize, result: *mut u8) {
+    raising(|| {
+        let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
+        // SAFETY: compiled code passes the addresses of all arguments and that of a variable for the result.
+        unsafe { remoting::call(proxy, method, arguments, result) }
+    });
+}
+
+extern "C" fn load_remote_field(proxy: ObjectRef, handle: usize, value: *mut u8) {
+    raising(|| {
+        let field = handles::to_field(handle).ok_or_else(Exception::null_reference)?;
+        // SAFETY: compiled code passes the address of a variable of the field's type.
+        unsafe { remoting::load_field(proxy, field, value) }
+    });
+}
+
+extern "C" fn store_remote_field(proxy: ObjectRef, handle: usize, value: *const u8) {
+    raising(|| {
+        let field = handles::to_field(handle).ok_or_else(Exception::null_reference)?;
+        // SAFETY: likewise.
+        unsafe { remoting::store_field(proxy, field, value) }
+    });
 }
 
 // Arithmetic

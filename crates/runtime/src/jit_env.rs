@@ -1,5 +1,6 @@
 //! The world as the JIT's importer sees it: what is known already is a constant, all else a cell.
 
+use crate::domain;
 use crate::object::ABI;
 use crate::{Runtime, handles, method_table, methods};
 use compiler::abi::{Abi, method_table_flags as flags};
@@ -49,14 +50,14 @@ impl MethodEnv for JitEnv<'_> {
     fn cell(&self, request: CellRequest) -> CellAnswer {
         match self.known(request) {
             Some(value) => CellAnswer::Constant(value as i64),
-            None => CellAnswer::Cell(SymbolRef::Cell(self.runtime.cells.number(request))),
+            None => CellAnswer::Cell(SymbolRef::Cell(domain::current().cells.number(request))),
         }
     }
     fn generic_lookup(&self, lookup: GenericLookup) -> u32 {
-        self.runtime.cells.add_lookup(lookup)
+        domain::current().cells.add_lookup(lookup)
     }
     fn deferred_error(&self, error: &il::Error) -> u32 {
-        self.runtime.cells.add_error(error.clone())
+        domain::current().cells.add_error(error.clone())
     }
     fn direct_call(&self, method: MethodId) -> DirectCall {
         DirectCall::ThroughCell(SymbolRef::Cell(methods::entry_cell(method)))

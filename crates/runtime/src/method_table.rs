@@ -2,6 +2,7 @@
 //! they are first needed, and never freed.
 
 use crate::class_init::Initializer;
+use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::gc::ReferenceMap;
 use crate::object::{ABI, ObjectRef};
@@ -73,6 +74,10 @@ pub struct ClassRecord {
     pub initializer: Initializer,
     /// Which interface methods were resolved, by interface slot: (key, method).
     pub interface_users: Mutex<Vec<(u32, usize, MethodId)>>,
+    /// The domain that the method table and all instances belong to.
+    pub domain: &'static Domain,
+    /// Transparent proxies: the interfaces that they have beside those of their class.
+    pub proxied_interfaces: Box<[TypeId]>,
 }
 
 impl MethodTable {
@@ -102,6 +107,12 @@ impl MethodTable {
     pub fn class(&self) -> &'static ClassRecord {
         // SAFETY: set when the table was made, never freed.
         unsafe { &*self.class }
+    }
+
+    /// Where the references in instances are.
+    pub fn reference_map(&self) -> &'static ReferenceMap {
+        // SAFETY: set when the table was made, never freed.
+        unsafe { &*self.reference_map }
     }
 
     /// The base class.
@@ -134,7 +145,7 @@ impl MethodTable {
 /// The method table of a type, made now if there is none yet.
 #[inline]
 pub fn method_table(ty: TypeId) -> Result<&'static MethodTable> {
-    let entry = runtime().method_tables.entry(ty.0);
+    let entry = domain::current().method_tables.entry(ty.0);
     let known = entry.load(Ordering::Acquire);
     if known.is_null() {
         return make(ty, entry);
@@ -146,7 +157,7 @@ pub fn method_table(ty: TypeId) -> Result<&'static MethodTable> {
 /// The method table of a type, if it was made.
 pub fn existing(ty: TypeId) -> Option<&'static MethodTable> {
     // SAFETY: method tables are never freed.
-    runtime().method_tables.get(ty.0).and_then(|entry| unsafe { entry.load(Ordering::Acquire).as_ref() })
+    domain::current().method_tables.get(ty.0).and_then(|entry| unsafe { entry.load(Ordering::Acquire).as_ref() })
 }
 
 /// Number of method tables made so far.
@@ -252,6 +263,9 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
         shape.base_size = ABI.string_chars() as u32;
         shape.component_size = 2;
     }
+    if types.is_context_bound(ty) {
+        shape.flags |= flags::CONTEXT_BOUND;
+    }
     if class.has_finalizer && header.kind != ClassKind::Interface {
         shape.flags |= flags::FINALIZER;
     }
@@ -268,6 +282,40 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
 fn make(ty: TypeId, entry: &AtomicPtr<MethodTable>) -> Result<&'static MethodTable> {
     let shape = shape_of(ty)?;
     let parent = shape.parent.map(method_table).transpose()?;
+    let table = build(ty, shape, parent, Box::default())?;
+    match entry.compare_exchange(std::ptr::null_mut(), std::ptr::from_ref(table).cast_mut(), Ordering::AcqRel, Ordering::Acquire)
+    {
+        Ok(_) => Ok(table),
+        // SAFETY: method tables are never freed; ours was seen by nobody.
+        Err(other) => Ok(unsafe { &*other }),
+    }
+}
+
+/// A method table of transparent proxies for instances of a class: objects that are laid out as `TransparentProxy` and pass for
+/// instances of the class, and of the interfaces given. All their methods are the code for proxies.
+pub fn make_proxy(class: TypeId, interfaces: &[TypeId]) -> Result<&'static MethodTable> {
+    let types = &runtime().types;
+    let layout = shape_of(types.well_known().transparent_proxy)?;
+    let own = method_table(class)?;
+    let shape = Shape {
+        flags: flags::PROXY | flags::INITIALIZED | layout.flags & flags::HAS_REFERENCES,
+        depth: own.depth,
+        slots: types.vtable(class)?.slots.to_vec(),
+        has_initializer: false,
+        ..layout
+    };
+    let table = build(class, shape, own.parent(), interfaces.into())?;
+    Ok(table)
+}
+
+/// A fresh method table. Those of proxies have the display of the class itself.
+fn build(
+    ty: TypeId,
+    shape: Shape,
+    parent: Option<&'static MethodTable>,
+    proxied_interfaces: Box<[TypeId]>,
+) -> Result<&'static MethodTable> {
+    let is_proxy = shape.flags & flags::PROXY != 0;
     let element = match shape.element {
         Some(element) if element != ty => Some(method_table(element)?),
         _ => None,
@@ -277,13 +325,15 @@ fn make(ty: TypeId, entry: &AtomicPtr<MethodTable>) -> Result<&'static MethodTab
     let table = memory.as_mut_ptr() as *mut MethodTable;
     let mut display: Vec<*const MethodTable> = parent.map_or_else(Vec::new, |parent| parent.display().to_vec());
     display.truncate(shape.depth as usize - 1);
-    display.push(table);
+    display.push(if is_proxy { method_table(ty)? } else { table });
     let record = ClassRecord {
         ty,
         value_size: shape.value_size,
         value_references: shape.value_references,
         initializer: Initializer::new(shape.has_initializer),
         interface_users: Mutex::new(Vec::new()),
+        domain: domain::current(),
+        proxied_interfaces,
     };
     let is_generic = !runtime().types.type_args(ty).is_empty();
     let dictionary: *const usize = if is_generic { Vec::leak(vec![0usize, table as usize]).as_ptr() } else { std::ptr::null() };
@@ -309,15 +359,11 @@ fn make(ty: TypeId, entry: &AtomicPtr<MethodTable>) -> Result<&'static MethodTab
             slot.store(methods::interface_thunk(index as u32), Ordering::Relaxed);
         }
         for (index, method) in shape.slots.iter().enumerate() {
-            table.slot(index as u32).store(methods::initial_slot(table, parent, index as u32, *method), Ordering::Relaxed);
+            let inherits_from = parent.filter(|_| !is_proxy);
+            table.slot(index as u32).store(methods::initial_slot(table, inherits_from, index as u32, *method), Ordering::Relaxed);
         }
     }
-    match entry.compare_exchange(std::ptr::null_mut(), std::ptr::from_ref(table).cast_mut(), Ordering::AcqRel, Ordering::Acquire)
-    {
-        Ok(_) => Ok(table),
-        // SAFETY: method tables are never freed; ours was seen by nobody.
-        Err(other) => Ok(unsafe { &*other }),
-    }
+    Ok(table)
 }
 
 /// Lays out the static fields of a class, once.
@@ -337,7 +383,7 @@ pub fn ensure_statics(table: &'static MethodTable) -> Result<()> {
     if table.ty() == TypeId::STRING {
         fill_string_statics(references)?;
     }
-    let _guard = runtime().statics_lock.lock();
+    let _guard = domain::current().statics_lock.lock();
     if table.statics.load(Ordering::Acquire) == 0 {
         table.reference_statics.store(references as usize, Ordering::Release);
         table.statics.store(data, Ordering::Release);

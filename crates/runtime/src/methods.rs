@@ -2,11 +2,13 @@
 //! virtual slots, interface slots, boxed receivers, shared code that wants its generic context.
 
 use crate::code_map::CodeKind;
+use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::method_table::{MethodTable, method_table};
 use crate::object::{ABI, ObjectRef};
-use crate::{aot, compile, handles, runtime, stubs};
+use crate::{aot, compile, handles, proxies, runtime, stubs};
+use compiler::abi::method_table_flags as flags;
 use compiler::signature::{ContextSource, context_source};
 use il::types::{MethodId, TypeId};
 use ir::function::SymbolRef;
@@ -41,7 +43,7 @@ pub struct Methods {
 }
 
 fn record(method: MethodId) -> &'static MethodRecord {
-    runtime().methods.records.entry(method.0)
+    domain::current().methods.records.entry(method.0)
 }
 
 /// Fills a word that is made once; a value that lost a race is left unused.
@@ -65,7 +67,7 @@ pub fn entry_cell(method: MethodId) -> u32 {
     let record = record(method);
     match record.entry_cell.load(Ordering::Acquire) {
         0 => {
-            let _guard = runtime.methods_lock.lock();
+            let _guard = domain::current().methods_lock.lock();
             match record.entry_cell.load(Ordering::Acquire) {
                 0 => {
                     let number = runtime.code.new_cell();
@@ -104,7 +106,7 @@ pub fn code(method: MethodId) -> Result<usize> {
 /// The code of a method if it was compiled.
 pub fn existing_code(method: MethodId) -> Option<usize> {
     let method = runtime().types.canonical_method(method);
-    let address = runtime().methods.records.get(method.0)?.code.load(Ordering::Acquire);
+    let address = domain::current().methods.records.get(method.0)?.code.load(Ordering::Acquire);
     if address == 0 { None } else { Some(address) }
 }
 
@@ -187,6 +189,11 @@ fn receiver_entry(method: MethodId) -> Result<usize> {
     }
 }
 
+/// Likewise on objects with this method table.
+fn entry_on(table: &MethodTable, method: MethodId) -> Result<usize> {
+    if table.has(flags::PROXY) { proxies::code(method) } else { receiver_entry(method) }
+}
+
 /// Generic dictionary of an exact method: null, its handle.
 pub fn dictionary(method: MethodId) -> usize {
     let made = || Ok(Vec::leak(vec![0usize, handles::from_method(method)]).as_ptr() as usize);
@@ -208,7 +215,7 @@ fn thunk_of(table: &IdTable<AtomicUsize>, index: u32, resolve_cell: usize) -> us
 
 /// What interface slot `index` of a fresh method table holds.
 pub fn interface_thunk(index: u32) -> usize {
-    thunk_of(&runtime().methods.interface_thunks, index, 2)
+    thunk_of(&domain::current().methods.interface_thunks, index, 2)
 }
 
 /// What virtual slot `index` of a fresh method table holds: the parent's code if it is the same method, else a thunk.
@@ -219,7 +226,7 @@ pub fn initial_slot(table: &MethodTable, parent: Option<&MethodTable>, index: u3
         .filter(|parent| types.vtable(parent.ty()).is_ok_and(|parent| parent.slots.get(index as usize) == Some(&method)));
     match inherited {
         Some(parent) => parent.slot(index).load(Ordering::Acquire),
-        None => thunk_of(&runtime().methods.slot_thunks, index, 1),
+        None => thunk_of(&domain::current().methods.slot_thunks, index, 1),
     }
 }
 
@@ -233,7 +240,7 @@ pub fn resolve_slot(slot: u32, receiver: ObjectRef) -> Result<usize> {
     let table = receiver.check()?.method_table();
     let vtable = runtime().types.vtable(table.ty())?;
     let method = *vtable.slots.get(slot as usize).ok_or_else(|| Exception::engine("a virtual slot beyond the class's"))?;
-    let code = receiver_entry(method)?;
+    let code = entry_on(table, method)?;
     table.slot(slot).store(code, Ordering::Release);
     Ok(code)
 }
@@ -243,8 +250,12 @@ pub fn resolve_interface(slot: u32, receiver: ObjectRef, key: usize) -> Result<u
     let runtime = runtime();
     let table = receiver.check()?.method_table();
     let interface_method = MethodId((key - 1) as u32);
-    let method = runtime.types.resolve_interface_method(table.ty(), interface_method)?;
-    let code = receiver_entry(method)?;
+    let method = match runtime.types.resolve_interface_method(table.ty(), interface_method) {
+        // An interface that the proxy has and its class has not.
+        Err(_) if table.has(flags::PROXY) => interface_method,
+        found => found?,
+    };
+    let code = entry_on(table, method)?;
     let mut users = table.class().interface_users.lock();
     if !users.iter().any(|user| user.0 == slot && user.1 == key) {
         users.push((slot, key, method));
@@ -252,7 +263,7 @@ pub fn resolve_interface(slot: u32, receiver: ObjectRef, key: usize) -> Result<u
     let entries: Result<Vec<(u64, SymbolRef)>> = users
         .iter()
         .filter(|user| user.0 == slot)
-        .map(|&(_, key, method)| Ok((key as u64, SymbolRef::Cell(filled_cell(receiver_entry(method)?)))))
+        .map(|&(_, key, method)| Ok((key as u64, SymbolRef::Cell(filled_cell(entry_on(table, method)?)))))
         .collect();
     let miss = filled_cell(interface_thunk(slot));
     let dispatch = runtime.backend.dispatch(&entries?, SymbolRef::Cell(miss));
@@ -263,14 +274,17 @@ pub fn resolve_interface(slot: u32, receiver: ObjectRef, key: usize) -> Result<u
 
 /// Code of a virtual, interface or generic virtual method for this object (`ldvirtftn`, generic virtual calls).
 pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
-    let runtime = runtime();
-    let class = object.check()?.type_id();
-    if let Some(&code) = runtime.methods.virtual_code.lock().get(&(class, method)) {
+    let table = object.check()?.method_table();
+    let class = table.ty();
+    if table.has(flags::PROXY) {
+        return proxies::code(resolve_virtual(class, method).unwrap_or(method));
+    }
+    if let Some(&code) = domain::current().methods.virtual_code.lock().get(&(class, method)) {
         return Ok(code);
     }
     let target = resolve_virtual(class, method)?;
     let code = receiver_entry(target)?;
-    runtime.methods.virtual_code.lock().insert((class, method), code);
+    domain::current().methods.virtual_code.lock().insert((class, method), code);
     Ok(code)
 }
 

@@ -1,29 +1,21 @@
 //! The running process: what there is once, the order in which it comes up, and running a program's `Main`.
 
-use crate::aot::Images;
-use crate::cells::Cells;
 use crate::code_heap::CodeHeap;
 use crate::code_map::CodeMap;
 use crate::compile::Compiler;
-use crate::delegates::DelegateStubs;
+use crate::domain::{Domain, Domains, ROOT_DOMAIN};
 use crate::exceptions::{Exception, Result};
-use crate::generic_dictionary::LookupCache;
-use crate::id_table::IdTable;
 use crate::invoke;
-use crate::method_table::MethodTable;
-use crate::methods::Methods;
-use crate::object::{ABI, ArrayRef, Object, StringRef};
+use crate::object::{ABI, ArrayRef, StringRef};
 use crate::options::Options;
-use crate::strings::InternedStrings;
 use crate::stubs::{self, Stubs};
 use crate::symbols::Symbols;
 use crate::thread::Thread;
 use crate::{debugger, gc, icalls, report, traps, unhandled};
 use compiler::abi::{HelperId, data_layout};
 use il::AssemblyResolver;
-use il::types::{AssemblyId, TypeId, TypeSystem};
+use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
-use parking_lot::{Mutex, ReentrantMutex};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -41,30 +33,12 @@ pub struct Runtime {
     pub code: CodeHeap,
     /// What code lies where.
     pub code_map: CodeMap,
-    /// Code compiled ahead of time.
-    pub images: Images,
-    /// What the cells are.
-    pub cells: Cells,
-    /// Methods.
-    pub methods: Methods,
-    /// Held while a method's entry is made.
-    pub methods_lock: ReentrantMutex<()>,
-    /// Held while the statics of a class are put in place.
-    pub statics_lock: Mutex<()>,
-    /// Method tables by type.
-    pub method_tables: IdTable<AtomicPtr<MethodTable>>,
-    /// `System.RuntimeType` objects by type.
-    pub type_objects: IdTable<AtomicPtr<Object>>,
-    /// Answers of generic lookups.
-    pub lookup_cache: LookupCache,
+    /// Domains.
+    pub domains: Domains,
     /// Symbol files.
     pub symbols: Symbols,
-    /// Interned strings.
-    pub interned: Mutex<InternedStrings>,
     /// The compiler.
     pub compiler: Compiler,
-    /// Code of delegates.
-    pub delegate_stubs: DelegateStubs,
     stubs: OnceLock<Stubs>,
     program: OnceLock<PathBuf>,
     arguments: OnceLock<Vec<String>>,
@@ -121,22 +95,14 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
         backend,
         code,
         code_map: CodeMap::default(),
-        images: Images::default(),
-        cells: Cells::default(),
-        methods: Methods::default(),
-        methods_lock: ReentrantMutex::new(()),
-        statics_lock: Mutex::new(()),
-        method_tables: IdTable::new(),
-        type_objects: IdTable::new(),
-        lookup_cache: LookupCache::default(),
+        domains: Domains::default(),
         symbols: Symbols::default(),
-        interned: Mutex::new(InternedStrings::default()),
         compiler,
-        delegate_stubs: DelegateStubs::default(),
         stubs: OnceLock::new(),
         program: OnceLock::new(),
         arguments: OnceLock::new(),
     }));
+    runtime.domains.create(String::new());
     RUNTIME.store(std::ptr::from_ref(runtime).cast_mut(), Ordering::Release);
     gc::set_interruptible_test(is_interruptible);
     gc::set_finalization_notice(icalls::collector::wake_finalizer_thread);
@@ -155,6 +121,15 @@ fn is_interruptible(pc: usize) -> bool {
 }
 
 impl Runtime {
+    /// The domain that the program starts in.
+    ///
+    /// # Panics
+    /// If the runtime is not started.
+    #[inline]
+    pub fn root_domain(&self) -> &'static Domain {
+        self.domains.find(ROOT_DOMAIN).expect("the root domain is made at start and never unloaded")
+    }
+
     /// The stubs.
     #[inline]
     pub fn stubs(&self) -> &Stubs {
@@ -211,22 +186,31 @@ impl Runtime {
     }
 
     fn try_run_main(&self, assembly: AssemblyId, arguments: &[String]) -> Result<i32> {
-        let row = self.types.assembly(assembly).entry_point();
-        let row = row.ok_or_else(|| Exception::new("System", "BadImageFormatException", "The program has no entry point."))?;
-        let main = self.types.method_definition(assembly, row)?;
-        let signature = self.types.method_signature(main)?;
-        let mut values = smallvec::SmallVec::<[invoke::Argument; 1]>::new();
-        if !signature.params.is_empty() {
-            let array = ArrayRef::new(TypeId::STRING, arguments.len())?;
-            for (index, argument) in arguments.iter().enumerate() {
-                array.set_ref(index, StringRef::new(argument)?.object());
-            }
-            values.push(invoke::Argument::reference(array.object()));
+        let array = ArrayRef::new(TypeId::STRING, arguments.len())?;
+        for (index, argument) in arguments.iter().enumerate() {
+            array.set_ref(index, StringRef::new(argument)?.object());
         }
         report::main_called();
-        let result = invoke::call(main, &values)?;
+        let result = self.call_entry_point(assembly, array)?;
         icalls::threads::wait_for_foreground_threads();
-        Ok(if signature.ret == TypeId::VOID { icalls::environment::exit_code() } else { result as i32 })
+        let main = self.entry_point(assembly)?;
+        Ok(if self.types.method_signature(main)?.ret == TypeId::VOID { icalls::environment::exit_code() } else { result })
+    }
+
+    fn entry_point(&self, assembly: AssemblyId) -> Result<MethodId> {
+        let row = self.types.assembly(assembly).entry_point();
+        let row = row.ok_or_else(|| Exception::new("System", "BadImageFormatException", "The program has no entry point."))?;
+        Ok(self.types.method_definition(assembly, row)?)
+    }
+
+    /// Calls the `Main` of a program with an array of strings, if it takes one; gives its result, or 0.
+    pub fn call_entry_point(&self, assembly: AssemblyId, arguments: ArrayRef) -> Result<i32> {
+        let main = self.entry_point(assembly)?;
+        let signature = self.types.method_signature(main)?;
+        let values = [invoke::Argument::reference(arguments.object())];
+        let count = usize::from(!signature.params.is_empty());
+        let result = invoke::call(main, &values[..count])?;
+        Ok(if signature.ret == TypeId::VOID { 0 } else { result as i32 })
     }
 
     /// Compiles all methods with this name (`Namespace.Type:Method`, with or without parameters); gives their number.

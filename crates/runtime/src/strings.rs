@@ -1,10 +1,11 @@
 //! Interned strings: literals and `String.Intern`. They never move, so that cells may hold their addresses.
 
+use crate::domain;
 use crate::exceptions::Result;
 use crate::gc::AllocationKind;
 use crate::method_table::method_table;
 use crate::object::{self, ABI, ObjectRef, StringRef};
-use crate::{roots, runtime};
+use crate::roots;
 use il::types::TypeId;
 use rustc_hash::FxHashMap;
 
@@ -30,7 +31,7 @@ pub fn intern(units: &[u16]) -> Result<StringRef> {
         string
     };
     roots::keep(object);
-    let mut strings = runtime().interned.lock();
+    let mut strings = domain::current().interned.lock();
     let kept = *strings.by_content.entry(units.into()).or_insert(object.raw() as usize);
     drop(strings);
     // SAFETY: `string` or another immortal string of the table.
@@ -39,7 +40,7 @@ pub fn intern(units: &[u16]) -> Result<StringRef> {
 
 /// The interned string with this content, if there is one.
 pub fn find(units: &[u16]) -> Option<StringRef> {
-    let strings = runtime().interned.lock();
+    let strings = domain::current().interned.lock();
     // SAFETY: interned strings never move or die.
     strings.by_content.get(units).map(|&address| unsafe { at(address) })
 }

@@ -1,5 +1,6 @@
 //! Threads that run managed code: the structure that compiled code reaches through its thread register, and what else belongs to one.
 
+use crate::domain::Domain;
 use crate::gc::{self, AllocationWindow, ThreadHeap};
 use crate::object::{ABI, ObjectRef};
 use crate::stack_walk::{Activation, FilterActivation};
@@ -35,10 +36,16 @@ pub struct Thread {
     pub filter: *const FilterActivation,
     /// What unwinding is doing, while finally handlers run.
     pub unwind: Vec<crate::unwind::Unwind>,
-    /// Thread static areas by class.
-    pub static_areas: FxHashMap<u32, usize>,
+    /// Thread static areas by address of the method table.
+    pub static_areas: FxHashMap<usize, usize>,
     /// The areas that were asked for last, by the low bits of the class's number.
-    pub recent_static_areas: [(u32, usize); RECENT_AREAS],
+    pub recent_static_areas: [(usize, usize); RECENT_AREAS],
+    /// The domain that it is in.
+    pub domain: &'static Domain,
+    /// The domain in which the next method called by reflection is to run, if it is another.
+    pub next_domain: Option<&'static Domain>,
+    /// Roots that hold the thread's `Thread` objects in domains that it has left, by their numbers.
+    pub thread_objects: FxHashMap<i32, *mut ObjectRef>,
     /// References that belong to the thread: an area of [`ROOTS`] slots.
     pub roots: *mut ObjectRef,
     /// Lowest mapped address of the stack.
@@ -57,6 +64,11 @@ pub const ROOTS: usize = 8;
 pub const ROOT_THREAD_OBJECT: usize = 0;
 /// Slot of the exception that leaves managed code at the innermost activation.
 pub const ROOT_EXCEPTION: usize = 1;
+
+/// Slot of the `System.Threading.Thread` object.
+pub const ROOT_MANAGED_THREAD: usize = 2;
+/// Slot of the `Context` that the thread is in, or null for the default one.
+pub const ROOT_CONTEXT: usize = 3;
 
 const _: () = {
     assert!(std::mem::offset_of!(Thread, window) == ABI.thread_allocation_cursor() as usize);
@@ -112,6 +124,9 @@ impl Thread {
             unwind: Vec::new(),
             static_areas: FxHashMap::default(),
             recent_static_areas: [(0, 0); RECENT_AREAS],
+            domain: crate::runtime().root_domain(),
+            next_domain: None,
+            thread_objects: FxHashMap::default(),
             roots: crate::roots::allocate_area(ROOTS),
             stack_low,
             stack_high,

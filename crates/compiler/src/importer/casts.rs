@@ -67,7 +67,8 @@ impl<'a> Importer<'a, '_> {
     /// The object if it is an instance of `ty`, else null.
     fn is_instance(&mut self, object: Value, ty: TypeRef) -> Outcome<Value> {
         let method_table = self.method_table(ty)?;
-        let test = self.test_kind(ty)?;
+        // Whether a proxy can be cast its own object decides.
+        let test = if self.types.is_marshal_by_ref(ty.ty) { Test::Helper } else { self.test_kind(ty)? };
         if let Test::Helper = test {
             let (merge, result) = self.merge_block(Type::Ref);
             let is_null = self.is_null(object);

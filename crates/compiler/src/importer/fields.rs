@@ -76,6 +76,11 @@ impl<'a> Importer<'a, '_> {
             let memory = Memory { flags: MemoryFlags::NO_TRAP, ..self.frame_access(Access::U8, offset as i32) };
             return self.load_at(ty, operand.value, memory, operand.origin == Origin::Borrowed);
         }
+        if self.may_be_proxy(field.owner.ty, &operand) {
+            let address = self.remote_field_address(field.field, operand.value, offset)?;
+            let memory = self.access(Access::U8, Alias::Any);
+            return self.load_at(ty, address, memory, false);
+        }
         let base = self.field_base(operand)?;
         let memory = self.instance_access(base, offset, alias);
         self.load_at(ty, base, memory, false)
@@ -96,6 +101,11 @@ impl<'a> Importer<'a, '_> {
             return self.load_static_address(field);
         };
         let operand = self.pop()?;
+        if self.may_be_proxy(field.owner.ty, &operand) {
+            let address = self.remote_field_address(field.field, operand.value, offset)?;
+            self.push_scalar(address);
+            return Ok(());
+        }
         let base = match operand.shape {
             Shape::Struct(_) => operand.value,
             _ => self.field_base(operand)?,
@@ -132,6 +142,12 @@ impl<'a> Importer<'a, '_> {
             Shape::Scalar(Type::Ref) => Destination::Object(base, base),
             _ => Destination::Anywhere(base),
         };
+        if self.may_be_proxy(field.owner.ty, &operand) {
+            return self.store_remote_field(field.field, base, value, |importer| {
+                let memory = importer.instance_access(base, offset, alias);
+                importer.store_at(ty, destination, memory, value)
+            });
+        }
         let memory = self.instance_access(base, offset, alias);
         self.store_at(ty, destination, memory, value)
     }

@@ -19,6 +19,7 @@ pub(crate) mod generics;
 mod locals;
 mod memory;
 mod objects;
+mod proxies;
 mod scan;
 pub(crate) mod stack;
 
@@ -298,6 +299,7 @@ impl<'a, 'f> Importer<'a, 'f> {
     }
 
     fn run(&mut self) -> Outcome {
+        self.guard_against_proxies()?;
         if self.types.method(self.method).is_synchronized() {
             self.take_lock()?;
         }

@@ -16,6 +16,28 @@ impl TypeSystem {
         self.is_assignable_at(from, to, 0)
     }
 
+    /// Whether a class is `ancestor` or derives from it. A class that does not load derives from nothing.
+    pub fn derives_from(&self, class: TypeId, ancestor: TypeId) -> bool {
+        let mut current = Some(class);
+        while let Some(class) = current {
+            if class == ancestor {
+                return true;
+            }
+            current = self.header(class).ok().and_then(|header| header.parent);
+        }
+        false
+    }
+
+    /// Whether a transparent proxy may stand for instances of a class.
+    pub fn is_marshal_by_ref(&self, class: TypeId) -> bool {
+        self.derives_from(class, self.well_known.marshal_by_ref_object)
+    }
+
+    /// Whether instances of a class belong to a context.
+    pub fn is_context_bound(&self, class: TypeId) -> bool {
+        self.derives_from(class, self.well_known.context_bound_object)
+    }
+
     fn is_assignable_at(&self, from: TypeId, to: TypeId, level: u32) -> Result<bool> {
         if from == to {
             return Ok(true);

@@ -70,6 +70,12 @@ well_known! {
     internal_thread = "System.Threading" "InternalThread";
     /// `System.AppDomain`
     app_domain = "System" "AppDomain";
+    /// `System.MarshalByRefObject`
+    marshal_by_ref_object = "System" "MarshalByRefObject";
+    /// `System.ContextBoundObject`
+    context_bound_object = "System" "ContextBoundObject";
+    /// `System.Runtime.Remoting.Proxies.TransparentProxy`
+    transparent_proxy = "System.Runtime.Remoting.Proxies" "TransparentProxy";
     /// `System.Collections.Generic.IList<T>`
     list = "System.Collections.Generic" "IList`1";
     /// `System.Collections.Generic.ICollection<T>`

@@ -1,6 +1,8 @@
 //! A loaded image: its methods, what the unwinder must know of them, and its cells. All of it is decoded when it is first asked for.
 
+use super::mapping;
 use crate::code_map::{CodeKind, CodeRange};
+use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::runtime;
@@ -10,6 +12,7 @@ use compiler::ahead::clauses;
 use compiler::description::{CellDescription, DescriptionReader, DescriptionWriter};
 use compiler::env::CellRequest;
 use il::types::{AssemblyId, MethodId, MethodKind};
+use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -17,6 +20,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 pub struct LoadedImage {
     /// The assembly that it is for.
     pub assembly: AssemblyId,
+    /// The number of the domain that it is for: another has another mapping, as the cells are part of it.
+    pub domain: i32,
     /// Addresses of its code.
     pub text: Range<usize>,
     image: Image<'static>,
@@ -24,6 +29,10 @@ pub struct LoadedImage {
     cells: usize,
     /// Assemblies by their number in descriptions.
     assemblies: Vec<AssemblyId>,
+    /// Where the file is mapped.
+    base: usize,
+    /// The file, for mappings in other domains.
+    file: Option<File>,
     /// What is decoded of each method.
     ranges: Box<[AtomicPtr<CodeRange>]>,
     /// Number of methods that were found.
@@ -32,7 +41,12 @@ pub struct LoadedImage {
 
 impl LoadedImage {
     /// An image whose section `.saki` lies at an address, with everything checked. Fills the cells of the helpers.
-    pub(super) fn new(assembly: AssemblyId, section: *const u8, assemblies: Vec<AssemblyId>) -> Option<&'static LoadedImage> {
+    pub(super) fn new(
+        assembly: AssemblyId,
+        section: *const u8,
+        assemblies: Vec<AssemblyId>,
+        file: Option<File>,
+    ) -> Option<&'static LoadedImage> {
         // SAFETY: the file passed its checks.
         let image = unsafe { at(section) }?;
         let base = section as usize - image.field(Field::SectionAddress) as usize;
@@ -46,13 +60,25 @@ impl LoadedImage {
         let ranges = std::iter::repeat_with(AtomicPtr::default).take(image.field(Field::MethodCount) as usize);
         Some(Box::leak(Box::new(LoadedImage {
             assembly,
+            domain: domain::current().id,
             text: text..text + image.field(Field::TextLength) as usize,
             image,
             cells: helpers + helper_count as usize * size_of::<usize>(),
             assemblies,
+            base,
+            file,
             ranges: ranges.collect(),
             used: AtomicU32::new(0),
         })))
+    }
+
+    /// The same image for another domain, with cells of its own.
+    pub(super) fn map_again(&self, domain: &'static Domain) -> Option<&'static LoadedImage> {
+        let file = self.file.as_ref()?;
+        // SAFETY: the image passed its checks when it was mapped the first time, from this file.
+        let base = unsafe { mapping::map_again(self.base as *const u8, file) }.ok()?;
+        let section = base + self.image.field(Field::SectionAddress) as usize;
+        domain::enter(domain, || LoadedImage::new(self.assembly, section as *const u8, self.assemblies.clone(), None))
     }
 
     /// Address of the code of a method, if the image has it.
@@ -152,13 +178,13 @@ impl LoadedImage {
         Ok(match DescriptionReader::new(&runtime.types, &assembly, bytes).cell()? {
             CellDescription::Request(request) => request,
             CellDescription::Lookup(lookup) => CellRequest::GenericLookup(known().unwrap_or_else(|| {
-                let number = runtime.cells.add_lookup(lookup);
+                let number = domain::current().cells.add_lookup(lookup);
                 remember(number);
                 number
             })),
             CellDescription::Error(kind, message, name) => CellRequest::DeferredError(known().unwrap_or_else(|| {
                 let error = il::Error::new(kind, message);
-                let number = runtime.cells.add_error(match name {
+                let number = domain::current().cells.add_error(match name {
                     Some(name) => error.with_name(name),
                     None => error,
                 });

@@ -6,11 +6,13 @@
 mod build;
 mod image;
 mod log;
+mod mapping;
 mod probe;
 
 pub use build::{abi_fingerprint, content_hash, image_codegen_options};
 pub use image::{ImageList, LoadedImage, place};
 
+use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::{cells, methods, runtime};
@@ -52,8 +54,12 @@ impl Images {
     /// The image of an assembly, loaded if there is one.
     fn of(&self, assembly: AssemblyId) -> Option<&'static LoadedImage> {
         *self.by_assembly.entry(assembly.0).get_or_init(|| {
-            let image = probe::load(assembly)?;
-            let _adding = self.adding.lock();
+            let (domain, root) = (domain::current(), runtime().root_domain());
+            let image = match domain.is_root() {
+                true => probe::load(assembly)?,
+                false => domain::enter(root, || root.images.of(assembly))?.map_again(domain)?,
+            };
+            let _adding = root.images.adding.lock();
             runtime().code_map.images.add(image);
             Some(image)
         })
@@ -83,12 +89,13 @@ pub fn find(method: MethodId) -> Option<usize> {
 
 fn search(method: MethodId) -> Option<usize> {
     let runtime = runtime();
+    let domain = domain::current();
     let types = &runtime.types;
     let data = types.method(method);
     if let MethodKind::Array(_) = data.kind {
         return None;
     }
-    if let Some(code) = runtime.images.of(data.assembly).and_then(|image| image.find(method)) {
+    if let Some(code) = domain.images.of(data.assembly).and_then(|image| image.find(method)) {
         return Some(code);
     }
     // Instances lie with whoever needed them.
@@ -98,11 +105,11 @@ fn search(method: MethodId) -> Option<usize> {
         return None;
     }
     for assembly in assemblies {
-        if let Some(code) = runtime.images.of(assembly).and_then(|image| image.find(method)) {
+        if let Some(code) = domain.images.of(assembly).and_then(|image| image.find(method)) {
             return Some(code);
         }
     }
-    runtime.code_map.images.iter().find_map(|image| image.find(method))
+    runtime.code_map.images.iter().filter(|image| image.domain == domain.id).find_map(|image| image.find(method))
 }
 
 /// The assembly of a type or its elements.

@@ -76,7 +76,7 @@ fn open(assembly: AssemblyId, path: &Path, file: &File) -> Result<&'static Loade
     let image = unsafe { image::at(mapping.section) }.ok_or_else(|| DAMAGED.to_owned())?;
     let dependencies = check(assembly, path, &image)?;
     let section = mapping.keep();
-    LoadedImage::new(assembly, section, dependencies).ok_or_else(|| DAMAGED.to_owned())
+    LoadedImage::new(assembly, section, dependencies, file.try_clone().ok()).ok_or_else(|| DAMAGED.to_owned())
 }
 
 /// Whether the image is made for this runtime and for the very assemblies that this process uses; gives these in the image's order.
@@ -115,7 +115,7 @@ fn check(assembly: AssemblyId, path: &Path, image: &Image<'_>) -> Result<Vec<Ass
 /// Hash of an assembly's file.
 fn hash(assembly: AssemblyId) -> u128 {
     let runtime = runtime();
-    let images = &runtime.images;
+    let images = &runtime.root_domain().images;
     if let Some(&known) = images.hashes.lock().get(&assembly) {
         return known;
     }

@@ -45,6 +45,15 @@ pub fn queue_all_finalizers(is_first: impl Fn(*mut u8) -> bool) {
     finalizers.ready.extend(first.into_iter().chain(last).map(Box::new));
 }
 
+/// Queues the objects with finalisers of which `is_wanted` says so, reachable or not, the younger before the older.
+pub fn queue_finalizers(is_wanted: impl Fn(*mut u8) -> bool) {
+    let mut finalizers = FINALIZERS.lock();
+    let registered = std::mem::take(&mut finalizers.registered);
+    let (wanted, others): (Vec<usize>, Vec<usize>) = registered.into_iter().partition(|&object| is_wanted(object as *mut u8));
+    finalizers.registered = others;
+    finalizers.ready.extend(wanted.into_iter().rev().map(Box::new));
+}
+
 /// Sets what is called after a collection that queued objects; it is called by a collector thread while the others run again.
 pub fn set_finalization_notice(notice: fn()) {
     let _ = NOTICE.set(notice);

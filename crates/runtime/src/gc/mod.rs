@@ -18,7 +18,9 @@ mod scanning;
 mod suspension;
 
 pub use ephemerons::register_ephemeron_array;
-pub use finalizers::{queue_all_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer, take_finalizable};
+pub use finalizers::{
+    queue_all_finalizers, queue_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer, take_finalizable,
+};
 pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_target, set_handle_target};
 pub use object_model::object_size;
 pub use reference_map::ReferenceMap;

@@ -1,34 +1,39 @@
-//! `System.AppDomain` and contexts: there is one domain with one context.
+//! `System.AppDomain` and contexts.
 
-use super::reflection::{assembly_object, calling_assembly};
+use super::reflection::{assembly_object, assembly_of_object, calling_assembly};
 use super::{InternalCall, icall, raising};
+use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{delegates, emit, gc, roots, runtime};
+use crate::thread::{ROOT_CONTEXT, Thread};
+use crate::{delegates, domain_copy, emit, gc, roots, runtime};
 use il::AssemblyName;
 use il::types::{AssemblyId, TypeId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const DOMAIN_ID: i32 = 1;
+/// There is one runtime in a process.
+const RUNTIME_ID: i32 = 1;
 
 static DOMAIN_POINTER: KnownField = KnownField::new("System", "AppDomain", "_mono_app_domain");
 static SETUP_BASE: KnownField = KnownField::new("System", "AppDomainSetup", "application_base");
 static SETUP_NAME: KnownField = KnownField::new("System", "AppDomainSetup", "application_name");
+static SETUP_CACHE: KnownField = KnownField::new("System", "AppDomainSetup", "cache_path");
+static SETUP_DYNAMIC_BASE: KnownField = KnownField::new("System", "AppDomainSetup", "dynamic_base");
+static SETUP_PRIVATE_PATH: KnownField = KnownField::new("System", "AppDomainSetup", "private_bin_path");
+static SETUP_PROBE_ONLY: KnownField = KnownField::new("System", "AppDomainSetup", "private_bin_path_probe");
+static SETUP_SHADOW_COPY: KnownField = KnownField::new("System", "AppDomainSetup", "shadow_copy_directories");
 static SETUP_CONFIGURATION: KnownField = KnownField::new("System", "AppDomainSetup", "configuration_file");
 static CONTEXT_DOMAIN: KnownField = KnownField::new("System.Runtime.Remoting.Contexts", "Context", "domain_id");
 
 /// An object that is made at the first use and kept for good.
+#[derive(Default)]
 struct Kept(AtomicUsize);
 
 impl Kept {
-    const fn new() -> Kept {
-        Kept(AtomicUsize::new(0))
-    }
-
     fn is_made(&self) -> bool {
         self.0.load(Ordering::Acquire) != 0
     }
@@ -46,12 +51,32 @@ impl Kept {
     }
 }
 
-static DOMAIN: Kept = Kept::new();
-static SETUP: Kept = Kept::new();
-static CONTEXT: Kept = Kept::new();
-/// Data by name: handles of the values.
-static DATA: Mutex<Vec<(String, usize)>> = Mutex::new(Vec::new());
+/// What a domain's objects of the class library are.
+#[derive(Default)]
+pub struct DomainObjects {
+    domain: Kept,
+    setup: Kept,
+    context: Kept,
+    /// Data by name: handles of the values.
+    data: Mutex<Vec<(String, usize)>>,
+}
+
 static PROCESS_GUID: Mutex<Option<String>> = Mutex::new(None);
+
+/// What is raised at the use of a domain that is gone.
+fn unloaded() -> Exception {
+    Exception::default_of("System", "AppDomainUnloadedException")
+}
+
+/// The domain with this number.
+fn domain_with(id: i32) -> Result<&'static Domain> {
+    runtime().domains.find(id).ok_or_else(unloaded)
+}
+
+/// The domain that an `AppDomain` stands for.
+fn domain_of(object: ObjectRef) -> Result<&'static Domain> {
+    domain_with(DOMAIN_POINTER.get::<isize>(object.check()?) as i32)
+}
 
 fn instance_of(namespace: &'static str, name: &str) -> Result<ObjectRef> {
     let types = &runtime().types;
@@ -61,14 +86,20 @@ fn instance_of(namespace: &'static str, name: &str) -> Result<ObjectRef> {
     object::allocate(method_table(class)?)
 }
 
-/// The domain's object.
-pub(super) fn domain() -> Result<ObjectRef> {
-    DOMAIN.get(|| {
-        let domain = instance_of("System", "AppDomain")?;
-        // Any value but null: the class library takes null for an unloaded domain.
-        DOMAIN_POINTER.set(domain, DOMAIN_ID as isize);
-        Ok(domain)
+/// The `AppDomain` of a domain, an object of that domain.
+fn app_domain(domain: &'static Domain) -> Result<ObjectRef> {
+    domain.objects.domain.get(|| {
+        domain::enter(domain, || {
+            let object = instance_of("System", "AppDomain")?;
+            DOMAIN_POINTER.set(object, domain.id as isize);
+            Ok(object)
+        })
     })
+}
+
+/// The `AppDomain` of the current domain.
+pub(super) fn domain() -> Result<ObjectRef> {
+    app_domain(domain::current())
 }
 
 static PROCESS_EXIT: KnownField = KnownField::new("System", "AppDomain", "ProcessExit");
@@ -77,7 +108,7 @@ static UNHANDLED_EXCEPTION: KnownField = KnownField::new("System", "AppDomain", 
 /// Calls the handlers of an event of the domain, if there are any.
 fn raise_event(event: &KnownField, arguments: impl FnOnce() -> Result<ObjectRef>) -> Result<bool> {
     // Nobody can have subscribed to a domain that nobody has seen.
-    if !DOMAIN.is_made() {
+    if !domain::current().objects.domain.is_made() {
         return Ok(false);
     }
     let domain = domain()?;
@@ -87,9 +118,12 @@ fn raise_event(event: &KnownField, arguments: impl FnOnce() -> Result<ObjectRef>
     Ok(true)
 }
 
-/// `AppDomain.ProcessExit`
+/// `AppDomain.ProcessExit` of all domains.
 pub fn raise_process_exit() -> Result<()> {
-    raise_event(&PROCESS_EXIT, || Ok(ObjectRef::NULL)).map(|_| ())
+    for domain in runtime().domains.iter() {
+        domain::enter(domain, || raise_event(&PROCESS_EXIT, || Ok(ObjectRef::NULL)))?;
+    }
+    Ok(())
 }
 
 /// `AppDomain.UnhandledException` for an exception that ends the process. Says whether there was a handler.
@@ -110,12 +144,31 @@ extern "C" fn current_domain() -> ObjectRef {
     raising(domain)
 }
 
-extern "C" fn same_domain(_domain: ObjectRef) -> ObjectRef {
-    raising(domain)
+extern "C" fn root_domain() -> ObjectRef {
+    raising(|| app_domain(runtime().root_domain()))
 }
 
-extern "C" fn domain_by_id(id: i32) -> ObjectRef {
-    raising(|| if id == DOMAIN_ID { domain() } else { Ok(ObjectRef::NULL) })
+/// Says in which domain the next method called by reflection is to run; gives the current one.
+fn set_next_domain(domain: &'static Domain) -> Result<ObjectRef> {
+    let is_current = std::ptr::eq(domain, domain::current());
+    Thread::current().next_domain = Some(domain).filter(|_| !is_current);
+    self::domain()
+}
+
+extern "C" fn set_domain(domain: ObjectRef) -> ObjectRef {
+    raising(|| set_next_domain(domain_of(domain)?))
+}
+
+extern "C" fn set_domain_by_id(id: i32) -> ObjectRef {
+    raising(|| set_next_domain(domain_with(id)?))
+}
+
+extern "C" fn push_domain(domain: ObjectRef) {
+    raising(|| domain_of(domain).map(|_| ()));
+}
+
+extern "C" fn push_domain_by_id(id: i32) {
+    raising(|| domain_with(id).map(|_| ()));
 }
 
 fn program_file_name() -> String {
@@ -123,51 +176,62 @@ fn program_file_name() -> String {
     name.unwrap_or_default()
 }
 
-extern "C" fn friendly_name(_this: ObjectRef) -> StringRef {
-    raising(|| StringRef::new(&program_file_name()))
-}
-
-extern "C" fn setup(_this: ObjectRef) -> ObjectRef {
+extern "C" fn friendly_name(this: ObjectRef) -> StringRef {
     raising(|| {
-        SETUP.get(|| {
-            let setup = instance_of("System", "AppDomainSetup")?;
-            let program = runtime().program().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-            let base = format!("{}/", runtime().program_folder().to_string_lossy().trim_end_matches('/'));
-            SETUP_BASE.set_ref(setup, StringRef::new(&base)?.object());
-            SETUP_NAME.set_ref(setup, StringRef::new(&program_file_name())?.object());
-            SETUP_CONFIGURATION.set_ref(setup, StringRef::new(&format!("{program}.config"))?.object());
-            Ok(setup)
-        })
+        let domain = domain_of(this)?;
+        let name = if domain.is_root() { program_file_name() } else { domain.name.read().clone() };
+        StringRef::new(&name)
     })
 }
 
-/// What the library asks the domain for by name, beside the program's own data.
-fn known_data(name: &str) -> Option<String> {
-    match name {
-        "APPBASE" => Some(format!("{}/", runtime().program_folder().to_string_lossy().trim_end_matches('/'))),
-        "APP_CONFIG_FILE" => Some(format!("{}.config", runtime().program()?.to_string_lossy())),
-        "APP_NAME" => Some(program_file_name()),
-        _ => None,
-    }
+/// The `AppDomainSetup` of a domain.
+fn setup_of(domain: &'static Domain) -> Result<ObjectRef> {
+    domain.objects.setup.get(|| {
+        let setup = instance_of("System", "AppDomainSetup")?;
+        let program = runtime().program().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let base = format!("{}/", runtime().program_folder().to_string_lossy().trim_end_matches('/'));
+        SETUP_BASE.set_ref(setup, StringRef::new(&base)?.object());
+        SETUP_NAME.set_ref(setup, StringRef::new(&program_file_name())?.object());
+        SETUP_CONFIGURATION.set_ref(setup, StringRef::new(&format!("{program}.config"))?.object());
+        Ok(setup)
+    })
 }
 
-extern "C" fn get_data(_this: ObjectRef, name: StringRef) -> ObjectRef {
+extern "C" fn setup(this: ObjectRef) -> ObjectRef {
+    raising(|| setup_of(domain_of(this)?))
+}
+
+/// What the library asks a domain for by name, beside the program's own data.
+static KNOWN_DATA: &[(&str, &KnownField)] = &[
+    ("APPBASE", &SETUP_BASE),
+    ("APP_CONFIG_FILE", &SETUP_CONFIGURATION),
+    ("APP_NAME", &SETUP_NAME),
+    ("CACHE_BASE", &SETUP_CACHE),
+    ("DYNAMIC_BASE", &SETUP_DYNAMIC_BASE),
+    ("PRIVATE_BINPATH", &SETUP_PRIVATE_PATH),
+    ("BINPATH_PROBE_ONLY", &SETUP_PROBE_ONLY),
+    ("SHADOW_COPY_DIRS", &SETUP_SHADOW_COPY),
+];
+
+extern "C" fn get_data(this: ObjectRef, name: StringRef) -> ObjectRef {
     raising(|| {
+        let domain = domain_of(this)?;
         let name = name.argument("name")?.text();
-        if let Some(text) = known_data(&name) {
-            return Ok(StringRef::new(&text)?.object());
+        if let Some((_, field)) = KNOWN_DATA.iter().find(|entry| entry.0 == name) {
+            return Ok(field.get(setup_of(domain)?));
         }
-        let data = DATA.lock();
+        let data = domain.objects.data.lock();
         let handle = data.iter().find(|entry| entry.0 == name).map_or(0, |entry| entry.1);
         // SAFETY: null or the target of a handle.
         Ok(unsafe { ObjectRef::from_raw(gc::handle_target(handle).cast()) })
     })
 }
 
-extern "C" fn set_data(_this: ObjectRef, name: StringRef, value: ObjectRef) {
+extern "C" fn set_data(this: ObjectRef, name: StringRef, value: ObjectRef) {
     raising(|| {
+        let domain = domain_of(this)?;
         let name = name.argument("name")?.text();
-        let mut data = DATA.lock();
+        let mut data = domain.objects.data.lock();
         match data.iter().find(|entry| entry.0 == name) {
             Some(entry) => gc::set_handle_target(entry.1, value.raw().cast()),
             None => data.push((name, gc::allocate_handle(value.raw().cast(), gc::HandleKind::Normal))),
@@ -176,18 +240,35 @@ extern "C" fn set_data(_this: ObjectRef, name: StringRef, value: ObjectRef) {
     })
 }
 
-extern "C" fn default_context() -> ObjectRef {
-    raising(|| {
-        CONTEXT.get(|| {
-            let context = instance_of("System.Runtime.Remoting.Contexts", "Context")?;
-            CONTEXT_DOMAIN.set(context, DOMAIN_ID);
-            Ok(context)
-        })
+fn default_context() -> Result<ObjectRef> {
+    let domain = domain::current();
+    domain.objects.context.get(|| {
+        let context = instance_of("System.Runtime.Remoting.Contexts", "Context")?;
+        CONTEXT_DOMAIN.set(context, domain.id);
+        Ok(context)
     })
 }
 
-extern "C" fn set_context(_context: ObjectRef) -> ObjectRef {
-    default_context()
+/// The context that the thread is in.
+pub(super) fn current_context() -> Result<ObjectRef> {
+    Thread::current().root(ROOT_CONTEXT).non_null().map_or_else(default_context, Ok)
+}
+
+extern "C" fn get_context() -> ObjectRef {
+    raising(current_context)
+}
+
+extern "C" fn get_default_context() -> ObjectRef {
+    raising(default_context)
+}
+
+/// Enters a context; gives the one before.
+extern "C" fn set_context(context: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let before = current_context()?;
+        Thread::current().set_root(ROOT_CONTEXT, context);
+        Ok(before)
+    })
 }
 
 extern "C" fn process_guid(fresh: StringRef) -> StringRef {
@@ -247,18 +328,61 @@ extern "C" fn loaded_assemblies(_this: ObjectRef, _reflection_only: u8) -> Array
     })
 }
 
-extern "C" fn create_domain(_name: StringRef, _setup: ObjectRef) -> ObjectRef {
-    raising(|| Err(Exception::not_supported("This runtime has no application domains but the first.")))
-}
-
-extern "C" fn unload(_id: i32) {
+/// Runs a loaded program in the current domain.
+extern "C" fn execute_assembly(_this: ObjectRef, assembly: ObjectRef, arguments: ArrayRef) -> i32 {
     raising(|| {
-        Err(Exception::new("System", "CannotUnloadAppDomainException", "The default application domain can not be unloaded."))
+        let arguments = if arguments.is_null() { ArrayRef::new(TypeId::STRING, 0)? } else { arguments };
+        runtime().call_entry_point(assembly_of_object(assembly)?, arguments)
     })
 }
 
-extern "C" fn is_unloading(_id: i32) -> bool {
-    false
+extern "C" fn create_domain(name: StringRef, setup: ObjectRef) -> ObjectRef {
+    raising(|| {
+        let domain = runtime().domains.create(name.argument("friendlyName")?.text());
+        let setup = domain_copy::copy(setup, domain)?;
+        domain.objects.setup.get(|| Ok(setup))?;
+        app_domain(domain)
+    })
+}
+
+fn cannot_unload(reason: &str) -> Exception {
+    Exception::new("System", "CannotUnloadAppDomainException", reason)
+}
+
+/// `AppDomain.DomainUnload`, in the domain itself.
+fn raise_domain_unload(domain: &'static Domain) -> Result<()> {
+    let object = app_domain(domain)?;
+    let method = runtime().types.find_method(object.type_id(), "DoDomainUnload", None)?;
+    let method = method.ok_or_else(|| Exception::engine("the core library lacks AppDomain.DoDomainUnload"))?;
+    invoke::call(method, &[Argument::reference(object)]).map(|_| ())
+}
+
+/// `AppDomain.Unload`: handlers of the event, then the threads in the domain, then the finalisers of its objects.
+extern "C" fn unload(id: i32) {
+    raising(|| {
+        let domain = domain_with(id)?;
+        if domain.is_root() {
+            return Err(cannot_unload("The default appdomain can not be unloaded."));
+        }
+        if domain.state() != DomainState::Live {
+            return Err(cannot_unload("Appdomain is already being unloaded."));
+        }
+        let home = domain::current();
+        if let Err(exception) = domain::enter(domain, || raise_domain_unload(domain).map_err(Exception::into_object)) {
+            return Err(Exception::from_object(domain_copy::copy(exception, home)?));
+        }
+        if !domain.advance(DomainState::Unloading) {
+            return Err(cannot_unload("Appdomain is already being unloaded."));
+        }
+        super::threads::abort_in_domain(domain)?;
+        super::collector::finalize_domain(domain);
+        domain.advance(DomainState::Unloaded);
+        Ok(())
+    })
+}
+
+extern "C" fn is_unloading(id: i32) -> bool {
+    runtime().domains.find(id).is_none_or(|domain| domain.state() != DomainState::Live)
 }
 
 extern "C" fn nothing(_anything: usize) {}
@@ -268,31 +392,32 @@ extern "C" fn unhandled(_this: ObjectRef, exception: ObjectRef) {
 }
 
 extern "C" fn runtime_id() -> i32 {
-    DOMAIN_ID
+    RUNTIME_ID
 }
 
 pub(super) const TABLE: &[InternalCall] = &[
     icall("System.AppDomain:DoUnhandledException (System.Exception)", unhandled as *const ()),
+    icall("System.AppDomain:ExecuteAssembly (System.Reflection.Assembly,string[])", execute_assembly as *const ()),
     icall("System.AppDomain:GetAssemblies (bool)", loaded_assemblies as *const ()),
     icall("System.AppDomain:LoadAssembly", load_assembly as *const ()),
     icall("System.AppDomain:LoadAssemblyRaw", load_bytes as *const ()),
     icall("System.AppDomain:GetData (string)", get_data as *const ()),
-    icall("System.AppDomain:InternalGetContext ()", default_context as *const ()),
-    icall("System.AppDomain:InternalGetDefaultContext ()", default_context as *const ()),
+    icall("System.AppDomain:InternalGetContext ()", get_context as *const ()),
+    icall("System.AppDomain:InternalGetDefaultContext ()", get_default_context as *const ()),
     icall("System.AppDomain:InternalGetProcessGuid (string)", process_guid as *const ()),
     icall("System.AppDomain:InternalIsFinalizingForUnload (int)", is_unloading as *const ()),
     icall("System.AppDomain:InternalPopDomainRef ()", nothing as *const ()),
-    icall("System.AppDomain:InternalPushDomainRef (System.AppDomain)", nothing as *const ()),
-    icall("System.AppDomain:InternalPushDomainRefByID (int)", nothing as *const ()),
+    icall("System.AppDomain:InternalPushDomainRef (System.AppDomain)", push_domain as *const ()),
+    icall("System.AppDomain:InternalPushDomainRefByID (int)", push_domain_by_id as *const ()),
     icall("System.AppDomain:InternalSetContext", set_context as *const ()),
-    icall("System.AppDomain:InternalSetDomain (System.AppDomain)", same_domain as *const ()),
-    icall("System.AppDomain:InternalSetDomainByID (int)", domain_by_id as *const ()),
+    icall("System.AppDomain:InternalSetDomain (System.AppDomain)", set_domain as *const ()),
+    icall("System.AppDomain:InternalSetDomainByID (int)", set_domain_by_id as *const ()),
     icall("System.AppDomain:InternalUnload (int)", unload as *const ()),
     icall("System.AppDomain:SetData (string,object)", set_data as *const ()),
     icall("System.AppDomain:createDomain (string,System.AppDomainSetup)", create_domain as *const ()),
     icall("System.AppDomain:getCurDomain ()", current_domain as *const ()),
     icall("System.AppDomain:getFriendlyName ()", friendly_name as *const ()),
-    icall("System.AppDomain:getRootDomain ()", current_domain as *const ()),
+    icall("System.AppDomain:getRootDomain ()", root_domain as *const ()),
     icall("System.AppDomain:getSetup ()", setup as *const ()),
     icall("System.Runtime.Remoting.Contexts.Context:RegisterContext", nothing as *const ()),
     icall("System.Runtime.Remoting.Contexts.Context:ReleaseContext", nothing as *const ()),

@@ -3,12 +3,13 @@
 
 use super::reflection::fields::{self, Place};
 use super::reflection::invocation;
+use super::remoting::{self, CallKind, variable};
 use super::{InternalCall, icall, owner_of, raising};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::object::{self, ArrayRef, ObjectRef};
-use crate::{delegates, method_table, runtime};
+use crate::{delegates, handles, method_table, proxies, runtime};
 use il::types::{MethodId, TypeId, TypeKind};
 
 const SPACE: &str = "System.Runtime.Remoting.Messaging";
@@ -36,18 +37,6 @@ fn method(class: TypeId, name: &str) -> Result<MethodId> {
     found.ok_or_else(|| Exception::engine("the core library lacks a method of asynchronous calls"))
 }
 
-/// Address and type of the variable that an argument at `place` stands for: that behind it, if it is passed by reference.
-///
-/// # Safety
-/// There is an argument of type `ty` at `place`.
-unsafe fn variable(ty: TypeId, place: usize) -> (usize, TypeId) {
-    match runtime().types.kind(ty) {
-        // SAFETY: the caller's promise.
-        TypeKind::ByRef(target) => (unsafe { (place as *const usize).read() }, *target),
-        _ => (place, ty),
-    }
-}
-
 /// Starts a call. `arguments` are the addresses of those of `BeginInvoke`.
 ///
 /// # Safety
@@ -59,6 +48,19 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     }
     let types = &runtime().types;
     let params = &types.method_signature(delegates::invoke_method(delegate.type_id())?)?.params;
+    // SAFETY: the caller's promise: the callback and the state come last.
+    let extra = |index: usize| unsafe { *(arguments.add(params.len() + index).read() as *const ObjectRef) };
+    let result = object::allocate(method_table::method_table(class(SPACE, "AsyncResult")?)?)?;
+    DELEGATE.set_ref(result, delegate);
+    CALLBACK.set_ref(result, extra(0));
+    STATE.set_ref(result, extra(1));
+    if let Some(proxy) = remoting::remote_target(delegate) {
+        let method = handles::to_method(delegates::METHOD.get(delegate)).ok_or_else(Exception::null_reference)?;
+        // SAFETY: the caller's promise.
+        let message = unsafe { remoting::message(method, arguments, CallKind::Begin, result)? };
+        remoting::send(proxies::real_proxy(proxy), message)?;
+        return Ok(result);
+    }
     let values = ArrayRef::new(TypeId::OBJECT, params.len())?;
     for (index, &param) in params.iter().enumerate() {
         // SAFETY: the caller's promise.
@@ -68,14 +70,8 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
         };
         values.set_ref(index, value);
     }
-    // SAFETY: the caller's promise: the callback and the state come last.
-    let extra = |index: usize| unsafe { *(arguments.add(params.len() + index).read() as *const ObjectRef) };
     let call = ArrayRef::new(TypeId::OBJECT, EXCEPTION + 1)?;
     call.set_ref(ARGUMENTS, values.object());
-    let result = object::allocate(method_table::method_table(class(SPACE, "AsyncResult")?)?)?;
-    DELEGATE.set_ref(result, delegate);
-    CALLBACK.set_ref(result, extra(0));
-    STATE.set_ref(result, extra(1));
     CALL.set_ref(result, call.object());
     let queue = method(class("System.Threading", "ThreadPool")?, "UnsafeQueueCustomWorkItem")?;
     invoke::call(queue, &[Argument::reference(result), Argument::integer(0)])?;
@@ -103,6 +99,19 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
         return Err(invalid("Delegate EndInvoke method called more than once"));
     }
     IS_ENDED.set(asynchronous, true);
+    if let Some(proxy) = remoting::remote_target(delegate) {
+        let end = method(delegate.type_id(), "EndInvoke")?;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let message = remoting::message(end, arguments, CallKind::End, asynchronous)?;
+            let (value, outs) = remoting::send(proxies::real_proxy(proxy), message)?;
+            remoting::store_outs(end, arguments, outs)?;
+            if signature.ret == TypeId::VOID {
+                return Ok(());
+            }
+            return fields::store(signature.ret, Place { owner: ObjectRef::NULL, address: result }, value);
+        }
+    }
     invoke::call(method(class, "EndInvoke")?, &[Argument::reference(asynchronous)])?;
     let call = CALL.get::<ObjectRef>(asynchronous).as_array();
     let call = call.ok_or_else(|| invalid("The IAsyncResult object provided does not match this delegate."))?;

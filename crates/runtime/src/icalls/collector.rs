@@ -2,6 +2,7 @@
 
 use super::native_text::blocking;
 use super::{InternalCall, icall, raising};
+use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
 use crate::method_table::method_table;
@@ -53,6 +54,16 @@ pub fn finalize_all() {
     run_due_finalizers();
 }
 
+/// Runs the finalisers of all objects of a domain that have one, reachable or not.
+pub(super) fn finalize_domain(domain: &Domain) {
+    gc::queue_finalizers(|address| {
+        // SAFETY: the collector passes live objects.
+        let object = unsafe { ObjectRef::from_raw(address.cast()) };
+        std::ptr::eq(object.method_table().class().domain, domain)
+    });
+    wait_for_pending_finalizers();
+}
+
 /// Starts the finaliser thread if there is none.
 fn ensure_finalizer_thread() {
     if !HAS_THREAD.swap(true, Ordering::AcqRel) {
@@ -71,7 +82,8 @@ pub fn run_due_finalizers() {
     while let Some(address) = gc::take_finalizable() {
         // SAFETY: the collector gives live objects.
         let object = unsafe { ObjectRef::from_raw(address.cast()) };
-        if let Err(exception) = invoke::call_virtual(method, object, &[]) {
+        let outcome = domain::enter(object.method_table().class().domain, || invoke::call_virtual(method, object, &[]));
+        if let Err(exception) = outcome {
             unhandled::report_and_exit(exception.into_object());
         }
     }

@@ -84,6 +84,7 @@ mod objects;
 mod paths;
 mod processes;
 pub mod reflection;
+pub mod remoting;
 pub mod system_native;
 mod thread_pool;
 pub mod threads;
@@ -134,6 +135,7 @@ static TABLES: &[&[InternalCall]] = &[
     objects::TABLE,
     paths::TABLE,
     processes::TABLE,
+    remoting::TABLE,
     thread_pool::TABLE,
     threads::TABLE,
     wait_handles::TABLE,

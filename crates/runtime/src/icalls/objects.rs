@@ -189,7 +189,6 @@ pub(super) const TABLE: &[InternalCall] = &[
         "System.Runtime.Remoting.Activation.ActivationServices:AllocateUninitializedClassInstance (System.Type)",
         allocate_uninitialized as *const (),
     ),
-    icall("System.Runtime.Remoting.RemotingServices:IsTransparentProxy (object)", no as *const ()),
     icall("System.Runtime.RuntimeImports:Memmove (byte*,byte*,uint)", copy_memory as *const ()),
     icall("System.Runtime.RuntimeImports:Memmove_wbarrier (byte*,byte*,uint,intptr)", copy_with_barrier as *const ()),
     icall("System.Runtime.RuntimeImports:ZeroMemory (void*,uint)", zero_memory as *const ()),

@@ -2,10 +2,12 @@
 
 use super::native_text::blocking;
 use super::{InternalCall, icall, threads};
+use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::{invoke, runtime};
 use il::types::MethodId;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a thread waits for work before it ends.
@@ -15,8 +17,8 @@ const STARVATION_CHECK: Duration = Duration::from_millis(250);
 const DEFAULT_MAXIMUM: i32 = 200;
 
 struct Pool {
-    /// Requests that no thread has taken up.
-    requests: u32,
+    /// The domains of the requests that no thread has taken up.
+    requests: VecDeque<&'static Domain>,
     workers: i32,
     idle: i32,
     /// Requests taken up since the last check.
@@ -26,8 +28,15 @@ struct Pool {
     maximum: i32,
 }
 
-static POOL: Mutex<Pool> =
-    Mutex::new(Pool { requests: 0, workers: 0, idle: 0, taken: 0, is_watched: false, minimum: 0, maximum: DEFAULT_MAXIMUM });
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    requests: VecDeque::new(),
+    workers: 0,
+    idle: 0,
+    taken: 0,
+    is_watched: false,
+    minimum: 0,
+    maximum: DEFAULT_MAXIMUM,
+});
 static WORK: Condvar = Condvar::new();
 
 fn processors() -> i32 {
@@ -59,9 +68,9 @@ fn work() {
     let outcome = threads::become_pool_thread().and_then(|()| callback());
     match outcome {
         Ok(callback) => {
-            while wait_for_request() {
-                if let Err(exception) = invoke::call(callback, &[]) {
-                    threads::end_with(exception);
+            while let Some(domain) = wait_for_request() {
+                if domain.state() == DomainState::Live {
+                    work_in(domain, callback);
                 }
             }
         }
@@ -70,22 +79,30 @@ fn work() {
     threads::end_pool_thread();
 }
 
-/// Waits for work and takes it up; says whether there is any. If not, the thread no longer counts.
-fn wait_for_request() -> bool {
+/// Works off the queues of a domain.
+fn work_in(domain: &'static Domain, callback: MethodId) {
+    domain::enter(domain, || {
+        if let Err(exception) = invoke::call(callback, &[]) {
+            threads::end_with(exception);
+        }
+    });
+}
+
+/// Waits for work and takes it up; gives its domain. If there is none, the thread no longer counts.
+fn wait_for_request() -> Option<&'static Domain> {
     blocking(|| {
         let mut pool = POOL.lock();
         pool.idle += 1;
-        while pool.requests == 0 {
-            if WORK.wait_for(&mut pool, IDLE).timed_out() && pool.requests == 0 {
+        while pool.requests.is_empty() {
+            if WORK.wait_for(&mut pool, IDLE).timed_out() && pool.requests.is_empty() {
                 pool.idle -= 1;
                 pool.workers -= 1;
-                return false;
+                return None;
             }
         }
         pool.idle -= 1;
-        pool.requests -= 1;
         pool.taken += 1;
-        true
+        pool.requests.pop_front()
     })
 }
 
@@ -95,7 +112,7 @@ fn watch() {
         loop {
             std::thread::sleep(STARVATION_CHECK);
             let mut pool = POOL.lock();
-            if pool.requests == 0 {
+            if pool.requests.is_empty() {
                 pool.is_watched = false;
                 return;
             }
@@ -108,11 +125,11 @@ fn watch() {
 
 extern "C" fn request_worker() -> bool {
     let mut pool = POOL.lock();
-    pool.requests += 1;
+    pool.requests.push_back(domain::current());
     if pool.idle > 0 {
         WORK.notify_one();
     }
-    if pool.requests as i32 > pool.idle {
+    if pool.requests.len() as i32 > pool.idle {
         if pool.workers < pool.minimum() {
             add_worker(&mut pool);
         } else if !pool.is_watched {

@@ -2,22 +2,23 @@
 
 use super::native_text::{blocking, counted_units};
 use super::{InternalCall, icall, raising, wait_handles};
+use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::gc::{self, HandleKind};
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::thread::{ROOTS, Thread};
+use crate::thread::{ROOT_MANAGED_THREAD, ROOTS, Thread};
 use crate::{casts, delegates, runtime, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Slot of the thread's roots that holds its `System.Threading.Thread`.
-const ROOT_MANAGED_THREAD: usize = 2;
 /// Stack of a thread that asks for no size, in bytes.
 const DEFAULT_STACK: usize = 8 << 20;
 /// `ThreadPriority.Normal`
@@ -64,6 +65,8 @@ struct Record {
     background: AtomicBool,
     interrupt: AtomicBool,
     abort: AtomicBool,
+    /// Number of the domain because of whose end the thread is aborted, or 0.
+    leaving: AtomicI32,
 }
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -82,6 +85,7 @@ impl Record {
             background: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
             abort: AtomicBool::new(false),
+            leaving: AtomicI32::new(0),
         })
     }
 }
@@ -89,6 +93,69 @@ impl Record {
 /// The current thread's record, made at the first use.
 fn current_record() -> Arc<Record> {
     CURRENT.with(|current| current.borrow_mut().get_or_insert_with(Record::new).clone())
+}
+
+/// The threads in domains but the root one; a thread may be in several, or in one several times.
+static VISITORS: Mutex<Vec<(i32, Arc<Record>)>> = Mutex::new(Vec::new());
+
+/// How long a domain that is unloaded waits for its threads.
+const DOMAIN_ABORT_TIME: Duration = Duration::from_secs(5);
+
+/// The current thread enters a domain.
+pub fn note_entry(domain: &Domain) {
+    if !domain.is_root() {
+        VISITORS.lock().push((domain.id, current_record()));
+    }
+}
+
+/// The current thread leaves a domain.
+pub fn note_exit(domain: &Domain) {
+    if domain.is_root() {
+        return;
+    }
+    let record = current_record();
+    let mut visitors = VISITORS.lock();
+    if let Some(index) = visitors.iter().rposition(|(id, visitor)| *id == domain.id && Arc::ptr_eq(visitor, &record)) {
+        visitors.swap_remove(index);
+    }
+    drop(visitors);
+    if domain.state() != DomainState::Live {
+        wait_handles::wake_all();
+    }
+}
+
+/// Whether the current thread was aborted because of a domain's end. Outside of the domain the abort is over.
+pub(super) fn end_abort_of(domain: &Domain) -> bool {
+    let record = current_record();
+    let was_aborted = record.leaving.compare_exchange(domain.id, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if was_aborted {
+        record.abort.store(false, Ordering::Release);
+    }
+    was_aborted
+}
+
+/// Aborts all other threads in a domain and waits until they have left it.
+pub(super) fn abort_in_domain(domain: &Domain) -> Result<()> {
+    let own = current_record();
+    let others = || -> Vec<Arc<Record>> {
+        let visitors = VISITORS.lock();
+        let inside = visitors.iter().filter(|(id, visitor)| *id == domain.id && !Arc::ptr_eq(visitor, &own));
+        inside.map(|(_, visitor)| visitor.clone()).collect()
+    };
+    for thread in others() {
+        thread.leaving.store(domain.id, Ordering::Release);
+        thread.abort.store(true, Ordering::Release);
+    }
+    wait_handles::wake_all();
+    let deadline = Instant::now() + DOMAIN_ABORT_TIME;
+    let left = wait_handles::wait_until(Some(deadline), || others().is_empty().then_some(()));
+    match left {
+        Ok(Some(())) => Ok(()),
+        _ => {
+            let message = format!("Aborting of threads in domain {} timed out.", domain.name.read());
+            Err(Exception::new("System", "CannotUnloadAppDomainException", message))
+        }
+    }
 }
 
 /// The current thread's number, never 0.
@@ -248,9 +315,10 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         LIVE.lock().push(record.clone());
         let parcels = [Parcel::new(this), Parcel::new(delegate), Parcel::new(START_ARGUMENT.get(this))];
         let own = record.clone();
+        let domain = domain::current();
         let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
             CURRENT.set(Some(own.clone()));
-            run_thread(parcels);
+            domain::enter(domain, || run_thread(parcels));
             finish(&own);
         });
         if !started {
@@ -297,13 +365,17 @@ pub fn wait_for_foreground_threads() {
 /// Runs a wait, in which collections go on and the thread's state says so.
 pub(super) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     let set = |on: bool| {
-        let thread = Thread::current().root(ROOT_MANAGED_THREAD);
-        if let Some(internal) = thread.non_null().and_then(|thread| INTERNAL.get::<ObjectRef>(thread).non_null()) {
-            let state = state_of(internal);
-            if on {
-                state.fetch_or(STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
-            } else {
-                state.fetch_and(!STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+        let thread = Thread::current();
+        // SAFETY: roots that are never freed.
+        let elsewhere = thread.thread_objects.values().map(|&root| unsafe { root.read() });
+        for object in std::iter::once(thread.root(ROOT_MANAGED_THREAD)).chain(elsewhere) {
+            if let Some(internal) = object.non_null().and_then(|thread| INTERNAL.get::<ObjectRef>(thread).non_null()) {
+                let state = state_of(internal);
+                if on {
+                    state.fetch_or(STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+                } else {
+                    state.fetch_and(!STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+                }
             }
         }
     };
@@ -474,7 +546,7 @@ extern "C" fn set_priority(this: ObjectRef, priority: i32) {
 }
 
 extern "C" fn domain_id() -> i32 {
-    1
+    domain::current().id
 }
 
 extern "C" fn largest_stack() -> i32 {

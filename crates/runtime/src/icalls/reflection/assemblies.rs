@@ -360,7 +360,30 @@ extern "C" fn public_token(token: *mut u8, key: *const u8, length: i32) {
     unsafe { std::ptr::copy_nonoverlapping(computed.as_ptr(), token, computed.len()) };
 }
 
+/// Whether a PE file has a certificate table (Authenticode): data directory 4 of its optional header.
+fn has_certificates(file: &[u8]) -> bool {
+    const PE_OFFSET: usize = 0x3c;
+    const OPTIONAL_HEADER: usize = 24;
+    const PE32_PLUS: u16 = 0x20b;
+    const SIZE_OF_CERTIFICATES: usize = 4 * 8 + 4;
+    let word = |offset: usize| Some(u32::from_le_bytes(file.get(offset..offset + 4)?.try_into().ok()?));
+    let size = || {
+        let header = word(PE_OFFSET)? as usize + OPTIONAL_HEADER;
+        let directories = if word(header)? as u16 == PE32_PLUS { 112 } else { 96 };
+        word(header + directories + SIZE_OF_CERTIFICATES)
+    };
+    size().is_some_and(|size| size != 0)
+}
+
+extern "C" fn is_authenticode_present(assembly: ObjectRef) -> bool {
+    raising(|| Ok(has_certificates(runtime().types.assembly(assembly_of_object(assembly)?).image().bytes())))
+}
+
 pub(in crate::icalls) const TABLE: &[InternalCall] = &[
+    icall(
+        "System.Security.Policy.Evidence:IsAuthenticodePresent (System.Reflection.Assembly)",
+        is_authenticode_present as *const (),
+    ),
     icall("System.Reflection.Assembly:GetExecutingAssembly", executing as *const ()),
     icall("System.Reflection.Assembly:GetCallingAssembly", calling as *const ()),
     icall("System.Reflection.Assembly:GetEntryAssembly", entry as *const ()),

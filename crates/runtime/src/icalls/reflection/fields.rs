@@ -31,7 +31,7 @@ pub(in crate::icalls) struct Place {
 }
 
 /// Where the value of a field is; `object` holds it if it is of an instance. Runs the class initialiser of static fields.
-pub(super) fn place_of(field: FieldId, object: ObjectRef) -> Result<Place> {
+pub(in crate::icalls) fn place_of(field: FieldId, object: ObjectRef) -> Result<Place> {
     let types = &runtime().types;
     let location = types.field_location(field)?;
     let owner = types.field(field).owner;

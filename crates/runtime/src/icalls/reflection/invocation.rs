@@ -7,11 +7,13 @@ use super::fields::{pointer_in, pointer_object};
 use super::objects::method_of;
 use super::relations::{is_assignable, is_bare};
 use crate::class_init::ensure_initialized;
+use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{InternalCall, icall, raising, store_out};
+use crate::icalls::{InternalCall, icall, raising, store_out, threads};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
-use crate::{casts, helpers, invoke, methods, runtime};
+use crate::thread::Thread;
+use crate::{casts, domain_copy, helpers, invoke, methods, runtime};
 use il::types::{ArrayMethod, MethodId, MethodKind, TypeId, TypeKind};
 use smallvec::SmallVec;
 
@@ -230,6 +232,27 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
     Ok(())
 }
 
+/// Calls a method in another domain with copies of the arguments; gives a copy of its result or of its exception.
+fn call_in_domain(
+    target: &'static Domain,
+    method: MethodId,
+    this: ObjectRef,
+    arguments: ArrayRef,
+) -> Result<(ObjectRef, ObjectRef)> {
+    let home = domain::current();
+    let this = domain_copy::copy(this, target)?;
+    let arguments = domain_copy::copy(arguments.object(), target)?.as_array().unwrap_or(ArrayRef::NULL);
+    let outcome = domain::enter(target, || call(method, this, arguments).map_err(Exception::into_object));
+    // A thread that is aborted for the sake of its domain's end learns of that outside.
+    if target.state() != DomainState::Live && threads::end_abort_of(target) {
+        return Err(Exception::default_of("System", "AppDomainUnloadedException"));
+    }
+    match outcome {
+        Ok(result) => Ok((domain_copy::copy(result, home)?, ObjectRef::NULL)),
+        Err(exception) => Ok((ObjectRef::NULL, domain_copy::copy(exception, home)?)),
+    }
+}
+
 extern "C" fn invoke_method(
     this_method: ObjectRef,
     this: ObjectRef,
@@ -240,6 +263,11 @@ extern "C" fn invoke_method(
         store_out(exception, ObjectRef::NULL);
         let types = &runtime().types;
         let method = method_of(this_method)?;
+        if let Some(target) = Thread::current().next_domain.take() {
+            let (result, raised) = call_in_domain(target, method, this, arguments)?;
+            store_out(exception, raised);
+            return Ok(result);
+        }
         if let Err(misuse) = check_call(method, this, arguments, false) {
             store_out(exception, misuse.into_object());
             return Ok(ObjectRef::NULL);

@@ -32,7 +32,10 @@ pub(super) mod values;
 pub use assemblies::calling_assembly;
 pub use assembly_names::NativeAssemblyName;
 pub use names::{assembly_name, qualified_type_name};
-pub use objects::{assembly_object, assembly_of_object, field_object, field_of, method_object, method_of, module_object};
+pub use objects::{
+    ReflectionObjects, assembly_object, assembly_of_object, field_object, field_of, method_object, method_of, module_object,
+    type_of,
+};
 pub use parameters::hide;
 pub use properties::property_type_and_name;
 pub use type_names::{Lookup, find_type};

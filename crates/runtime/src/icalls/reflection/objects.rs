@@ -4,11 +4,10 @@ use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{emit, handles, roots, runtime};
+use crate::{domain, emit, handles, roots, runtime};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, method_attributes};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use std::sync::LazyLock;
 
 const REFLECTION: &str = "System.Reflection";
 
@@ -26,20 +25,22 @@ pub(super) enum Kind {
 /// Kind, member and the type it was asked of.
 type Key = (Kind, u32, u32);
 
-/// Slots of [`roots::keep`].
-static OBJECTS: LazyLock<Mutex<FxHashMap<Key, usize>>> = LazyLock::new(Mutex::default);
+/// The objects of a domain: slots of [`roots::keep`].
+#[derive(Default)]
+pub struct ReflectionObjects(Mutex<FxHashMap<Key, usize>>);
 
 /// The object for a member, made by `make` at the first time.
 pub(super) fn cached(kind: Kind, member: u32, reflected: u32, make: impl FnOnce() -> Result<ObjectRef>) -> Result<ObjectRef> {
     let key = (kind, member, reflected);
     // SAFETY: the slots live as long as the process.
     let read = |slot: usize| unsafe { (slot as *const ObjectRef).read() };
-    if let Some(&slot) = OBJECTS.lock().get(&key) {
+    let objects = &domain::current().reflection.0;
+    if let Some(&slot) = objects.lock().get(&key) {
         return Ok(read(slot));
     }
     let object = make()?;
     let slot = roots::keep(object) as usize;
-    let kept = *OBJECTS.lock().entry(key).or_insert(slot);
+    let kept = *objects.lock().entry(key).or_insert(slot);
     Ok(read(kept))
 }
 
@@ -221,7 +222,7 @@ pub(super) fn assembly_of_module(object: ObjectRef) -> Result<AssemblyId> {
 }
 
 /// The type of a `RuntimeType` object that must not be null.
-pub(super) fn type_of(object: ObjectRef) -> Result<TypeId> {
+pub fn type_of(object: ObjectRef) -> Result<TypeId> {
     handles::type_of(object.check()?).ok_or_else(Exception::null_reference)
 }
 
