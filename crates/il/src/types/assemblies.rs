@@ -42,6 +42,8 @@ pub struct Bindings {
     pub method_instances: Vec<(u32, MethodId)>,
     /// The type around the one in the second row of TypeDef.
     pub enclosing: Option<TypeId>,
+    /// The assembly in which its types are found by name; itself for the one that is found by its own name.
+    pub member_of: Option<AssemblyId>,
 }
 
 /// Which assemblies are loaded.
@@ -57,6 +59,8 @@ pub(crate) struct Assemblies {
     pub(crate) loaded: boxcar::Vec<OnceLock<LoadedAssembly>>,
     /// What a reserved number shows until it is filled: an assembly without types.
     empty: OnceLock<LoadedAssembly>,
+    /// Types that the program made, by the assembly in which they are found, namespace and name.
+    made: RwLock<FxHashMap<(AssemblyId, Box<str>, Box<str>), TypeId>>,
     /// Which types the program made within others.
     nested: RwLock<FxHashMap<TypeId, Vec<TypeId>>>,
     index: RwLock<AssemblyIndex>,
@@ -126,11 +130,21 @@ impl TypeSystem {
     pub fn fill_assembly(&self, id: AssemblyId, assembly: Arc<Assembly>, bindings: &Bindings) {
         let mut loaded = LoadedAssembly::new(assembly);
         loaded.bind(bindings);
-        if self.assemblies.loaded[id.index()].set(loaded).is_ok() {
-            if let Some(outer) = bindings.enclosing {
-                let inner = self.type_definition(id, MADE_TYPE_ROW);
-                self.assemblies.nested.write().entry(outer).or_default().push(inner);
+        if self.assemblies.loaded[id.index()].set(loaded).is_err() {
+            return;
+        }
+        let made = self.type_definition(id, MADE_TYPE_ROW);
+        match (bindings.enclosing, bindings.member_of) {
+            (Some(outer), _) => self.assemblies.nested.write().entry(outer).or_default().push(made),
+            (None, Some(whole)) if whole == id => {
+                let name: Box<str> = self.assembly(id).name().name.as_ref().into();
+                self.assemblies.index.write().by_name.entry(name).or_default().push(id);
             }
+            (None, Some(whole)) => {
+                let (namespace, name) = self.simple_name(made);
+                self.assemblies.made.write().entry((whole, namespace.into(), name.into())).or_insert(made);
+            }
+            (None, None) => {}
         }
     }
 
@@ -260,7 +274,8 @@ impl TypeSystem {
             return Ok(Some(self.type_definition(assembly, row)));
         }
         let Some(exported) = file.find_exported_type(namespace, name) else {
-            return Ok(None);
+            let made = self.assemblies.made.read();
+            return Ok(made.get(&(assembly, namespace.into(), name.into())).copied());
         };
         if level == FORWARDER_LIMIT {
             return Err(Error::type_load("type forwarders lead in a circle").with_name(join_name(namespace, name)));

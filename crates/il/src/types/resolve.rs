@@ -326,7 +326,7 @@ impl TypeSystem {
 
     /// Finds a method by name and signature in `owner`, its base classes, and for an interface what it extends; `wanted` is the
     /// signature in terms of the open definition.
-    pub(crate) fn find_method_in_bases(&self, owner: TypeId, name: &str, wanted: &MethodSignature) -> Result<MethodId> {
+    pub fn find_method_in_bases(&self, owner: TypeId, name: &str, wanted: &MethodSignature) -> Result<MethodId> {
         if let Some(method) = self.find_array_method(owner, name, wanted) {
             return Ok(method);
         }

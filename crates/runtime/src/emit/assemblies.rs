@@ -28,8 +28,9 @@ pub fn add_manifest(scope: &mut ModuleScope, assembly: Fields) -> Result<()> {
 }
 
 /// The image that stands for a builder: a name without types.
-fn install_empty(assembly: AssemblyId, builder: Fields, module_name: &str) -> Result<()> {
+fn install_empty(assembly: AssemblyId, whole: Option<AssemblyId>, builder: Fields, module_name: &str) -> Result<()> {
     let mut scope = ModuleScope::new(module_name);
+    whole.into_iter().for_each(|whole| scope.set_whole(whole));
     add_manifest(&mut scope, builder)?;
     scope.install(assembly, module_name)
 }
@@ -38,7 +39,7 @@ fn install_empty(assembly: AssemblyId, builder: Fields, module_name: &str) -> Re
 pub fn initialize_assembly(object: ObjectRef) -> Result<()> {
     let builder = Fields::of(object)?;
     let assembly = runtime().types.reserve_assembly();
-    install_empty(assembly, builder, &builder.text("name")?)?;
+    install_empty(assembly, Some(assembly), builder, &builder.text("name")?)?;
     builder.set_word("_mono_assembly", assembly.index() + 1)?;
     registry::set_owner(assembly, Owner { main: assembly, assembly: Kept::new(object), module: None });
     Ok(())
@@ -50,7 +51,7 @@ pub fn initialize_module(object: ObjectRef) -> Result<()> {
     let builder = Fields::of(module.reference("assemblyb")?)?;
     let main = module_assembly(builder)?;
     let assembly = runtime().types.reserve_assembly();
-    install_empty(assembly, builder, &module.text("name")?)?;
+    install_empty(assembly, None, builder, &module.text("name")?)?;
     module.set_word("_impl", assembly.index() + 1)?;
     let kept = registry::owner_of(main).map_or_else(|| Kept::new(builder.object()), |owner| owner.assembly);
     registry::set_owner(assembly, Owner { main, assembly: kept, module: Some(Kept::new(object)) });

@@ -66,6 +66,11 @@ impl ModuleScope {
         self.bindings.enclosing = Some(outer);
     }
 
+    /// Says in which assembly its types are found by name.
+    pub fn set_whole(&mut self, whole: AssemblyId) {
+        self.bindings.member_of = Some(whole);
+    }
+
     /// Finishes the image and gives it to the type system under a reserved number.
     pub fn install(self, assembly: AssemblyId, name: &str) -> Result<()> {
         let image = Assembly::from_bytes(self.writer.finish().into(), name)?;

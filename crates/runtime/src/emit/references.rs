@@ -82,14 +82,30 @@ pub fn type_ids(objects: Elements) -> Result<Vec<TypeId>> {
 /// The type of a `Type` object as the operand of an instruction: a generic type that is being built stands for itself applied to its
 /// own parameters there.
 pub fn open_type_id(object: ObjectRef) -> Result<TypeId> {
-    let ty = type_id(object)?;
-    let count = match class_name(object) {
-        "TypeBuilder" => Fields::of(object)?.elements("generic_params")?.count(),
-        _ => 0,
-    };
+    open_type(type_id(object)?)
+}
+
+/// A generic definition that is or was being built, applied to its own parameters; any other type itself.
+fn open_type(ty: TypeId) -> Result<TypeId> {
     let types = &runtime().types;
-    let params: Vec<TypeId> = (0..count as u32).map(|number| types.var(number)).collect();
+    let Some(builder) = registry::builder_of(ty) else { return Ok(ty) };
+    let count = Fields::of(builder)?.elements("generic_params")?.count() as u32;
+    let params: Vec<TypeId> = (0..count).map(|number| types.var(number)).collect();
     Ok(types.instance(ty, &params))
+}
+
+/// The method that a builder made, if its type is finished.
+pub fn finished_method(object: ObjectRef) -> Result<MethodId> {
+    let types = &runtime().types;
+    let method = method_reference(object)?;
+    if let Some(known) = method.known {
+        return Ok(known);
+    }
+    let definition = types.generic_definition_type(method.owner);
+    if !is_finished(definition) {
+        return Err(Exception::not_supported("The invoked member is not supported in a dynamic module."));
+    }
+    Ok(types.find_method_in_bases(definition, &method.name, &method.signature)?)
 }
 
 /// The signature that a `MethodBuilder`, `ConstructorBuilder` or `DynamicMethod` defines.
@@ -179,8 +195,12 @@ fn is_finished(ty: TypeId) -> bool {
 fn runtime_method(method: MethodId) -> Result<MethodReference> {
     let types = &runtime().types;
     let data = types.method(method);
-    let owner = hide(data.owner);
-    let args: Vec<TypeId> = data.method_args.iter().map(|&arg| hide(arg)).collect();
+    let owner = open_type(hide(data.owner))?;
+    let is_built = registry::builder_of(types.generic_definition_type(owner)).is_some();
+    let args: Vec<TypeId> = match data.method_args.is_empty() && is_built {
+        true => (0..data.generic_param_count).map(|number| types.mvar(number)).collect(),
+        false => data.method_args.iter().map(|&arg| hide(arg)).collect(),
+    };
     let signature = types.method_signature(types.generic_definition(method))?.clone();
     let known = (!types.contains_type_variables(owner)).then(|| types.instantiate_method(method, owner, &[]));
     Ok(MethodReference { owner, name: types.method_name(method).to_owned(), signature, args, known })
@@ -202,7 +222,7 @@ pub fn field_reference(object: ObjectRef) -> Result<FieldReference> {
         _ => {
             let field = field_of(object)?;
             let data = types.field(field);
-            let owner = hide(data.owner);
+            let owner = open_type(hide(data.owner))?;
             let open = types.fields_of(types.generic_definition_type(data.owner))?.get(data.index as usize).copied();
             let ty = types.field_type(open.unwrap_or(field))?;
             let known = (!types.contains_type_variables(owner)).then_some(field);

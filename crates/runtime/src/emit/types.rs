@@ -50,6 +50,9 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         let mut scope = ModuleScope::new(&name);
         assemblies::add_manifest(&mut scope, Fields::of(module.reference("assemblyb")?)?)?;
         scope.define_type(ty, MADE_TYPE_ROW);
+        if let Some(owner) = registry::owner_of(assembly) {
+            scope.set_whole(owner.main);
+        }
         if let Some(outer) = builder.reference("nesting_type")?.non_null() {
             scope.set_enclosing(type_id(outer)?);
         }

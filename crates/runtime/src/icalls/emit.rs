@@ -2,11 +2,15 @@
 
 use super::{InternalCall, icall, raising};
 use crate::emit::objects::Fields;
-use crate::emit::{assemblies, attributes, dynamic_methods, registry, types};
-use crate::exceptions::Result;
+use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, types};
+use crate::exceptions::{Exception, Result};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use il::Token;
 use il::types::{AssemblyId, TypeId};
+use std::fs::File;
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
 
 extern "C" fn create_dynamic_method(method: ObjectRef) {
     raising(|| dynamic_methods::create(method));
@@ -76,15 +80,37 @@ extern "C" fn registered_token(module: ObjectRef, token: u32) -> ObjectRef {
     raising(|| Ok(registry::registered(module_of(module)?, token).unwrap_or(ObjectRef::NULL)))
 }
 
+/// What is written is found out when it is written.
+extern "C" fn build_metadata(_module: ObjectRef) {}
+
+extern "C" fn write_to_file(module: ObjectRef, handle: isize) {
+    raising(|| {
+        let image = files::module_image(module)?;
+        // SAFETY: an open file descriptor, which stays the caller's.
+        let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(handle as i32) });
+        file.write_all(&image).map_err(|error| Exception::new("System.IO", "IOException", error.to_string()))
+    });
+}
+
+/// Attributes of the assembly are read when it is saved.
+extern "C" fn update_attributes(_assembly: ObjectRef) {}
+
+/// An enumeration gets its type like any other.
+extern "C" fn set_up_enumeration(_builder: ObjectRef, _ty: ObjectRef) {}
+
 extern "C" fn set_wrappers_type(_module: ObjectRef, _ty: ObjectRef) {}
 
 pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Reflection.Emit.AssemblyBuilder:UpdateNativeCustomAttributes", update_attributes as *const ()),
     icall("System.Reflection.Emit.AssemblyBuilder:basic_init", initialize_assembly as *const ()),
     icall("System.Reflection.Emit.CustomAttributeBuilder:GetBlob", attribute_blob as *const ()),
     icall("System.Reflection.Emit.DynamicMethod:create_dynamic_method", create_dynamic_method as *const ()),
+    icall("System.Reflection.Emit.EnumBuilder:setup_enum_type", set_up_enumeration as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:GetRegisteredToken", registered_token as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:RegisterToken", register_token as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:WriteToFile", write_to_file as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:basic_init", initialize_module as *const ()),
+    icall("System.Reflection.Emit.ModuleBuilder:build_metadata", build_metadata as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:getMethodToken", method_token as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:getToken", token as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:getUSIndex", user_string as *const ()),

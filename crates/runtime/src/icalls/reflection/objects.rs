@@ -91,14 +91,18 @@ pub fn method_object(method: MethodId, reflected: Option<TypeId>) -> Result<Obje
     })
 }
 
-/// The method of a `RuntimeMethodInfo` or `RuntimeConstructorInfo`, or of a `DynamicMethod` that was created.
+/// The method of a `RuntimeMethodInfo` or `RuntimeConstructorInfo`, of a `DynamicMethod` that was created, or of a builder whose type
+/// was.
 pub fn method_of(object: ObjectRef) -> Result<MethodId> {
     let object = object.check()?;
     let handle = match is_exactly(object, "RuntimeConstructorInfo") {
         true => &CONSTRUCTOR_HANDLE,
         false if is_exactly(object, "RuntimeMethodInfo") => &METHOD_HANDLE,
-        false if runtime().types.simple_name(object.type_id()) == ("System.Reflection.Emit", "DynamicMethod") => &DYNAMIC_HANDLE,
-        false => return Err(Exception::argument("method", "Argument must be a runtime method object.")),
+        false if emit::objects::class_name(object) == "DynamicMethod" => &DYNAMIC_HANDLE,
+        false => match emit::objects::class_name(object) {
+            "MethodBuilder" | "ConstructorBuilder" => return emit::references::finished_method(object),
+            _ => return Err(Exception::argument("method", "Argument must be a runtime method object.")),
+        },
     };
     handles::to_method(handle.get(object)).ok_or_else(|| Exception::engine("a method object without a method"))
 }
