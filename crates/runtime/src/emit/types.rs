@@ -59,8 +59,21 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         declare(&mut scope, builder, MADE_TYPE_ROW)?;
         define(&mut scope, builder, MADE_TYPE_ROW, module_assembly(module)?)?;
         scope.install(assembly, &name)?;
+        store_handles(builder, ty)?;
     }
     handles::type_object(ty)
+}
+
+/// Gives the member builders of a finished type the handles of their members.
+fn store_handles(builder: Fields, ty: TypeId) -> Result<()> {
+    let types = &runtime().types;
+    for (field, &id) in builder.elements("fields")?.zip(types.fields_of(ty)?) {
+        Fields::of(field)?.set_word("handle", handles::from_field(id))?;
+    }
+    for (method, id) in methods(builder)?.zip(types.methods_of(ty)) {
+        Fields::of(method)?.set_word("mhandle", handles::from_method(id))?;
+    }
+    Ok(())
 }
 
 /// Adds the rows of a type, its fields, methods and parameters, whose numbers others may then use. Its own row must be the next.
