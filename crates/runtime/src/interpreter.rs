@@ -58,34 +58,29 @@ struct Process {
     thread: u64,
 }
 
-/// Accesses of a width at an aligned place are atomic, with the order that compiled code has on machines with the strictest order.
-macro_rules! access_whole {
-    ($atomic:ty, $address:expr, |$place:ident| $action:expr) => {{
-        // SAFETY: interpreted code may access what compiled code may; the place is aligned.
-        let $place = unsafe { <$atomic>::from_ptr($address as *mut _) };
-        $action
-    }};
-}
-
+/// Accesses of a machine's width at an aligned place are whole, and ordered as on the machines with the strictest order.
 impl World for Process {
     fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool {
         if address < NULL_BYTES {
             return false;
         }
-        let (address, len) = (address as usize, bytes.len());
-        match len {
-            1 => access_whole!(AtomicU8, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes())),
-            2 if address % 2 == 0 => {
-                access_whole!(AtomicU16, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
+        let place = address as usize as *mut u8;
+        let is_aligned = place.addr() % bytes.len().max(1) == 0;
+        // SAFETY: interpreted code may access what compiled code may; where the place is not aligned, bytes are copied.
+        unsafe {
+            match bytes {
+                [byte] => *byte = AtomicU8::from_ptr(place).load(Ordering::Acquire),
+                [_, _] if is_aligned => {
+                    bytes.copy_from_slice(&AtomicU16::from_ptr(place.cast()).load(Ordering::Acquire).to_ne_bytes());
+                }
+                [_, _, _, _] if is_aligned => {
+                    bytes.copy_from_slice(&AtomicU32::from_ptr(place.cast()).load(Ordering::Acquire).to_ne_bytes());
+                }
+                [_, _, _, _, _, _, _, _] if is_aligned => {
+                    bytes.copy_from_slice(&AtomicU64::from_ptr(place.cast()).load(Ordering::Acquire).to_ne_bytes());
+                }
+                _ => std::ptr::copy(place, bytes.as_mut_ptr(), bytes.len()),
             }
-            4 if address % 4 == 0 => {
-                access_whole!(AtomicU32, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
-            }
-            8 if address % 8 == 0 => {
-                access_whole!(AtomicU64, address, |place| bytes.copy_from_slice(&place.load(Ordering::Acquire).to_le_bytes()));
-            }
-            // SAFETY: as above.
-            _ => unsafe { std::ptr::copy(address as *const u8, bytes.as_mut_ptr(), len) },
         }
         true
     }
@@ -94,21 +89,23 @@ impl World for Process {
         if address < NULL_BYTES {
             return false;
         }
-        let address = address as usize;
-        match *bytes {
-            [byte] => access_whole!(AtomicU8, address, |place| place.store(byte, Ordering::Release)),
-            [a, b] if address % 2 == 0 => {
-                access_whole!(AtomicU16, address, |place| place.store(u16::from_le_bytes([a, b]), Ordering::Release));
+        let place = address as usize as *mut u8;
+        let is_aligned = place.addr() % bytes.len().max(1) == 0;
+        // SAFETY: as in `read`.
+        unsafe {
+            match *bytes {
+                [byte] => AtomicU8::from_ptr(place).store(byte, Ordering::Release),
+                [a, b] if is_aligned => {
+                    AtomicU16::from_ptr(place.cast()).store(u16::from_ne_bytes([a, b]), Ordering::Release);
+                }
+                [a, b, c, d] if is_aligned => {
+                    AtomicU32::from_ptr(place.cast()).store(u32::from_ne_bytes([a, b, c, d]), Ordering::Release);
+                }
+                [a, b, c, d, e, f, g, h] if is_aligned => {
+                    AtomicU64::from_ptr(place.cast()).store(u64::from_ne_bytes([a, b, c, d, e, f, g, h]), Ordering::Release);
+                }
+                _ => std::ptr::copy(bytes.as_ptr(), place, bytes.len()),
             }
-            [a, b, c, d] if address % 4 == 0 => {
-                access_whole!(AtomicU32, address, |place| place.store(u32::from_le_bytes([a, b, c, d]), Ordering::Release));
-            }
-            [a, b, c, d, e, f, g, h] if address % 8 == 0 => {
-                let value = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-                access_whole!(AtomicU64, address, |place| place.store(value, Ordering::Release));
-            }
-            // SAFETY: as above.
-            _ => unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) },
         }
         true
     }
