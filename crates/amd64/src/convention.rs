@@ -54,7 +54,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     if vectors > 2 {
         return Err(too_many_results(signature));
     }
-    Ok(CallLayout { params, results, stack_bytes: state.stack_bytes.next_multiple_of(16), pops: 0, vector_count: state.vectors })
+    Ok(CallLayout { params, results, stack_bytes: state.stack_bytes, pops: 0, vector_count: state.vectors })
 }
 
 fn too_many_results(signature: &Signature) -> CodegenError {
@@ -170,6 +170,6 @@ mod tests {
         assert_eq!(layout.params[6], Location::Stack(0));
         assert_eq!(layout.params[7], Location::Vector(0));
         assert_eq!(layout.params[8], Location::General(CONTEXT_REGISTER));
-        assert_eq!(layout.stack_bytes, 16);
+        assert_eq!(layout.stack_bytes, 8);
     }
 }

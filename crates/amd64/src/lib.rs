@@ -67,6 +67,9 @@ impl Family for Amd64 {
     fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
         convention::call_layout(signature)
     }
+    fn tail_call_target(_signature: &Signature) -> PReg {
+        AX
+    }
     fn dwarf_number(register: PReg) -> u16 {
         registers::dwarf_number(register)
     }

@@ -1,6 +1,7 @@
 //! What the shared way of a function asks of this machine.
 
 use crate::Arm;
+use crate::convention::call_layout;
 use crate::disassemble::disassemble;
 use crate::emit::Emitter;
 use crate::frame;
@@ -8,10 +9,11 @@ use crate::instructions::Inst;
 use crate::lower::Lowering;
 use crate::registers::register_file;
 use ir::Function;
-use ir::mach::CodegenOptions;
 use ir::mach::frame::FrameNeeds;
 use ir::mach::pipeline::{BodyNeeds, Target};
 use ir::mach::registers::RegisterFile;
+use ir::mach::{CodegenError, CodegenOptions};
+use ir::signature::Signature;
 
 impl Target for Arm {
     type Inst = Inst;
@@ -36,6 +38,9 @@ impl Target for Arm {
         block_count: usize,
     ) -> Emitter<'a> {
         Emitter::new(function, options, frame::layout(function, needs), block_count)
+    }
+    fn stack_argument_bytes(&self, signature: &Signature) -> Result<u32, CodegenError> {
+        Ok(call_layout(signature)?.stack_bytes)
     }
     fn disassemble(&self, bytes: &[u8], address: u64) -> String {
         disassemble(bytes, address)

@@ -41,7 +41,7 @@ pub struct CallLayout {
     pub params: SmallVec<[Location; 8]>,
     /// One for each result.
     pub results: SmallVec<[Location; 2]>,
-    /// Bytes of the argument area, a multiple of 8.
+    /// Bytes of the argument area, a multiple of the word.
     pub stack_bytes: u32,
 }
 
@@ -76,7 +76,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
             },
         });
     }
-    Ok(CallLayout { params, results: results(signature, native)?, stack_bytes: state.stack_bytes.next_multiple_of(8) })
+    Ok(CallLayout { params, results: results(signature, native)?, stack_bytes: state.stack_bytes })
 }
 
 fn results(signature: &Signature, native: bool) -> Result<SmallVec<[Location; 2]>, CodegenError> {
@@ -255,7 +255,7 @@ mod tests {
         );
         let managed = layout(CallConvention::Managed, &[Type::I32, Type::I64, Type::I64]);
         assert_eq!(managed.params.to_vec(), [General(0), General(1), General(2), General(3), Stack(0)]);
-        assert_eq!(managed.stack_bytes, 8);
+        assert_eq!(managed.stack_bytes, 4);
     }
 
     #[test]

@@ -76,6 +76,12 @@ pub fn epilogue(frame: &FrameLayout, buffer: &mut MachBuffer<ArmEncoding>) {
     buffer.put4(pop(Condition::Al, saved_bits(frame) | bit(FP) | bit(PC)));
 }
 
+/// Emits an epilogue without its return: what follows finds stack and return address as they were at the entry. Leaves ip alone.
+pub fn release_all(frame: &FrameLayout, buffer: &mut MachBuffer<ArmEncoding>) {
+    release(frame, buffer);
+    buffer.put4(pop(Condition::Al, saved_bits(frame) | bit(FP) | bit(LR)));
+}
+
 /// Moves the stack pointer up to the saved registers.
 fn release(frame: &FrameLayout, buffer: &mut MachBuffer<ArmEncoding>) {
     if below_saved(frame) > 0 || frame.saved_sp.is_some() {

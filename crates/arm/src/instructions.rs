@@ -258,6 +258,8 @@ pub enum Inst {
     JumpTable { index: Reg, targets: Box<[MachBlock]> },
     /// Return
     Return { uses: SmallVec<[(Reg, PReg); 8]> },
+    /// Gives the frame up and jumps
+    TailCall { target: CallTarget, uses: SmallVec<[(Reg, PReg); 8]> },
     /// Calls the helper `helper` of the options with `argument` in r0; does not return.
     EndHandler { helper: u16, argument: Option<Reg> },
 }
@@ -431,6 +433,14 @@ impl Inst {
                     visit(register, UseFixed(*fixed));
                 }
             }
+            Inst::TailCall { target, uses } => {
+                for (register, fixed) in uses {
+                    visit(register, UseFixed(*fixed));
+                }
+                if let CallTarget::Register(register) = target {
+                    visit(register, Use);
+                }
+            }
             Inst::JumpTable { index, .. } => visit(index, Use),
             Inst::EndHandler { argument: Some(argument), .. } => visit(argument, UseFixed(R0)),
             Inst::EndHandler { argument: None, .. }
@@ -472,6 +482,7 @@ impl MachInst for Inst {
                 | Inst::JumpIf { .. }
                 | Inst::JumpTable { .. }
                 | Inst::Return { .. }
+                | Inst::TailCall { .. }
                 | Inst::Trap { .. }
                 | Inst::Unreachable
                 | Inst::EndHandler { .. }

@@ -234,17 +234,15 @@ impl<'a, 'f> Emitter<'a, 'f> {
         }
         results
     }
-    /// Calls the code of a canonical method.
-    pub fn call_method(&mut self, method: MethodId, abi: &AbiSignature, args: &[Value]) -> SmallVec<[Value; 2]> {
+    /// The symbol of the code of a canonical method.
+    pub fn method_symbol(&mut self, method: MethodId) -> Symbol {
         let target = match self.env.direct_call(method) {
             DirectCall::Near(target) | DirectCall::ThroughCell(target) => target,
         };
         self.callees.insert(target, method);
         let env = self.env;
         let name = || if env.names_symbols() { env.types().method_full_name(method) } else { String::new() };
-        let symbol = self.b.function.add_symbol(target, name);
-        let signature = self.b.function.add_signature(abi.signature.clone());
-        self.b.call(signature, symbol, args)
+        self.b.function.add_symbol(target, name)
     }
 
     /// Appends the pieces of one argument. `value` is the scalar, or the address of the structure, which is readable in whole words;

@@ -244,6 +244,7 @@ fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<
         _ => importer.b.load(Memory::any(Type::Iptr).at(field("method_ptr")?), delegate),
     };
     let abi = abi_signature(importer.env, CallConvention::Managed, this_class, &signature, false)?;
+    importer.want_tail_call();
     let result = importer.call_code(code, &abi, this, &arguments)?;
     importer.finish_with(result)
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{MmapMut, MmapOptions};
 
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +15,7 @@ use crate::tables::Token;
 
 /// The bytes of a file: mapped, or in memory.
 enum FileBytes {
-    Mapped(Mmap),
+    Mapped(MmapMut),
     InMemory(Arc<[u8]>),
 }
 
@@ -150,8 +150,10 @@ impl Image {
             Error::new(kind, format!("cannot open file: {error}")).with_name(&*name).with_file(&name)
         };
         let file = File::open(path).map_err(io_error)?;
-        // SAFETY: the map is read-only and private to this image; that the file stays whole is the caller's part (above).
-        let map = unsafe { Mmap::map(&file) }.map_err(io_error)?;
+        // The data of static fields lies in the file (ECMA-335 II.16.3.1), and programs may assign them: what is written goes to a
+        // copy of the page.
+        // SAFETY: the map is private to this image; that the file stays whole is the caller's part (above).
+        let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io_error)?;
         Image::parse(FileBytes::Mapped(map), name)
     }
 

@@ -588,6 +588,16 @@ impl<'a> FunctionBuilder<'a> {
 
     // Block ends
 
+    /// Calls `callee` in the place of this function.
+    pub fn tail_call(&mut self, signature: SigRef, callee: Symbol, args: &[Value]) {
+        self.terminate(Opcode::TailCall, args, Aux::Call { signature, callee });
+    }
+    /// Calls the code at `address` in the place of this function.
+    pub fn tail_call_indirect(&mut self, signature: SigRef, address: Value, args: &[Value]) {
+        let mut all: SmallVec<[Value; 8]> = smallvec![address];
+        all.extend_from_slice(args);
+        self.terminate(Opcode::TailCallIndirect, &all, Aux::CallIndirect(signature));
+    }
     /// Goes to `block`.
     pub fn jump(&mut self, block: Block, args: &[Value]) {
         self.terminate(Opcode::Jump, &[], Aux::Targets(vec![BlockCall::new(block, args)]));

@@ -71,14 +71,14 @@ pub enum Aux {
     Slot(StackSlot, i32),
     /// `symbol_addr`, `cell`.
     Symbol(Symbol),
-    /// `call`: a direct callee.
+    /// `call`, `tail_call`: a direct callee.
     Call {
         /// Signature.
         signature: SigRef,
         /// Callee; a method is called directly, a cell or helper through its address in memory.
         callee: Symbol,
     },
-    /// `call_indirect`: the address is the first argument.
+    /// `call_indirect`, `tail_call_indirect`: the address is the first argument.
     CallIndirect(SigRef),
     /// `trap`, `trap_if`: which exception.
     Trap(TrapCode),
@@ -676,6 +676,10 @@ opcodes! {
     BrTable "br_table" 1 None Targets [TERMINATOR];
     /// Returns the values
     Return "return" * None None [TERMINATOR];
+    /// Gives the frame up and goes on in the callee, whose results are the function's. No argument may point into the frame
+    TailCall "tail_call" * None Call [READ WRITE TRAP CALL TERMINATOR];
+    /// `address, arguments…`: likewise
+    TailCallIndirect "tail_call_indirect" * None CallIndirect [READ WRITE TRAP CALL TERMINATOR];
     /// Raises
     Trap "trap" 0 None Trap [TERMINATOR TRAP];
     /// Control does not get here (after a call that does not return)

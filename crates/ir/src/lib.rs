@@ -21,6 +21,7 @@ pub mod pass_manager;
 pub mod passes;
 pub mod print;
 pub mod signature;
+pub mod tail_calls;
 pub mod types;
 pub mod verify;
 

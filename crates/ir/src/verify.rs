@@ -149,7 +149,7 @@ fn type_rule(opcode: Opcode) -> (TypeSet, &'static [Arg]) {
         NewObject => (REF, &[Of(IPTR)]),
         NewArray => (REF, &[Of(IPTR), Of(IPTR)]),
         TryAllocate => (REF, &[Of(IPTR), Of(IPTR), Of(NARROW)]),
-        Call | CallIndirect | Return => (ANY, &[]),
+        Call | CallIndirect | TailCall | TailCallIndirect | Return => (ANY, &[]),
         Brif | BrTable | EndFilter => (ANY, &[Of(I32)]),
         Jump | Trap | Unreachable | EndFinally => (ANY, &[]),
     }
@@ -196,6 +196,11 @@ pub fn check_types(function: &Function, instruction: &Instruction) -> Result<(),
         }
     }
     check_entities(function, &instruction.aux)?;
+    if let (true, Aux::Call { signature, .. } | Aux::CallIndirect(signature)) =
+        (instruction.opcode.is_terminator(), &instruction.aux)
+    {
+        check_tail_call(function, &function.signatures[*signature])?;
+    }
     match &instruction.aux {
         Aux::Call { signature, .. } => {
             let params = &function.signatures[*signature].params;
@@ -221,6 +226,15 @@ pub fn check_types(function: &Function, instruction: &Instruction) -> Result<(),
         };
     }
     check_rule(function, instruction)
+}
+
+/// The callee returns in the caller's place, so it must do so in the same way.
+fn check_tail_call(function: &Function, callee: &Signature) -> Result<(), String> {
+    match &function.signature {
+        Some(own) if own.results != callee.results => Err("a tail call of a function with other results".into()),
+        Some(own) if own.convention != callee.convention => Err("a tail call into another convention".into()),
+        _ => Ok(()),
+    }
 }
 
 fn check_rule(function: &Function, instruction: &Instruction) -> Result<(), String> {
@@ -544,6 +558,10 @@ impl Verifier<'_> {
             };
             if !good {
                 self.error(Some(block), Some(inst), "the results are not of the types of the instruction");
+            }
+            let keeps_frame = !matches!(instruction.opcode, Opcode::TailCall | Opcode::TailCallIndirect);
+            if !keeps_frame && function.blocks[block].region.is_some() {
+                self.error(Some(block), Some(inst), "a tail call in a protected region");
             }
             for &arg in &instruction.args {
                 self.check_use(control_flow, block, index, inst, arg);

@@ -58,7 +58,7 @@ fn parse_errors_name_line_and_column() {
 
 #[test]
 fn the_verifier_rejects_broken_functions() {
-    let head = "function \"f\" pointer 8 managed (i32, f64) -> i32 {\n eh0 = region catch(0) block9\nblock0(v0: i32, v1: f64):\n";
+    let head = "function \"f\" pointer 8 managed (i32, f64) -> i32 {\n sig0 = managed (i32)\n sig1 = native (i32) -> i32\n eh0 = region catch(0) block9\nblock0(v0: i32, v1: f64):\n";
     let cases = [
         (" v2 = iadd.i32 v0, v1\n return v2\n}", "argument 1 (v1) may not be f64 here"),
         (" return v1\n}", "result 0 (v1) is f64, not i32"),
@@ -74,6 +74,8 @@ fn the_verifier_rejects_broken_functions() {
         (" jump block1\nblock1 region eh0:\n return v0\nblock9:\n return v0\n}", "the parameters of this handler"),
         (" v2 = sext.i32 v0\n return v2\n}", "the result is i32, not"),
         (" v2 = iconst.i32 4294967295\n return v2\n}", "not sign-extended"),
+        (" v2 = iconst.iptr 8\n tail_call_indirect sig0 v2, v0\n}", "other results"),
+        (" v2 = iconst.iptr 8\n tail_call_indirect sig1 v2, v0\n}", "another convention"),
     ];
     for (body, message) in cases {
         let function = parse_function(&format!("{head}{body}")).unwrap();

@@ -54,7 +54,7 @@ pub fn parameter_names(method: MethodId) -> Vec<String> {
     names
 }
 
-/// Address of a field's initial data in its mapped file.
+/// Address of a static field whose data lies in its mapped file, of which the process has a copy that it may write.
 pub fn field_data(field: FieldId) -> Result<usize> {
     let types = &runtime().types;
     let FieldLocation::Rva { rva } = types.field_location(field)? else {

@@ -1,4 +1,4 @@
-//! The programs of `tests/programs`, each compiled by `mcs` and run in several ways; what they print must be what Mono printed
+//! The programs of `tests/programs`, each compiled by `mcs` or `ilasm` and run in several ways; what they print must be what Mono printed
 //! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0).
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ fn programs() -> &'static [Program] {
         let sources = std::fs::read_dir(root().join("tests/programs")).expect("tests/programs is there");
         let sources: BTreeMap<String, PathBuf> = sources
             .map(|entry| entry.expect("a readable folder").path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "cs"))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "cs" || extension == "il"))
             .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
             .collect();
         assert!(!sources.is_empty());
@@ -61,12 +61,17 @@ fn programs() -> &'static [Program] {
 
 fn compile(name: String, source: &Path) -> Program {
     let executable = folder().join(format!("{name}.exe"));
-    let output = Command::new("mcs")
-        .args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll", "-r:Microsoft.CSharp.dll"])
-        .arg(format!("-out:{}", executable.display()))
-        .arg(source)
-        .output()
-        .expect("mcs is installed (mono-mcs)");
+    let mut compiler = if source.extension().is_some_and(|extension| extension == "il") {
+        let mut assembler = Command::new("ilasm");
+        assembler.arg("/quiet").arg(format!("/output:{}", executable.display()));
+        assembler
+    } else {
+        let mut compiler = Command::new("mcs");
+        compiler.args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll", "-r:Microsoft.CSharp.dll"]);
+        compiler.arg(format!("-out:{}", executable.display()));
+        compiler
+    };
+    let output = compiler.arg(source).output().expect("mcs (mono-mcs) and ilasm (mono-devel) are installed");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(source).expect("a readable source");
     let exit_code =

@@ -28,7 +28,7 @@ use ir::mach::{
     Architecture, Backend, CodegenError, CodegenOptions, CompileDump, CompiledCode, DwarfRegisters, EntryRegisters, RelocKind,
     Resolvers, StructPassing, StructShape, StructUse, Stub, StubKind, pipeline,
 };
-use ir::signature::{CallConvention, Signature};
+use ir::signature::{CallConvention, ParamKind, Signature};
 use ir::types::{Access, Type};
 
 /// The back end for x86.
@@ -65,6 +65,11 @@ impl Family for X86 {
     }
     fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
         convention::call_layout(signature)
+    }
+    fn tail_call_target(signature: &Signature) -> PReg {
+        // Who is called by a key sets the context himself.
+        let has_key = signature.params.iter().any(|param| param.kind == ParamKind::InterfaceKey);
+        PReg::int(if has_key { convention::CONTEXT_REGISTER } else { convention::KEY_REGISTER })
     }
     fn dwarf_number(register: PReg) -> u16 {
         registers::dwarf_number(register)

@@ -21,6 +21,14 @@ const PATTERNS: &[(&str, &str, &str)] = &[
          store v0, v3 [i32 +8]\n return",
     ),
     (
+        "tail calls",
+        "managed (ref, i64, i64, i64, i64, i64, i64, i64, i64) -> i32",
+        " sig0 = managed (ref, i64, i64, i64, i64, i64, i64, i64, i64) -> i32\n sig1 = managed (ref) -> i32\n sym0 = method 1 \"callee\"\n\
+         block0(v0: ref, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64, v8: i64):\n v19 = icmp.i32 eq v1, v2\n brif v19 block1, block2\n\
+         block1:\n tail_call sym0 sig0 v0, v8, v7, v6, v5, v4, v3, v2, v1\n\
+         block2:\n v20 = load.iptr v0 [iptr +0]\n v21 = load.iptr v20 [iptr +96 no_trap]\n tail_call_indirect sig1 v21, v0",
+    ),
+    (
         "virtual call",
         "managed (ref) -> i32",
         " sig0 = managed (ref) -> i32\nblock0(v0: ref):\n v1 = load.iptr v0 [iptr +0]\n v2 = load.iptr v1 [iptr +96 no_trap]\n \

@@ -7,9 +7,9 @@ mod float;
 mod memory;
 
 use crate::encoding::{
-    ArmEncoding, Condition, DataOp, MultiplyOp, Operand2, Shift, Transfer, blx, branch_link, clz, compare, constant, data,
-    dmb_ish, extend, island_after_jump, island_if_needed, load_cell, long_multiply, mls, mov, mov_shifted, mul, multiply_add,
-    mvn, put_branch, reverse, sdiv, symbol_address, ubfx, udf, udiv,
+    ArmEncoding, Condition, DataOp, MultiplyOp, Operand2, Shift, Transfer, blx, branch, branch_link, bx, clz, compare, constant,
+    data, dmb_ish, extend, island_after_jump, island_if_needed, load_cell, long_multiply, mls, mov, mov_shifted, mul,
+    multiply_add, mvn, put_branch, reverse, sdiv, symbol_address, ubfx, udf, udiv,
 };
 use crate::frame;
 use crate::instructions::{Base, CallInfo, CallTarget, Inst, Source, UnaryOp};
@@ -46,6 +46,8 @@ pub struct Emitter<'a> {
     frame: FrameLayout,
     first_block: Label,
     traps: Vec<ColdTrap>,
+    /// Where the jumps behind epilogues are.
+    epilogues: Vec<Label>,
     region: Option<Region>,
     source: SourceOffset,
 }
@@ -56,7 +58,7 @@ impl<'a> Emitter<'a> {
         let mut buffer = MachBuffer::new();
         let first_block = buffer.new_labels(block_count);
         let (region, source) = (None, SourceOffset::UNKNOWN);
-        Emitter { buffer, function, options, frame, first_block, traps: Vec::new(), region, source }
+        Emitter { buffer, function, options, frame, first_block, traps: Vec::new(), epilogues: Vec::new(), region, source }
     }
 
     fn put(&mut self, word: u32) {
@@ -130,6 +132,33 @@ impl<'a> Emitter<'a> {
                 self.call_near(target);
             }
         }
+    }
+    fn tail_call(&mut self, target: CallTarget) {
+        // The register that the target is in may be one that the epilogue restores.
+        let near = match target {
+            CallTarget::Register(register) => {
+                self.put(mov(AL, IP.number(), Operand2::Register(register.number())));
+                None
+            }
+            CallTarget::Symbol(symbol) => match self.symbol(symbol) {
+                target @ (SymbolRef::Helper(_) | SymbolRef::Cell(_)) => {
+                    load_cell(&mut self.buffer, IP.number(), target, 0);
+                    None
+                }
+                target => Some(target),
+            },
+        };
+        frame::release_all(&self.frame, &mut self.buffer);
+        let label = self.buffer.bind_new();
+        self.epilogues.push(label);
+        match near {
+            Some(target) => {
+                self.buffer.reloc(self.buffer.raw_offset(), RelocKind::ArmBranch24, target, 0);
+                self.put(branch(AL, 0));
+            }
+            None => self.put(bx(AL, IP.number())),
+        }
+        island_after_jump(&mut self.buffer);
     }
     fn symbol(&self, symbol: Symbol) -> SymbolRef {
         self.function.symbols[symbol].target
@@ -327,6 +356,7 @@ impl Emit for Emitter<'_> {
                 frame::epilogue(&self.frame, &mut self.buffer);
                 island_after_jump(&mut self.buffer);
             }
+            Inst::TailCall { target, .. } => self.tail_call(*target),
             Inst::ConditionalMoveFloat { .. }
             | Inst::FloatConstant { .. }
             | Inst::Float { .. }
@@ -356,8 +386,8 @@ impl Emit for Emitter<'_> {
     }
 
     fn into_parts(self) -> (MachBuffer<ArmEncoding>, FrameInfo, Vec<Label>) {
-        // The return is one instruction with the pop of the frame pointer, so that no epilogue leaves anything to note.
-        (self.buffer, self.frame.info(dwarf_number), Vec::new())
+        // A return is one instruction with the pop of the frame pointer, so that only tail calls leave anything to note.
+        (self.buffer, self.frame.info(dwarf_number), self.epilogues)
     }
 }
 

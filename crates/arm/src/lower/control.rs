@@ -68,15 +68,7 @@ fn call(lowering: &Lowering<'_>, context: &mut Context<'_>, inst: IrInst) -> Res
     let layout = call_layout(signature)?;
     lowering.outgoing.set(lowering.outgoing.get().max(layout.stack_bytes));
     let first_arg = usize::from(callee.is_none());
-    let args: SmallVec<[Value; 8]> = (0..layout.params.len()).map(|number| context.arg(inst, first_arg + number)).collect();
-    for (&arg, location) in args.iter().zip(&layout.params) {
-        if let Location::Stack(offset) = *location {
-            let source = reg(context, arg);
-            let memory = Memory::safe(Amode::new(Base::Outgoing, offset as i32));
-            context.emit(Inst::Store { access: Access::Full(context.value_type(arg)), memory, source });
-        }
-    }
-    let uses = argument_registers(context, &args, &layout.params);
+    let uses = pass_arguments(context, inst, first_arg, &layout, Base::Outgoing);
     let target = match callee {
         Some(callee) => CallTarget::Symbol(callee),
         None => CallTarget::Register(reg(context, context.arg(inst, 0))),
@@ -87,6 +79,36 @@ fn call(lowering: &Lowering<'_>, context: &mut Context<'_>, inst: IrInst) -> Res
     let info = CallInfo { target, uses, defs, publish, convention: signature.convention };
     context.emit(Inst::Call(Box::new(info)));
     unpacked.into_iter().for_each(|inst| context.emit(inst));
+    Ok(())
+}
+
+/// Puts arguments from number `first` on where the callee expects them, those on the stack into `area`; gives those in registers.
+fn pass_arguments(context: &mut Context<'_>, inst: IrInst, first: usize, layout: &CallLayout, area: Base) -> Fixed {
+    let args: SmallVec<[Value; 8]> = (0..layout.params.len()).map(|number| context.arg(inst, first + number)).collect();
+    for (&arg, location) in args.iter().zip(&layout.params) {
+        if let Location::Stack(offset) = *location {
+            let source = reg(context, arg);
+            let memory = Memory::safe(Amode::new(area, offset as i32));
+            context.emit(Inst::Store { access: Access::Full(context.value_type(arg)), memory, source });
+        }
+    }
+    argument_registers(context, &args, &layout.params)
+}
+
+/// The function's own arguments on the stack were all read at its entry, so those of the callee can take their place in any order.
+fn tail_call(context: &mut Context<'_>, inst: IrInst) -> Result<(), CodegenError> {
+    let (signature, callee) = match context.data(inst).aux {
+        Aux::Call { signature, callee } => (signature, Some(callee)),
+        Aux::CallIndirect(signature) => (signature, None),
+        _ => return Ok(()),
+    };
+    let layout = call_layout(&context.function.signatures[signature])?;
+    let uses = pass_arguments(context, inst, usize::from(callee.is_none()), &layout, Base::Incoming);
+    let target = match callee {
+        Some(callee) => CallTarget::Symbol(callee),
+        None => CallTarget::Register(reg(context, context.arg(inst, 0))),
+    };
+    context.emit(Inst::TailCall { target, uses });
     Ok(())
 }
 
@@ -165,6 +187,7 @@ pub(super) fn lower_branch(
             let uses = argument_registers(context, &values, &layout.results);
             context.emit(Inst::Return { uses });
         }
+        (Opcode::TailCall | Opcode::TailCallIndirect, _) => tail_call(context, inst)?,
         (Opcode::Trap, &Aux::Trap(code)) => context.emit(Inst::Trap { code }),
         (Opcode::EndFinally, _) => {
             context.emit(Inst::EndHandler { helper: lowering.options.resume_unwind, argument: None });

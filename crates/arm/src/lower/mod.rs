@@ -71,8 +71,8 @@ impl LowerBackend for Lowering<'_> {
             | Fence
             | NullCheck => memory::lower(self, context, inst),
             Select | BoundsCheck | TrapIf | Call | CallIndirect => control::lower(self, context, inst)?,
-            Cell | StoreRef | NewObject | NewArray | Jump | Brif | BrTable | Return | Trap | Unreachable | EndFinally
-            | EndFilter => {
+            Cell | StoreRef | NewObject | NewArray | Jump | Brif | BrTable | Return | TailCall | TailCallIndirect | Trap
+            | Unreachable | EndFinally | EndFilter => {
                 let message = format!("{} is not expected in lowering", data.opcode.name());
                 return Err(CodegenError { message });
             }

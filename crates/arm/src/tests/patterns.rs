@@ -9,6 +9,14 @@ use std::path::Path;
 /// Name, signature and blocks of each pattern.
 const PATTERNS: &[(&str, &str, &str)] = &[
     (
+        "tail calls",
+        "managed (ref, i32, i32, i32, i32, i32) -> i32",
+        " sig0 = managed (ref, i32, i32, i32, i32, i32) -> i32\n sig1 = managed (ref) -> i32\n sym0 = method 1 \"callee\"\n\
+         block0(v0: ref, v1: i32, v2: i32, v3: i32, v4: i32, v5: i32):\n v19 = icmp.i32 eq v1, v2\n brif v19 block1, block2\n\
+         block1:\n tail_call sym0 sig0 v0, v5, v4, v3, v2, v1\n\
+         block2:\n v20 = load.iptr v0 [iptr +0]\n v21 = load.iptr v20 [iptr +48 no_trap]\n tail_call_indirect sig1 v21, v0",
+    ),
+    (
         "array element",
         "managed (ref, i32) -> i32",
         "block0(v0: ref, v1: i32):\n v2 = load.i32 v0 [i32 +8]\n bounds_check v1, v2\n v3 = zext.iptr v1\n \

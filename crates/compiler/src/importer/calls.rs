@@ -11,7 +11,7 @@ use il::Token;
 use il::signature::CallConvention as Convention;
 use il::types::{MethodId, MethodKind, TypeId};
 use ir::Type;
-use ir::entity::Value;
+use ir::entity::{SigRef, Symbol, Value};
 use ir::instruction::{Instruction, Memory, Opcode};
 use ir::signature::{CallConvention, Param, ParamKind};
 use ir::types::Access;
@@ -21,6 +21,15 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoadedFunction {
     pub method: MethodRef,
+}
+
+/// Values that a call passes.
+pub(super) type Arguments = SmallVec<[Value; 8]>;
+
+/// What a call calls, as the function under construction names it.
+enum Target {
+    Symbol(Symbol),
+    Code(Value),
 }
 
 /// What a call calls.
@@ -45,7 +54,7 @@ impl<'a> Importer<'a, '_> {
         Ok(values)
     }
 
-    /// Emits a call; the result as by `Emitter::take_result`.
+    /// Emits a call; the result as by `Emitter::take_result`. If it is a tail call, there is none, and the block is ended.
     pub(super) fn emit_call(
         &mut self,
         callee: Callee,
@@ -54,9 +63,21 @@ impl<'a> Importer<'a, '_> {
         arguments: &[(Value, bool)],
         context: Option<Value>,
     ) -> Outcome<Option<Value>> {
-        let mut args: SmallVec<[Value; 8]> = SmallVec::new();
-        let mut result_address = None;
         let all = this.map(|this| (this, true)).into_iter().chain(arguments.iter().copied());
+        if self.tail.take_wanted() {
+            let all: SmallVec<[(Value, bool); 8]> = all.clone().collect();
+            if let Some(copies) = self.plan_tail_call(abi, &all) {
+                let args = self.tail_call_arguments(abi, &all, &copies);
+                let (signature, target, args) = self.call_target(callee, abi, args, context)?;
+                match target {
+                    Target::Symbol(symbol) => self.b.tail_call(signature, symbol, &args),
+                    Target::Code(code) => self.b.tail_call_indirect(signature, code, &args),
+                }
+                return Ok(None);
+            }
+        }
+        let mut args = Arguments::new();
+        let mut result_address = None;
         for (index, (value, owned)) in all.enumerate() {
             if self.wants_result_address(abi, index) {
                 result_address = self.push_result_address(&mut args, abi);
@@ -66,33 +87,46 @@ impl<'a> Importer<'a, '_> {
         if self.wants_result_address(abi, abi.params.len()) {
             result_address = self.push_result_address(&mut args, abi);
         }
-        let results = match callee {
+        let (signature, target, args) = self.call_target(callee, abi, args, context)?;
+        let results = match target {
+            Target::Symbol(symbol) => self.b.call(signature, symbol, &args),
+            Target::Code(code) => self.b.call_indirect(signature, code, &args),
+        };
+        Ok(self.take_result(abi, &results, result_address))
+    }
+
+    /// Where a call goes, with its signature there; adds to the arguments what is no parameter in IL.
+    fn call_target(
+        &mut self,
+        callee: Callee,
+        abi: &AbiSignature,
+        mut args: Arguments,
+        context: Option<Value>,
+    ) -> Outcome<(SigRef, Target, Arguments)> {
+        let mut signature = abi.signature.clone();
+        let target = match callee {
             Callee::Method(method) => {
                 if abi.has_context {
                     args.push(context.ok_or_else(|| invalid("a shared method without context"))?);
                 }
-                self.call_method(method, abi, &args)
+                Target::Symbol(self.method_symbol(method))
             }
             Callee::Code(code) => {
                 // Code found by dispatch sets the context itself.
-                let mut signature = abi.signature.clone();
                 if context.is_none() {
                     signature.params.retain(|param| param.kind != ParamKind::GenericContext);
                 }
                 args.extend(context);
-                let signature = self.b.function.add_signature(signature);
-                self.b.call_indirect(signature, code, &args)
+                Target::Code(code)
             }
             Callee::Interface(code, key) => {
-                let mut signature = abi.signature.clone();
                 signature.params.retain(|param| param.kind != ParamKind::GenericContext);
                 signature.params.push(Param { ty: Type::Iptr, kind: ParamKind::InterfaceKey });
                 args.push(key);
-                let signature = self.b.function.add_signature(signature);
-                self.b.call_indirect(signature, code, &args)
+                Target::Code(code)
             }
         };
-        Ok(self.take_result(abi, &results, result_address))
+        Ok((self.b.function.add_signature(signature), target, args))
     }
 
     /// Pushes a call's result, of the type that the caller sees.
@@ -142,6 +176,7 @@ impl<'a> Importer<'a, '_> {
         let this_value = match this.shape {
             // A structure as `this`: a copy serves, as nothing else can see it.
             Shape::Struct(ty) => {
+                self.tail.wanted = false;
                 let storage = self.types.storage(ty)?;
                 self.copy_to_temporary(this.value, storage)
             }
@@ -432,14 +467,20 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(crate) fn import_ret(&mut self) -> Outcome {
+        if self.b.current_block().is_none() {
+            return Ok(());
+        }
         let ty = self.abi_signature.result.ty;
         let value = if ty == TypeId::VOID { None } else { Some(self.pop_for(ty)?.0) };
         self.release_lock();
         self.finish_with(value)
     }
 
-    /// Returns a value as by `Emitter::take_result`.
+    /// Returns a value as by `Emitter::take_result`. Nothing happens after a tail call.
     pub(crate) fn finish_with(&mut self, value: Option<Value>) -> Outcome {
+        if self.b.current_block().is_none() {
+            return Ok(());
+        }
         let abi = self.abi_signature.clone();
         let address = self.result_address.map(|variable| self.b.use_variable(variable));
         self.return_value(&abi, value, address);

@@ -209,6 +209,7 @@ impl<'a> Importer<'a, '_> {
             return Err(invalid("unbox of a reference type"));
         }
         let address = if self.types.nullable_argument(ty.ty).is_some() {
+            self.tail.addresses_frame = true;
             self.unbox_nullable(object.value, ty)?
         } else {
             self.unbox_address(object, ty)?

@@ -21,10 +21,12 @@ impl<'a> Importer<'a, '_> {
             (Il::Unaligned, _) => self.prefixes.unaligned = true,
             (Il::Readonly, _) => self.prefixes.readonly = true,
             (Il::Constrained, Operand::Token(token)) => self.prefixes.constrained = Some(token),
-            (Il::Tail | Il::No, _) => {}
+            (Il::Tail, _) => self.prefixes.tail = true,
+            (Il::No, _) => {}
             _ => {
                 let outcome = self.import_operation(opcode, operand, instruction);
                 self.prefixes = Prefixes::default();
+                self.tail.wanted = false;
                 return outcome;
             }
         }
@@ -33,6 +35,11 @@ impl<'a> Importer<'a, '_> {
 
     fn import_operation(&mut self, opcode: Il, operand: Operand<'a>, instruction: &Instruction<'a>) -> Outcome {
         use Il::*;
+        self.tail.wanted = match opcode {
+            Call | Callvirt | Calli => self.prefixes.tail && self.is_before_return(instruction.next),
+            Jmp => true,
+            _ => false,
+        };
         match opcode {
             Nop | Break => Ok(()),
             Ldarg | Ldarga | Starg | Ldloc | Ldloca | Stloc => self.import_variable(opcode, operand),

@@ -107,7 +107,10 @@ impl<'a> Importer<'a, '_> {
             return Ok(());
         }
         let base = match operand.shape {
-            Shape::Struct(_) => operand.value,
+            Shape::Struct(_) => {
+                self.tail.addresses_frame = true;
+                operand.value
+            }
             _ => self.field_base(operand)?,
         };
         // The address of a field of null raises here; an unmanaged or managed pointer is not checked before it is used.

@@ -88,6 +88,7 @@ impl<'a> Importer<'a, '_> {
                     let address = next()?;
                     let variable = self.b.declare_variable(Type::Mptr);
                     self.b.def_variable(variable, address);
+                    self.note_incoming_copy(variable, storage);
                     Home::ByAddress(variable)
                 }
                 (passing, Storage::Struct { size, align }) => {

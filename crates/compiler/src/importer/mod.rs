@@ -22,6 +22,7 @@ mod objects;
 mod proxies;
 mod scan;
 pub(crate) mod stack;
+mod tail;
 
 use crate::emit::Emitter;
 use crate::env::{CellRequest, GenericLookup, MethodEnv};
@@ -173,6 +174,7 @@ pub(super) struct Prefixes {
     pub volatile: bool,
     pub unaligned: bool,
     pub readonly: bool,
+    pub tail: bool,
     pub constrained: Option<il::Token>,
 }
 
@@ -214,6 +216,7 @@ pub(crate) struct Importer<'a, 'f> {
     /// Offset of the current instruction.
     offset: u32,
     prefixes: Prefixes,
+    tail: tail::TailState,
     generic: GenericState<'a>,
     /// Methods whose function pointers are on the stack.
     functions: Vec<calls::LoadedFunction>,
@@ -246,6 +249,7 @@ impl<'a, 'f> Importer<'a, 'f> {
         let local_types = types.locals(method, body)?;
         let scan = Scan::new(body, abi_signature.params.len(), local_types.len())?;
         let generic = GenericState::new(types, method);
+        let tail = tail::TailState::new(&scan);
         let mut importer = Importer {
             flags,
             body,
@@ -268,6 +272,7 @@ impl<'a, 'f> Importer<'a, 'f> {
             clone: BODY,
             offset: 0,
             prefixes: Prefixes::default(),
+            tail,
             generic,
             functions: Vec::new(),
             stack_variables: FxHashMap::default(),

@@ -78,6 +78,8 @@ pub(super) struct Scan {
     pub leave_targets: FxHashMap<usize, Vec<u32>>,
     /// Whether there is a `rethrow`.
     pub has_rethrow: bool,
+    /// Whether the method allocates memory of its frame.
+    pub has_localloc: bool,
     /// Offsets of all instructions.
     instructions: FxHashSet<u32>,
 }
@@ -168,6 +170,7 @@ impl Scan {
             self.instructions.insert(instruction.offset);
             let (opcode, operand) = instruction.general();
             self.has_rethrow |= opcode == Opcode::Rethrow;
+            self.has_localloc |= opcode == Opcode::Localloc;
             match operand {
                 Operand::Target(target) => {
                     self.blocks.insert(target, 0);

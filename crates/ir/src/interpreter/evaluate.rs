@@ -35,6 +35,8 @@ pub fn is_external(opcode: Opcode) -> bool {
             | AtomicCompareExchange
             | Fence
             | Return
+            | TailCall
+            | TailCallIndirect
             | EndFinally
             | EndFilter
             | Unreachable

@@ -212,6 +212,7 @@ impl Activation<'_, '_> {
         }
         Ok(match (instruction.opcode, &instruction.args) {
             (Opcode::Return, args) => Outcome::End(End::Return(self.evaluator.list(args).into_iter().collect())),
+            (Opcode::TailCall | Opcode::TailCallIndirect, _) => Outcome::End(End::Return(self.external(instruction)?)),
             (Opcode::EndFinally, _) => Outcome::End(End::Finally),
             (Opcode::EndFilter, args) => Outcome::End(End::Filter(self.evaluator.int(args[0]) as i32 == 1)),
             (Opcode::Unreachable, _) => return stop("unreachable code was reached"),
@@ -228,12 +229,12 @@ impl Activation<'_, '_> {
         let function = evaluator.function;
         let args = &instruction.args;
         let result = match (instruction.opcode, &instruction.aux) {
-            (Opcode::Call, &Aux::Call { signature, callee }) => {
+            (Opcode::Call | Opcode::TailCall, &Aux::Call { signature, callee }) => {
                 let callee = Callee::Symbol(function.symbols[callee].target);
                 let args = evaluator.list(args);
                 return evaluator.world.call(callee, &function.signatures[signature], &args);
             }
-            (Opcode::CallIndirect, &Aux::CallIndirect(signature)) => {
+            (Opcode::CallIndirect | Opcode::TailCallIndirect, &Aux::CallIndirect(signature)) => {
                 let callee = Callee::Address(evaluator.address(args[0]));
                 let args = evaluator.list(&args[1..]);
                 return evaluator.world.call(callee, &function.signatures[signature], &args);

@@ -263,6 +263,10 @@ impl Legalizer<'_> {
                 let args = self.split_values(args);
                 self.append(Opcode::Return, Type::I32, &args, Aux::None);
             }
+            (Opcode::TailCall | Opcode::TailCallIndirect, aux) => {
+                let args = self.split_values(args);
+                self.append(instruction.opcode, Type::I32, &args, aux.clone());
+            }
             (Opcode::Call | Opcode::CallIndirect, aux) => self.call(inst, &instruction, aux.clone()),
             (Opcode::Select, _) => {
                 let (a, b) = (self.pair(args[1]), self.pair(args[2]));

@@ -12,6 +12,9 @@ use super::{CodegenError, CodegenOptions, CompileDump, CompiledCode, FrameInfo, 
 use crate::entity::Region;
 use crate::function::{Function, HandlerKind};
 use crate::instruction::SourceOffset;
+use crate::signature::Signature;
+use crate::tail_calls::{impossible_tail_calls, split_tail_call};
+use std::borrow::Cow;
 
 /// The parts of a back end that [`compile`] leads a function through.
 pub trait Target {
@@ -36,6 +39,8 @@ pub trait Target {
         needs: &FrameNeeds,
         block_count: usize,
     ) -> Self::Emitter<'a>;
+    /// Bytes of the arguments that a call with this signature leaves on the stack.
+    fn stack_argument_bytes(&self, signature: &Signature) -> Result<u32, CodegenError>;
     /// Disassembles for people, one instruction a line.
     fn disassemble(&self, bytes: &[u8], address: u64) -> String;
 }
@@ -102,6 +107,7 @@ pub fn compile<T: Target>(
     options: &CodegenOptions,
     mut dump: Option<&mut CompileDump>,
 ) -> Result<CompiledCode, CodegenError> {
+    let function = &*with_possible_tail_calls(target, function)?;
     let lowered = lower(target, function, options)?;
     if let Some(dump) = dump.as_deref_mut() {
         dump.lowered = lowered.lowered.code.print(None);
@@ -115,6 +121,20 @@ pub fn compile<T: Target>(
         dump.disassembly = target.disassemble(&code.bytes[..code.code_len as usize], 0);
     }
     Ok(code)
+}
+
+/// The function without tail calls that need more room for arguments than its own take. What is left there by the caller is all
+/// that a callee in its place can have.
+fn with_possible_tail_calls<'f, T: Target>(target: &T, function: &'f Function) -> Result<Cow<'f, Function>, CodegenError> {
+    let room = target.stack_argument_bytes(function.signature())?;
+    let possible = |signature: &Signature| target.stack_argument_bytes(signature).is_ok_and(|bytes| bytes <= room);
+    let impossible = impossible_tail_calls(function, possible);
+    if impossible.is_empty() {
+        return Ok(Cow::Borrowed(function));
+    }
+    let mut function = function.clone();
+    impossible.into_iter().for_each(|block| split_tail_call(&mut function, block));
+    Ok(Cow::Owned(function))
 }
 
 /// First step: chooses instructions.

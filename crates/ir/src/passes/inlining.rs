@@ -8,6 +8,7 @@ use crate::entity::{Block, Entity, Inst, SideTable, StackSlot, Symbol, Value};
 use crate::function::{Function, SymbolRef, ValueData, ValueDef};
 use crate::instruction::{Aux, BlockCall, Instruction, Opcode, SourceOffset};
 use crate::pass_manager::{InlineBody, InlineBudget, Level, Pass, PassContext};
+use crate::tail_calls::plain_call;
 use crate::types::Type;
 use smallvec::SmallVec;
 
@@ -18,7 +19,7 @@ pub static PASS: Pass = Pass { name: "inlining", mono_aliases: &["inline"], defa
 fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
     let Some(source) = context.inline.as_deref_mut() else { return false };
     let budget = source.budget();
-    let is_call = |inst: &Inst| matches!(function.insts[*inst].aux, Aux::Call { .. });
+    let is_call = |inst: &Inst| function.insts[*inst].opcode == Opcode::Call;
     if !function.layout.iter().any(|&block| function.blocks[block].insts.iter().any(is_call)) {
         return false;
     }
@@ -37,7 +38,10 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
         while place < function.blocks[block].insts.len() {
             let inst = function.blocks[block].insts[place];
             place += 1;
-            let Aux::Call { callee, .. } = function.insts[inst].aux else { continue };
+            let (Opcode::Call, Aux::Call { callee, .. }) = (function.insts[inst].opcode, &function.insts[inst].aux) else {
+                continue;
+            };
+            let callee = *callee;
             if u32::from(depths[inst]) >= budget.depth || size >= budget.caller as usize || function.blocks[block].cold {
                 continue;
             }
@@ -185,9 +189,16 @@ fn splice(function: &mut Function, block: Block, place: usize, body: &Function, 
                 append_jump(function, new, after, &values, source);
                 continue;
             }
-            let instruction = copy.instruction(function, body, &body.insts[inst]);
+            let mut instruction = copy.instruction(function, body, &body.insts[inst]);
+            // The frame is the caller's now, which goes on.
+            let plain = plain_call(instruction.opcode);
+            instruction.opcode = plain.unwrap_or(instruction.opcode);
             let made = function.append(new, instruction);
             copy.name_results(function, body, inst, made);
+            if plain.is_some() {
+                let values = function.results[made].clone();
+                append_jump(function, new, after, &values, source);
+            }
         }
     }
 }

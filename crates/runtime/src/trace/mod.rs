@@ -19,6 +19,7 @@ use ir::entity::{Region, StackSlot};
 use ir::function::{HandlerKind, StackSlotData, SymbolRef};
 use ir::instruction::Memory;
 use ir::signature::{CallConvention, Param, Signature};
+use ir::tail_calls::split_tail_call;
 use ir::{Aux, Block, Function, Instruction, Opcode, Type, Value};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -71,6 +72,8 @@ pub fn instrument(function: &mut Function, method: MethodId) {
     let slot = function.slots.push(StackSlotData { size, align: CELL_BYTES, in_handler: false });
     insert(function, entry, 0, HelperId::TraceEnter, method, slot, (&params, 0));
     for block in function.layout.clone() {
+        // What leaves no frame behind could not be followed.
+        split_tail_call(function, block);
         let Some(&last) = function.blocks[block].insts.last() else { continue };
         if function.insts[last].opcode == Opcode::Return {
             let place = function.blocks[block].insts.len() - 1;

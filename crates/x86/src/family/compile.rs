@@ -6,10 +6,11 @@ use super::emit::Emitter;
 use super::instructions::Inst;
 use super::lower::Lowering;
 use ir::Function;
-use ir::mach::CodegenOptions;
 use ir::mach::frame::FrameNeeds;
 use ir::mach::pipeline::{BodyNeeds, Target};
 use ir::mach::registers::RegisterFile;
+use ir::mach::{CodegenError, CodegenOptions};
+use ir::signature::Signature;
 use std::marker::PhantomData;
 
 /// The steps of machine `F`.
@@ -43,6 +44,9 @@ impl<F: Family> Target for Steps<F> {
         block_count: usize,
     ) -> Emitter<'a, F> {
         Emitter::new(function, options, needs, block_count)
+    }
+    fn stack_argument_bytes(&self, signature: &Signature) -> Result<u32, CodegenError> {
+        Ok(F::call_layout(signature)?.stack_bytes)
     }
     fn disassemble(&self, bytes: &[u8], address: u64) -> String {
         disassemble(8 * F::POINTER_BYTES, bytes, address)

@@ -83,6 +83,19 @@ impl<F: Family> Frame<F> {
 
     /// Emits an epilogue with its return, which pops `pops` bytes of arguments; the label is where only the return is left.
     pub fn epilogue(&self, buffer: &mut MachBuffer<FamilyEncoding>, pops: u32) -> Label {
+        let label = self.release(buffer);
+        match pops {
+            0 => buffer.put1(0xc3),
+            pops => {
+                buffer.put1(0xc2);
+                buffer.put2(pops as u16);
+            }
+        }
+        label
+    }
+
+    /// Emits an epilogue without its return: what follows finds the stack as it was at the entry.
+    pub fn release(&self, buffer: &mut MachBuffer<FamilyEncoding>) -> Label {
         let mut bytes = Vec::with_capacity(24);
         match self.pops_saved() {
             true => {
@@ -102,15 +115,7 @@ impl<F: Family> Frame<F> {
             }
         }
         buffer.put_bytes(&bytes);
-        let label = buffer.bind_new();
-        match pops {
-            0 => buffer.put1(0xc3),
-            pops => {
-                buffer.put1(0xc2);
-                buffer.put2(pops as u16);
-            }
-        }
-        label
+        buffer.bind_new()
     }
 
     /// Appends the addition to or subtraction from the stack pointer.

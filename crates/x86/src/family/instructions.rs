@@ -429,6 +429,8 @@ pub enum Inst {
     JumpTable { entry: Reg, table: u32, targets: Box<[MachBlock]> },
     /// Return, popping bytes of arguments
     Return { uses: SmallVec<[(Reg, PReg); 2]>, pops: u32 },
+    /// Gives the frame up and jumps to a method, or to the code at an address in a register that the epilogue leaves alone
+    TailCall { target: CallTarget, target_register: PReg, uses: SmallVec<[(Reg, PReg); 8]> },
     /// Calls the helper `helper` of the options with `argument`, if its register is known to be the argument's; does not return.
     EndHandler { helper: u16, argument: Option<(Reg, PReg)>, clobbers: PRegSet },
 }
@@ -622,6 +624,14 @@ impl Inst {
                     visit(register, UseFixed(*fixed));
                 }
             }
+            Inst::TailCall { target, target_register, uses } => {
+                for (register, fixed) in uses {
+                    visit(register, UseFixed(*fixed));
+                }
+                if let CallTarget::Register(register) = target {
+                    visit(register, UseFixed(*target_register));
+                }
+            }
             Inst::JumpTableEntry { dst, index, temp, base, .. } => {
                 visit(index, Use);
                 if let Some(base) = base {
@@ -671,6 +681,7 @@ impl MachInst for Inst {
                 | Inst::JumpIf { .. }
                 | Inst::JumpTable { .. }
                 | Inst::Return { .. }
+                | Inst::TailCall { .. }
                 | Inst::Trap { .. }
                 | Inst::Unreachable
                 | Inst::EndHandler { .. }

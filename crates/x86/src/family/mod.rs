@@ -55,6 +55,8 @@ pub trait Family: Copy + Default + Send + Sync + 'static {
     fn call_clobbers(convention: CallConvention) -> PRegSet;
     /// Places parameters and results of `signature`.
     fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError>;
+    /// A register that carries no argument of `signature` and that an epilogue leaves alone: for the target of a tail call.
+    fn tail_call_target(signature: &Signature) -> PReg;
     /// The DWARF number of a general register.
     fn dwarf_number(register: PReg) -> u16;
     /// A place in the thread structure.

@@ -97,7 +97,7 @@ type Operand = (Place, Anchor);
 /// Emits one function.
 pub struct Emitter<'a, F> {
     buffer: MachBuffer<FamilyEncoding>,
-    /// Where the epilogues' returns are.
+    /// Where the epilogues' returns or jumps are.
     epilogues: Vec<Label>,
     function: &'a Function,
     options: &'a CodegenOptions,
@@ -518,6 +518,7 @@ impl<'a, F: Family> Emitter<'a, F> {
                 let label = self.frame.epilogue(&mut self.buffer, *pops);
                 self.epilogues.push(label);
             }
+            Inst::TailCall { target, .. } => self.tail_call(*target),
             Inst::Xmm { .. }
             | Inst::XmmUnary { .. }
             | Inst::XmmZero { .. }
@@ -621,6 +622,21 @@ impl<'a, F: Family> Emitter<'a, F> {
         };
         self.put(Opcode::one(0xff), Width::Narrow, 2, (place, Anchor::None), &[]);
         self.buffer.call_site();
+    }
+
+    fn tail_call(&mut self, target: CallTarget) {
+        let label = self.frame.release(&mut self.buffer);
+        self.epilogues.push(label);
+        match target {
+            CallTarget::Symbol(symbol, _) => {
+                self.buffer.put1(0xe9);
+                let target = self.function.symbols[symbol].target;
+                self.buffer.reloc(self.buffer.raw_offset(), RelocKind::PcRelative32, target, -4);
+                self.buffer.put4(0);
+            }
+            CallTarget::Register(register) => self.put_registers(Opcode::one(0xff), Width::Narrow, 4, register.number()),
+            CallTarget::Memory(..) | CallTarget::Resolver(_) => debug_assert!(false, "a tail call reads its target before"),
+        }
     }
 
     fn stack_alloc(&mut self, dst: u8, size: u8, temp: u8) {

@@ -3,7 +3,8 @@
 use super::memory::{call_memory, copy_to};
 use super::{Context, Lowering, condition, emit_compare, immediate, int_cond, reg, result, size_of, temp};
 use crate::family::Family;
-use crate::family::convention::Location;
+use crate::family::convention::{CallLayout, Location};
+use crate::family::emit::is_called_directly;
 use crate::family::instructions::{Amode, Base, CallInfo, CallTarget, CompareOp, Cond, Inst, Memory, Size, Source, Test};
 use crate::family::registers::{AX, Reg};
 use ir::entity::{Inst as IrInst, Symbol, Value};
@@ -15,6 +16,9 @@ use ir::mach::{CodegenError, LinkModel};
 use ir::signature::{CallConvention, Signature};
 use ir::types::{Access, Type};
 use smallvec::SmallVec;
+
+/// Values with the registers that they travel in.
+type Fixed = SmallVec<[(Reg, PReg); 8]>;
 
 pub(super) fn lower<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: IrInst) -> Result<(), CodegenError> {
     match context.data(inst).opcode {
@@ -101,27 +105,7 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
         }
     }
     lowering.note_call(layout.stack_bytes);
-    for (number, location) in layout.params.iter().enumerate() {
-        let arg = context.arg(inst, first_arg + number);
-        match *location {
-            Location::General(register) => info.uses.push((reg(context, arg), PReg::int(register))),
-            Location::Vector(register) => info.uses.push((reg(context, arg), PReg::float(register))),
-            Location::Stack(offset) => {
-                let memory = Memory::safe(Amode::new(Base::Outgoing, offset as i32));
-                let source = match immediate(context, arg) {
-                    Some(value) => Source::Imm(value),
-                    None => Source::Reg(reg(context, arg)),
-                };
-                let access = Access::Full(context.value_type(arg));
-                context.emit(Inst::Store { access, memory, source });
-            }
-            Location::StackCopy { offset, size } => {
-                copy_to(lowering, context, Memory::safe(Amode::new(Base::Outgoing, offset as i32)), arg, size);
-            }
-            // Only results.
-            Location::X87 => {}
-        }
-    }
+    info.uses = pass_arguments(lowering, context, inst, first_arg, &layout, Base::Outgoing);
     let may_be_variadic = match callee {
         Some(callee) => !matches!(function.symbols[callee].target, SymbolRef::Helper(_)),
         None => true,
@@ -156,6 +140,64 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
             context.emit(Inst::Load { access: Access::Full(ty), extend_to_64: false, dst, memory });
         }
     }
+    Ok(())
+}
+
+/// Puts arguments from number `first` on where the callee expects them, those on the stack into `area`; gives those in registers.
+fn pass_arguments<F: Family>(
+    lowering: &Lowering<'_, F>,
+    context: &mut Context<'_>,
+    inst: IrInst,
+    first: usize,
+    layout: &CallLayout,
+    area: Base,
+) -> Fixed {
+    let mut uses = Fixed::new();
+    for (number, location) in layout.params.iter().enumerate() {
+        let arg = context.arg(inst, first + number);
+        match *location {
+            Location::General(register) => uses.push((reg(context, arg), PReg::int(register))),
+            Location::Vector(register) => uses.push((reg(context, arg), PReg::float(register))),
+            Location::Stack(offset) => {
+                let memory = Memory::safe(Amode::new(area, offset as i32));
+                let source = match immediate(context, arg) {
+                    Some(value) => Source::Imm(value),
+                    None => Source::Reg(reg(context, arg)),
+                };
+                let access = Access::Full(context.value_type(arg));
+                context.emit(Inst::Store { access, memory, source });
+            }
+            Location::StackCopy { offset, size } => {
+                copy_to(lowering, context, Memory::safe(Amode::new(area, offset as i32)), arg, size);
+            }
+            // Only results.
+            Location::X87 => {}
+        }
+    }
+    uses
+}
+
+/// The function's own arguments on the stack were all read at its entry, so those of the callee can take their place in any order.
+fn tail_call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: IrInst) -> Result<(), CodegenError> {
+    let (signature, callee) = match context.data(inst).aux {
+        Aux::Call { signature, callee } => (signature, Some(callee)),
+        Aux::CallIndirect(signature) => (signature, None),
+        _ => return Ok(()),
+    };
+    let signature = &context.function.signatures[signature];
+    let layout = F::call_layout(signature)?;
+    let uses = pass_arguments(lowering, context, inst, usize::from(callee.is_none()), &layout, Base::Incoming);
+    let target = match callee {
+        None => CallTarget::Register(reg(context, context.arg(inst, 0))),
+        Some(callee) if is_called_directly(context.function.symbols[callee].target) => CallTarget::Symbol(callee, None),
+        Some(callee) => {
+            let dst = temp(context, Type::Iptr);
+            let memory = Memory::safe(Amode::new(Base::Symbol(callee, lowering.data_base(context)), 0));
+            context.emit(Inst::Load { access: Access::Full(Type::Iptr), extend_to_64: false, dst, memory });
+            CallTarget::Register(dst)
+        }
+    };
+    context.emit(Inst::TailCall { target, target_register: F::tail_call_target(signature), uses });
     Ok(())
 }
 
@@ -227,6 +269,7 @@ pub(super) fn lower_branch<F: Family>(
             }
             context.emit(Inst::Return { uses, pops: layout.pops });
         }
+        (Opcode::TailCall | Opcode::TailCallIndirect, _) => tail_call(lowering, context, inst)?,
         (Opcode::Trap, &Aux::Trap(code)) => {
             lowering.note_raise();
             context.emit(Inst::Trap { code });

@@ -160,8 +160,8 @@ impl<F: Family> LowerBackend for Lowering<'_, F> {
             | NullCheck
             | TryAllocate => memory::lower(self, context, inst),
             Select | BoundsCheck | TrapIf | Call | CallIndirect => control::lower(self, context, inst)?,
-            Cell | StoreRef | NewObject | NewArray | Jump | Brif | BrTable | Return | Trap | Unreachable | EndFinally
-            | EndFilter => {
+            Cell | StoreRef | NewObject | NewArray | Jump | Brif | BrTable | Return | TailCall | TailCallIndirect | Trap
+            | Unreachable | EndFinally | EndFilter => {
                 let message = format!("{} is not expected in lowering", context.data(inst).opcode.name());
                 return Err(CodegenError { message });
             }
