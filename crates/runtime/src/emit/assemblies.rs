@@ -5,7 +5,7 @@ use super::objects::Fields;
 use super::registry::{self, Kept, Owner, module_assembly};
 use crate::exceptions::Result;
 use crate::object::ObjectRef;
-use crate::runtime;
+use crate::{domain, runtime};
 use il::types::AssemblyId;
 use il::{TableId, Version};
 
@@ -41,7 +41,10 @@ pub fn initialize_assembly(object: ObjectRef) -> Result<()> {
     let assembly = runtime().types.reserve_assembly();
     install_empty(assembly, Some(assembly), builder, &builder.text("name")?)?;
     builder.set_word("_mono_assembly", assembly.index() + 1)?;
-    registry::set_owner(assembly, Owner { main: assembly, assembly: Kept::new(object), module: None });
+    registry::set_owner(
+        assembly,
+        Owner { main: assembly, assembly: Kept::new(object), module: None, domain: domain::current().id },
+    );
     Ok(())
 }
 
@@ -54,7 +57,7 @@ pub fn initialize_module(object: ObjectRef) -> Result<()> {
     install_empty(assembly, None, builder, &module.text("name")?)?;
     module.set_word("_impl", assembly.index() + 1)?;
     let kept = registry::owner_of(main).map_or_else(|| Kept::new(builder.object()), |owner| owner.assembly);
-    registry::set_owner(assembly, Owner { main, assembly: kept, module: Some(Kept::new(object)) });
+    registry::set_owner(assembly, Owner { main, assembly: kept, module: Some(Kept::new(object)), domain: domain::current().id });
     Ok(())
 }
 

@@ -38,6 +38,8 @@ pub struct Owner {
     pub assembly: Kept,
     /// The `ModuleBuilder`; none for the assembly builder's own assembly.
     pub module: Option<Kept>,
+    /// Number of the domain that the builders are objects of.
+    pub domain: i32,
 }
 
 #[derive(Default)]

@@ -316,7 +316,7 @@ extern "C" fn loaded_assemblies(_this: ObjectRef, _reflection_only: u8) -> Array
             .ok_or_else(|| Exception::engine("the core library lacks System.Reflection.Assembly"))?;
         // Of what the program makes while it runs only its assembly builders show.
         let is_shown = |&assembly: &AssemblyId| match emit::registry::owner_of(assembly) {
-            Some(owner) => owner.main == assembly,
+            Some(owner) => owner.main == assembly && owner.domain == domain::current().id,
             None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
         };
         let shown: Vec<AssemblyId> = (0..types.assembly_count()).map(AssemblyId).filter(is_shown).collect();
