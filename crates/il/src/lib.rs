@@ -10,6 +10,7 @@
 
 pub mod assembly;
 pub mod attributes;
+pub mod binding;
 mod cursor;
 pub mod debug;
 pub mod error;

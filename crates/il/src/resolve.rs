@@ -120,7 +120,7 @@ fn newest_version(folder: &Path, culture: &str) -> Option<OsString> {
     candidates.max().map(|(_, name)| name)
 }
 
-fn probe_all(folders: &[PathBuf], name: &AssemblyName) -> Option<PathBuf> {
+pub(crate) fn probe_all(folders: &[PathBuf], name: &AssemblyName) -> Option<PathBuf> {
     folders.iter().find_map(|folder| probe(folder, name))
 }
 

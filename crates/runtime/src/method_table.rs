@@ -316,6 +316,9 @@ fn build(
     proxied_interfaces: Box<[TypeId]>,
 ) -> Result<&'static MethodTable> {
     let is_proxy = shape.flags & flags::PROXY != 0;
+    if let Some((assembly, _)) = runtime().types.definition_of(ty) {
+        domain::current().use_assembly(assembly);
+    }
     let element = match shape.element {
         Some(element) if element != ty => Some(method_table(element)?),
         _ => None,

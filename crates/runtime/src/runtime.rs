@@ -14,6 +14,7 @@ use crate::thread::Thread;
 use crate::{debugger, gc, icalls, report, traps, unhandled};
 use compiler::abi::{HelperId, data_layout};
 use il::AssemblyResolver;
+use il::binding::BindingPolicy;
 use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
 use ir::mach::{Backend, CodegenOptions, LinkModel};
 use std::io::Write;
@@ -107,6 +108,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
     gc::set_interruptible_test(is_interruptible);
     gc::set_finalization_notice(icalls::collector::wake_finalizer_thread);
     Thread::attach();
+    runtime.types.set_listener(Box::new(icalls::assembly_events::Events));
     traps::install(runtime);
     debugger::announce(runtime.code.area(), runtime.backend.as_ref());
     let stubs = stubs::make(runtime).map_err(|exception| StartError::Stubs(exception.describe()))?;
@@ -169,6 +171,14 @@ impl Runtime {
     /// Loads a program.
     pub fn load_program(&self, path: &Path) -> Result<AssemblyId> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let mut configuration = path.clone().into_os_string();
+        configuration.push(".config");
+        if let Ok(text) = std::fs::read_to_string(&configuration) {
+            let mut policy = BindingPolicy::parse(&text);
+            let folder = path.parent().unwrap_or(Path::new(""));
+            policy.private_paths.iter_mut().for_each(|private| *private = folder.join(&*private));
+            self.types.set_policy(policy);
+        }
         let id = self.types.load_file(&path)?;
         let _ = self.program.set(path);
         Ok(id)

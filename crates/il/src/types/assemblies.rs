@@ -9,6 +9,7 @@ use super::intern::{IdCell, id_cells};
 use super::*;
 use crate::assembly::{Assembly, AssemblyName, ExportTarget};
 use crate::error::{Error, ErrorKind, Result};
+use crate::resolve::probe_all;
 use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
 use crate::writer::ImageWriter;
 
@@ -66,6 +67,14 @@ pub(crate) struct Assemblies {
     index: RwLock<AssemblyIndex>,
     /// Held while an assembly is added, so that none is added twice.
     adding: Mutex<()>,
+}
+
+/// Who takes part in the loading of assemblies. No lock is held when it is called, and it may load assemblies itself.
+pub trait LoadListener: Send + Sync {
+    /// Finds an assembly that was found nowhere; `requesting` is the one that refers to it.
+    fn resolve(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Option<AssemblyId>;
+    /// An assembly was loaded.
+    fn loaded(&self, assembly: AssemblyId);
 }
 
 impl LoadedAssembly {
@@ -195,24 +204,54 @@ impl TypeSystem {
         Ok(id)
     }
 
+    /// Loads the assembly of a file, unless one of the same name is loaded already, or the policy prefers another: then that.
+    pub fn load_from(&self, path: &Path) -> Result<AssemblyId> {
+        let name = Assembly::open(path)?.name().clone();
+        if let Some(redirected) = self.redirect(&name) {
+            return self.load_by_name(&redirected, None);
+        }
+        let same = |&id: &AssemblyId| self.assembly(id).name() == &name;
+        let known = self.assemblies.index.read().by_name.get(&key_of(&name)).and_then(|ids| ids.iter().copied().find(same));
+        known.map_or_else(|| self.load_file(path), Ok)
+    }
+
+    /// The name that the policy wants in place of another, if it does.
+    pub fn redirect(&self, name: &AssemblyName) -> Option<AssemblyName> {
+        self.policy.get()?.redirect(name)
+    }
+
     /// Loads an assembly from memory; `name` stands for its file in messages.
     pub fn load_bytes(&self, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
         Ok(self.add_assembly(Assembly::from_bytes(bytes.into(), name)?))
     }
 
-    /// Finds an assembly among the loaded ones, or else through the resolver.
+    /// Finds an assembly among the loaded ones, or else through the resolver, or else by asking the listener.
     pub fn load_by_name(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
+        self.probe_by_name(name, requesting).or_else(|error| {
+            let found = self.listener.get().and_then(|listener| listener.resolve(name, requesting));
+            found.ok_or(error)
+        })
+    }
+
+    /// Finds an assembly among the loaded ones, or else through the resolver.
+    pub fn probe_by_name(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
+        let redirected = self.redirect(name);
+        let name = redirected.as_ref().unwrap_or(name);
         if let Some(id) = self.find_loaded(name) {
             return Ok(id);
         }
         let folder = requesting.and_then(|id| self.assembly(id).path()?.parent().map(Path::to_owned));
-        self.load_file(&self.resolver.resolve(name, folder.as_deref())?)
+        let path = self.resolver.resolve(name, folder.as_deref()).or_else(|error| {
+            let private_paths = self.policy.get().map_or(&[][..], |policy| &policy.private_paths);
+            probe_all(private_paths, name).ok_or(error)
+        })?;
+        self.load_file(&path)
     }
 
     /// The loaded assembly of this name, if any: same simple name and culture, and no other publisher. Versions are not compared.
     pub fn find_loaded(&self, name: &AssemblyName) -> Option<AssemblyId> {
         let index = self.assemblies.index.read();
-        let candidates = index.by_name.get(&*name.name)?;
+        let candidates = index.by_name.get(&key_of(name))?;
         candidates.iter().copied().find(|&id| {
             let loaded = self.assembly(id).name();
             let same_publisher = match (name.token(), loaded.token()) {
@@ -224,18 +263,27 @@ impl TypeSystem {
     }
 
     fn add_assembly(&self, assembly: Arc<Assembly>) -> AssemblyId {
+        let (id, is_new) = self.find_or_add(assembly);
+        if let Some(listener) = self.listener.get().filter(|_| is_new) {
+            listener.loaded(id);
+        }
+        id
+    }
+
+    /// The number of an assembly, and whether it was not loaded before.
+    fn find_or_add(&self, assembly: Arc<Assembly>) -> (AssemblyId, bool) {
         let _adding = self.assemblies.adding.lock();
-        let name: Box<str> = assembly.name().name.as_ref().into();
+        let name = key_of(assembly.name());
         let same = |&id: &AssemblyId| {
             let other = self.assembly(id);
             other.mvid() == assembly.mvid() && other.name() == assembly.name()
         };
         if let Some(id) = self.assemblies.index.read().by_name.get(&name).and_then(|ids| ids.iter().copied().find(same)) {
-            return id;
+            return (id, false);
         }
         let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly).into()) as u32);
         self.assemblies.index.write().by_name.entry(name).or_default().push(id);
-        id
+        (id, true)
     }
 
     /// The assembly that a row of an assembly's AssemblyRef table names.
@@ -372,6 +420,11 @@ impl TypeSystem {
             names.is_ok_and(|(n, m)| metadata.string(n) == namespace && metadata.string(m) == name)
         })
     }
+}
+
+/// What an assembly is found by: its simple name, in which case does not count.
+fn key_of(name: &AssemblyName) -> Box<str> {
+    name.name.to_lowercase().into()
 }
 
 /// `Namespace.Name`.

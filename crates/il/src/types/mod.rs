@@ -24,11 +24,14 @@ mod well_known;
 
 use parking_lot::RwLock;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::assembly::AssemblyName;
+use crate::binding::BindingPolicy;
 use crate::error::Result;
 use crate::resolve::AssemblyResolver;
 
+pub use assemblies::LoadListener;
 pub use assemblies::{Bindings, MADE_TYPE_ROW};
 pub use class::{ClassHeader, ClassKind, NESTING_LIMIT, type_attributes};
 pub use dispatch::INTERFACE_SLOTS;
@@ -46,6 +49,8 @@ use intern::Interner;
 pub struct TypeSystem {
     layout: DataLayout,
     resolver: AssemblyResolver,
+    policy: OnceLock<BindingPolicy>,
+    listener: OnceLock<Box<dyn LoadListener>>,
     assemblies: assemblies::Assemblies,
     types: Interner<store::TypeEntry>,
     methods: Interner<methods::MethodEntry>,
@@ -79,6 +84,8 @@ impl TypeSystem {
         let mut system = TypeSystem {
             layout,
             resolver,
+            policy: OnceLock::new(),
+            listener: OnceLock::new(),
             assemblies: assemblies::Assemblies::default(),
             types: Interner::new(),
             methods: Interner::new(),
@@ -129,6 +136,18 @@ impl TypeSystem {
     #[inline]
     pub fn well_known(&self) -> &WellKnown {
         &self.well_known
+    }
+
+    /// Sets the program's policy for loading assemblies, once. Its private paths are absolute.
+    pub fn set_policy(&self, policy: BindingPolicy) {
+        // The first one stays.
+        let _ = self.policy.set(policy);
+    }
+
+    /// Sets who is asked and told about assemblies, once.
+    pub fn set_listener(&self, listener: Box<dyn LoadListener>) {
+        // The first one stays.
+        let _ = self.listener.set(listener);
     }
 
     /// Where assemblies are looked for.

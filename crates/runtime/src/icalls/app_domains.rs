@@ -1,7 +1,7 @@
 //! `System.AppDomain` and contexts.
 
 use super::reflection::{assembly_object, assembly_of_object, calling_assembly};
-use super::{InternalCall, icall, raising};
+use super::{InternalCall, assembly_events, icall, raising};
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -10,7 +10,6 @@ use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_CONTEXT, Thread};
 use crate::{delegates, domain_copy, emit, gc, roots, runtime};
-use il::AssemblyName;
 use il::types::{AssemblyId, TypeId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,11 +18,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const RUNTIME_ID: i32 = 1;
 
 static DOMAIN_POINTER: KnownField = KnownField::new("System", "AppDomain", "_mono_app_domain");
-static SETUP_BASE: KnownField = KnownField::new("System", "AppDomainSetup", "application_base");
+pub(super) static SETUP_BASE: KnownField = KnownField::new("System", "AppDomainSetup", "application_base");
 static SETUP_NAME: KnownField = KnownField::new("System", "AppDomainSetup", "application_name");
 static SETUP_CACHE: KnownField = KnownField::new("System", "AppDomainSetup", "cache_path");
 static SETUP_DYNAMIC_BASE: KnownField = KnownField::new("System", "AppDomainSetup", "dynamic_base");
-static SETUP_PRIVATE_PATH: KnownField = KnownField::new("System", "AppDomainSetup", "private_bin_path");
+pub(super) static SETUP_PRIVATE_PATH: KnownField = KnownField::new("System", "AppDomainSetup", "private_bin_path");
 static SETUP_PROBE_ONLY: KnownField = KnownField::new("System", "AppDomainSetup", "private_bin_path_probe");
 static SETUP_SHADOW_COPY: KnownField = KnownField::new("System", "AppDomainSetup", "shadow_copy_directories");
 static SETUP_CONFIGURATION: KnownField = KnownField::new("System", "AppDomainSetup", "configuration_file");
@@ -87,7 +86,7 @@ fn instance_of(namespace: &'static str, name: &str) -> Result<ObjectRef> {
 }
 
 /// The `AppDomain` of a domain, an object of that domain.
-fn app_domain(domain: &'static Domain) -> Result<ObjectRef> {
+pub(super) fn app_domain(domain: &'static Domain) -> Result<ObjectRef> {
     domain.objects.domain.get(|| {
         domain::enter(domain, || {
             let object = instance_of("System", "AppDomain")?;
@@ -95,6 +94,11 @@ fn app_domain(domain: &'static Domain) -> Result<ObjectRef> {
             Ok(object)
         })
     })
+}
+
+/// The `AppDomain` of a domain if it was ever asked for: before, nobody can have subscribed to its events.
+pub(super) fn seen_domain(domain: &'static Domain) -> Result<Option<ObjectRef>> {
+    domain.objects.domain.is_made().then(|| app_domain(domain)).transpose()
 }
 
 /// The `AppDomain` of the current domain.
@@ -185,7 +189,7 @@ extern "C" fn friendly_name(this: ObjectRef) -> StringRef {
 }
 
 /// The `AppDomainSetup` of a domain.
-fn setup_of(domain: &'static Domain) -> Result<ObjectRef> {
+pub(super) fn setup_of(domain: &'static Domain) -> Result<ObjectRef> {
     domain.objects.setup.get(|| {
         let setup = instance_of("System", "AppDomainSetup")?;
         let program = runtime().program().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
@@ -285,12 +289,12 @@ extern "C" fn load_assembly(
     _this: ObjectRef,
     name: StringRef,
     _evidence: ObjectRef,
-    _reflection_only: u8,
+    reflection_only: u8,
     _stack_mark: *mut i32,
 ) -> ObjectRef {
     raising(|| {
-        let name = AssemblyName::parse(&name.argument("assemblyRef")?.text())?;
-        assembly_object(runtime().types.load_by_name(&name, calling_assembly())?)
+        let text = name.argument("assemblyRef")?.text();
+        assembly_object(assembly_events::load(&text, calling_assembly(), reflection_only != 0)?)
     })
 }
 
@@ -299,12 +303,17 @@ extern "C" fn load_bytes(
     image: ArrayRef,
     _symbols: ArrayRef,
     _evidence: ObjectRef,
-    _reflection_only: u8,
+    reflection_only: u8,
 ) -> ObjectRef {
     raising(|| {
         // SAFETY: an array of bytes, copied before anything else runs.
         let bytes = unsafe { image.argument("rawAssembly")?.slice::<u8>() }.to_vec();
-        assembly_object(runtime().types.load_bytes(bytes, "bytes")?)
+        let types = &runtime().types;
+        let name = il::Assembly::from_bytes(bytes.as_slice().into(), "bytes")?.name().clone();
+        assembly_object(match types.redirect(&name).filter(|_| reflection_only == 0) {
+            Some(redirected) => types.load_by_name(&redirected, None)?,
+            None => types.load_bytes(bytes, "bytes")?,
+        })
     })
 }
 
@@ -319,7 +328,12 @@ extern "C" fn loaded_assemblies(_this: ObjectRef, _reflection_only: u8) -> Array
             Some(owner) => owner.main == assembly && owner.domain == domain::current().id,
             None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
         };
-        let shown: Vec<AssemblyId> = (0..types.assembly_count()).map(AssemblyId).filter(is_shown).collect();
+        let domain = domain::current();
+        let in_use: Vec<AssemblyId> = match domain.is_root() {
+            true => (0..types.assembly_count()).map(AssemblyId).collect(),
+            false => domain.assemblies.read().clone(),
+        };
+        let shown: Vec<AssemblyId> = in_use.into_iter().filter(is_shown).collect();
         let array = ArrayRef::new(class, shown.len())?;
         for (index, &assembly) in shown.iter().enumerate() {
             array.set_ref(index, assembly_object(assembly)?);
@@ -377,7 +391,8 @@ extern "C" fn unload(id: i32) {
         super::threads::abort_in_domain(domain)?;
         super::collector::finalize_domain(domain);
         domain.advance(DomainState::Unloaded);
-        Ok(())
+        // A thread cannot go on in what it has unloaded itself.
+        if std::ptr::eq(home, domain) { Err(super::threads::abort_exception()) } else { Ok(()) }
     })
 }
 

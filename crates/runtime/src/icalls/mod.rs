@@ -64,6 +64,7 @@
 
 pub mod app_domains;
 mod arrays;
+pub mod assembly_events;
 pub mod async_results;
 pub mod collector;
 mod console;

@@ -142,6 +142,9 @@ pub(super) fn abort_in_domain(domain: &Domain) -> Result<()> {
         let inside = visitors.iter().filter(|(id, visitor)| *id == domain.id && !Arc::ptr_eq(visitor, &own));
         inside.map(|(_, visitor)| visitor.clone()).collect()
     };
+    if VISITORS.lock().iter().any(|(id, visitor)| *id == domain.id && Arc::ptr_eq(visitor, &own)) {
+        own.leaving.store(domain.id, Ordering::Release);
+    }
     for thread in others() {
         thread.leaving.store(domain.id, Ordering::Release);
         thread.abort.store(true, Ordering::Release);

@@ -11,7 +11,7 @@ use super::type_names::Lookup;
 use super::{Handle, names};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
-use crate::icalls::{InternalCall, icall, raising, store_out};
+use crate::icalls::{InternalCall, assembly_events, icall, raising, store_out};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::assembly::Resource;
@@ -70,31 +70,35 @@ extern "C" fn entry() -> ObjectRef {
 }
 
 /// Loads an assembly by its path as a program gave it.
-fn load(path: StringRef) -> Result<ObjectRef> {
+fn load(path: StringRef, load: impl FnOnce(&Path) -> il::Result<AssemblyId>) -> Result<ObjectRef> {
     let path = path.argument("assemblyFile")?.text();
     if !Path::new(&path).exists() {
         let message = format!("Could not load file or assembly '{path}' or one of its dependencies.");
         let arguments = vec![Some(message), Some(path)];
         return Err(Exception::with_arguments("System.IO", "FileNotFoundException", arguments));
     }
-    assembly_object(runtime().types.load_file(Path::new(&path))?)
+    assembly_object(load(Path::new(&path))?)
 }
 
-extern "C" fn load_from(path: StringRef, _reflection_only: u8, _stack_mark: *mut i32) -> ObjectRef {
-    raising(|| load(path))
+extern "C" fn load_from(path: StringRef, reflection_only: u8, _stack_mark: *mut i32) -> ObjectRef {
+    let types = &runtime().types;
+    raising(|| load(path, |path| if reflection_only != 0 { types.load_file(path) } else { types.load_from(path) }))
 }
 
 extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
-    raising(|| load(path))
+    let types = &runtime().types;
+    raising(|| {
+        load(path, |path| match types.redirect(il::Assembly::open(path)?.name()) {
+            Some(redirected) => types.load_by_name(&redirected, None),
+            None => types.load_file(path),
+        })
+    })
 }
 
 extern "C" fn load_by_partial_name(name: StringRef, _evidence: ObjectRef) -> ObjectRef {
-    raising(|| {
-        let name = AssemblyName::parse(&name.argument("partialName")?.text())?;
-        match runtime().types.load_by_name(&name, None) {
-            Ok(assembly) => assembly_object(assembly),
-            Err(_) => Ok(ObjectRef::NULL),
-        }
+    raising(|| match assembly_events::load(&name.argument("partialName")?.text(), None, false) {
+        Ok(assembly) => assembly_object(assembly),
+        Err(_) => Ok(ObjectRef::NULL),
     })
 }
 

@@ -1,0 +1,96 @@
+//! Loading assemblies by name as a program sees it: the folders of a domain, and the events `AssemblyResolve` and `AssemblyLoad` of its
+//! `AppDomain`.
+
+use super::app_domains::{self, SETUP_BASE, SETUP_PRIVATE_PATH};
+use super::reflection::{assembly_object, assembly_of_object};
+use crate::exceptions::{Exception, Result};
+use crate::fields::KnownField;
+use crate::invoke::{self, Argument};
+use crate::object::{ObjectRef, StringRef};
+use crate::{domain, runtime};
+use il::AssemblyName;
+use il::types::{AssemblyId, LoadListener, MethodId};
+use std::path::PathBuf;
+
+static RESOLVE: KnownField = KnownField::new("System", "AppDomain", "AssemblyResolve");
+static LOAD: KnownField = KnownField::new("System", "AppDomain", "AssemblyLoad");
+
+/// The process's part in what the type system loads.
+pub struct Events;
+
+impl LoadListener for Events {
+    fn resolve(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Option<AssemblyId> {
+        if let Some(found) = in_domain_folders(name) {
+            return Some(found);
+        }
+        // A handler that throws has found nothing.
+        ask(&name.to_string(), requesting).ok().flatten()
+    }
+
+    fn loaded(&self, assembly: AssemblyId) {
+        // Whom a handler that throws could be told there is not.
+        let _ = tell(assembly);
+    }
+}
+
+/// The assembly of a display name, which handlers get as it was given. Nobody is asked for one that is only to be looked at.
+pub(super) fn load(text: &str, requesting: Option<AssemblyId>, for_reflection: bool) -> Result<AssemblyId> {
+    let name = AssemblyName::parse(text)?;
+    let error = match runtime().types.probe_by_name(&name, requesting) {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    if let Some(found) = in_domain_folders(&name) {
+        return Ok(found);
+    }
+    let found = if for_reflection { None } else { ask(text, None)? };
+    found.ok_or_else(|| Exception::from(error.with_name(text)))
+}
+
+/// Looks in the folders of a domain that is not the first, whose folders are those of the type system.
+fn in_domain_folders(name: &AssemblyName) -> Option<AssemblyId> {
+    let domain = domain::current();
+    if domain.is_root() {
+        return None;
+    }
+    let setup = app_domains::setup_of(domain).ok()?;
+    let text = |field: &KnownField| field.get::<ObjectRef>(setup).as_string().map(StringRef::text);
+    let base = PathBuf::from(text(&SETUP_BASE)?);
+    let private_paths = text(&SETUP_PRIVATE_PATH).unwrap_or_default();
+    let types = &runtime().types;
+    let mut resolver = types.resolver().clone();
+    resolver.application_paths = vec![base.clone()];
+    resolver.application_paths.extend(private_paths.split(';').filter(|path| !path.is_empty()).map(|path| base.join(path)));
+    types.load_file(&resolver.resolve(name, None).ok()?).ok()
+}
+
+/// The current domain's `AppDomain` and its method, if anybody handles the event.
+fn handled(event: &KnownField, method: &str) -> Result<Option<(ObjectRef, MethodId)>> {
+    let Some(domain) = app_domains::seen_domain(domain::current())? else { return Ok(None) };
+    if event.get::<ObjectRef>(domain).is_null() {
+        return Ok(None);
+    }
+    let method = runtime().types.find_method(domain.type_id(), method, None)?;
+    Ok(method.map(|method| (domain, method)))
+}
+
+/// Asks the handlers of `AssemblyResolve`.
+fn ask(name: &str, requesting: Option<AssemblyId>) -> Result<Option<AssemblyId>> {
+    let Some((domain, method)) = handled(&RESOLVE, "DoAssemblyResolve")? else { return Ok(None) };
+    let requesting = requesting.map_or(Ok(ObjectRef::NULL), assembly_object)?;
+    let name = StringRef::new(name)?.object();
+    let [domain, name, requesting] = [domain, name, requesting].map(Argument::reference);
+    let for_reflection = Argument::integer(0);
+    let found = invoke::call(method, &[domain, name, requesting, for_reflection])?;
+    // SAFETY: the method gives a reference.
+    let found = unsafe { ObjectRef::from_raw(found as *mut _) };
+    found.non_null().map(assembly_of_object).transpose()
+}
+
+/// Raises `AssemblyLoad`.
+fn tell(assembly: AssemblyId) -> Result<()> {
+    if let Some((domain, method)) = handled(&LOAD, "DoAssemblyLoad")? {
+        invoke::call(method, &[Argument::reference(domain), Argument::reference(assembly_object(assembly)?)])?;
+    }
+    Ok(())
+}
