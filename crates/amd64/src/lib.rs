@@ -18,8 +18,8 @@ use ir::entity::Inst as IrInst;
 use ir::function::SymbolRef;
 use ir::mach::registers::{PReg, PRegSet, RegisterFile};
 use ir::mach::{
-    Architecture, Backend, CodegenError, CodegenOptions, CompileDump, CompiledCode, DwarfRegisters, RelocKind, Resolvers,
-    StructPassing, StructShape, StructUse, Stub, StubKind, pipeline,
+    Architecture, Backend, CallbackLayout, CodegenError, CodegenOptions, CompileDump, CompiledCode, DwarfRegisters, RelocKind,
+    Resolvers, StructPassing, StructShape, StructUse, Stub, StubKind, pipeline,
 };
 use ir::signature::{CallConvention, Signature};
 use ir::types::{Access, Type};
@@ -105,6 +105,9 @@ impl Backend for Amd64 {
     }
     fn pass_struct(&self, shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing {
         convention::pass_struct(shape, convention, usage)
+    }
+    fn callback_layout(&self, signature: &Signature) -> Result<CallbackLayout, CodegenError> {
+        stubs::callback_layout(signature)
     }
     fn stub(&self, kind: StubKind, options: &CodegenOptions) -> Stub {
         stubs::stub(kind, options)

@@ -3,10 +3,13 @@
 //! Each is a fixed sequence. What they have in common with compiled code is the convention (`convention`), the pinned thread
 //! register r15 and the frame-pointer chain.
 
+use crate::convention::{INTEGER_ARGUMENTS, call_layout};
 use crate::registers::DWARF_CALLEE_SAVED;
 use dynasmrt::{DynasmApi, dynasm};
 use ir::function::SymbolRef;
-use ir::mach::{CodegenOptions, CompiledCode, FrameInfo, Resolvers, Stub, StubKind};
+use ir::mach::{CallbackLayout, CodegenError, CodegenOptions, CompiledCode, FrameInfo, Resolvers, Stub, StubKind};
+use ir::signature::Signature;
+use x86::family::convention::Location;
 use x86::family::encoding::Sink;
 use x86::family::sequence::Sequence;
 
@@ -33,6 +36,7 @@ pub fn stub(kind: StubKind, options: &CodegenOptions) -> Stub {
         StubKind::Import { cell, resolve } => import(&mut sequence, cell, resolve),
         StubKind::Publish { helper } => publish(&mut sequence, options, helper),
         StubKind::InvokeClosed { code, target } => invoke_closed(&mut sequence, code, target),
+        StubKind::Callback { helper } => callback(&mut sequence, helper),
         StubKind::EndFilter { filter_sp } => end_filter(&mut sequence, filter_sp),
     };
     let return_offset = sequence.return_offset;
@@ -191,6 +195,79 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
         epilogues: vec![epilogue],
         ..FrameInfo::default()
     }
+}
+
+/// The area of a callback: integer arguments, vector arguments, rax and rdx, xmm0 and xmm1 for the results.
+const CALLBACK_VECTORS: u32 = 6 * 8;
+const CALLBACK_RESULTS: u32 = CALLBACK_VECTORS + 8 * 8;
+const CALLBACK_VECTOR_RESULTS: u32 = CALLBACK_RESULTS + 2 * 8;
+const CALLBACK_AREA: u32 = CALLBACK_VECTOR_RESULTS + 2 * 8;
+
+/// Where a callback's stub keeps what `signature` passes.
+pub fn callback_layout(signature: &Signature) -> Result<CallbackLayout, CodegenError> {
+    let layout = call_layout(signature)?;
+    let place = |location: &Location| match *location {
+        Location::General(register) => {
+            8 * INTEGER_ARGUMENTS.iter().position(|&argument| argument == register).unwrap_or(0) as u32
+        }
+        Location::Vector(register) => CALLBACK_VECTORS + 8 * u32::from(register),
+        // Above the area are the frame pointer and the return address.
+        Location::Stack(offset) | Location::StackCopy { offset, .. } => CALLBACK_AREA + 16 + offset,
+        Location::X87 => CALLBACK_RESULTS,
+    };
+    let result = |location: &Location| match *location {
+        Location::Vector(register) => CALLBACK_VECTOR_RESULTS + 8 * u32::from(register),
+        Location::General(0) => CALLBACK_RESULTS,
+        _ => CALLBACK_RESULTS + 8,
+    };
+    Ok(CallbackLayout {
+        params: layout.params.iter().map(place).collect(),
+        results: layout.results.iter().map(result).collect(),
+        struct_return: CALLBACK_RESULTS,
+        ending: 0,
+    })
+}
+
+fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, CALLBACK_AREA as i32);
+    let prologue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov [rsp], rdi
+        ; mov [rsp + 8], rsi
+        ; mov [rsp + 16], rdx
+        ; mov [rsp + 24], rcx
+        ; mov [rsp + 32], r8
+        ; mov [rsp + 40], r9
+        ; movsd [rsp + 48], xmm0
+        ; movsd [rsp + 56], xmm1
+        ; movsd [rsp + 64], xmm2
+        ; movsd [rsp + 72], xmm3
+        ; movsd [rsp + 80], xmm4
+        ; movsd [rsp + 88], xmm5
+        ; movsd [rsp + 96], xmm6
+        ; movsd [rsp + 104], xmm7
+        ; mov rdi, rax
+        ; mov rsi, rsp
+        ; call QWORD [rip + 0]
+    );
+    sequence.reloc(SymbolRef::Helper(helper));
+    sequence.returns_here();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x64
+        ; mov rax, [rsp + CALLBACK_RESULTS as i32]
+        ; mov rdx, [rsp + CALLBACK_RESULTS as i32 + 8]
+        ; movsd xmm0, [rsp + CALLBACK_VECTOR_RESULTS as i32]
+        ; movsd xmm1, [rsp + CALLBACK_VECTOR_RESULTS as i32 + 8]
+        ; leave
+    );
+    let epilogue = sequence.bytes.len() as u32;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x64 ; ret);
+    FrameInfo { frame_size: CALLBACK_AREA, prologue: [1, 4, prologue], epilogues: vec![epilogue], ..FrameInfo::default() }
 }
 
 fn land(sequence: &mut Sequence) -> FrameInfo {

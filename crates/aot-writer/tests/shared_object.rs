@@ -4,11 +4,12 @@ use aot_writer::debug_lines::{SourceLines, SourceRow, source_rows};
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
 use aot_writer::tables::Field;
 use aot_writer::{elf, reader};
+use ir::Function;
 use ir::entity::{Entity, Region};
 use ir::function::SymbolRef;
 use ir::instruction::{SourceOffset, TrapCode};
 use ir::mach::*;
-use ir::{Function, signature::CallConvention};
+use ir::signature::{CallConvention, Signature};
 use std::path::Path;
 use std::process::Command;
 
@@ -30,6 +31,9 @@ impl Backend for Linker {
     }
     fn pass_struct(&self, _: &StructShape, _: CallConvention, _: StructUse) -> StructPassing {
         unreachable!("the writer knows no structures")
+    }
+    fn callback_layout(&self, _: &Signature) -> Result<CallbackLayout, CodegenError> {
+        unreachable!("the writer makes no stubs")
     }
     fn stub(&self, _: StubKind, _: &CodegenOptions) -> Stub {
         unreachable!("the writer makes no stubs")

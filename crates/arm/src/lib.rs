@@ -21,10 +21,10 @@ mod tests;
 use ir::Function;
 use ir::function::SymbolRef;
 use ir::mach::{
-    Architecture, Backend, CodegenError, CodegenOptions, CompileDump, CompiledCode, DwarfRegisters, EntryRegisters, RelocKind,
-    StructPassing, StructShape, StructUse, Stub, StubKind, pipeline,
+    Architecture, Backend, CallbackLayout, CodegenError, CodegenOptions, CompileDump, CompiledCode, DwarfRegisters,
+    EntryRegisters, RelocKind, StructPassing, StructShape, StructUse, Stub, StubKind, pipeline,
 };
-use ir::signature::CallConvention;
+use ir::signature::{CallConvention, Signature};
 
 /// Bit of `CodegenOptions::cpu_features`: `sdiv` and `udiv`.
 pub const FEATURE_DIVIDE: u64 = 1;
@@ -57,6 +57,9 @@ impl Backend for Arm {
     }
     fn pass_struct(&self, shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing {
         convention::pass_struct(shape, convention, usage)
+    }
+    fn callback_layout(&self, signature: &Signature) -> Result<CallbackLayout, CodegenError> {
+        stubs::callback_layout(signature)
     }
     fn stub(&self, kind: StubKind, options: &CodegenOptions) -> Stub {
         stubs::stub(kind, options)

@@ -3,6 +3,7 @@
 //! Each is a fixed sequence. What they have in common with compiled code is the convention (`convention`), the pinned thread
 //! register r10 and the frame-pointer chain. Only ip is free in all of them, so a thunk's token travels on the stack.
 
+use crate::convention::{Location, call_layout};
 use crate::encoding::{
     Address, ArmEncoding, BlockMode, Condition, DataOp, FloatSize, Indexing, ModifiedImmediate, Offset, Operand2, Shift,
     Transfer, blx, bx, compare, constant, data, float_load_many, float_pop, float_push, float_store, jump_through_cell,
@@ -13,7 +14,8 @@ use crate::registers::{CONTEXT, DWARF_D0, FP, IP, KEY, LR, PC, R0, R1, R2, R3, S
 use ir::function::SymbolRef;
 use ir::mach::buffer::{Label, MachBuffer};
 use ir::mach::registers::PReg;
-use ir::mach::{CodegenOptions, CompiledCode, FrameInfo, Stub, StubKind};
+use ir::mach::{CallbackLayout, CodegenError, CodegenOptions, CompiledCode, FrameInfo, Stub, StubKind};
+use ir::signature::Signature;
 
 /// Registers that native code expects to be saved, with r3 for alignment: r3 to r10, below the pushed frame pointer.
 const NATIVE_SAVED: u16 = 0x07f8;
@@ -121,6 +123,7 @@ pub fn stub(kind: StubKind, options: &CodegenOptions) -> Stub {
         StubKind::Import { cell, resolve } => import(&mut sequence, cell, resolve),
         StubKind::Publish { helper } => publish(&mut sequence, options, helper),
         StubKind::InvokeClosed { code, target } => invoke_closed(&mut sequence, code, target),
+        StubKind::Callback { helper } => callback(&mut sequence, helper),
         StubKind::EndFilter { filter_sp } => end_filter(&mut sequence, filter_sp),
     };
     let (code, return_offset) = sequence.finish(frame);
@@ -227,6 +230,48 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
         prologue: [8, 12, prologue],
         ..FrameInfo::default()
     }
+}
+
+/// The area of a callback: r0 to r3, d0 to d7, for arguments and then for results.
+const CALLBACK_FLOATS: u32 = 4 * INTEGER_ARGUMENT_COUNT as u32;
+const CALLBACK_AREA: u32 = CALLBACK_FLOATS + 8 * FLOAT_ARGUMENT_COUNT as u32;
+
+/// Where a callback's stub keeps what `signature` passes.
+pub fn callback_layout(signature: &Signature) -> Result<CallbackLayout, CodegenError> {
+    let layout = call_layout(signature)?;
+    let place = |location: &Location| match *location {
+        Location::General(register) => 4 * u32::from(register),
+        Location::Double(register) => CALLBACK_FLOATS + 8 * u32::from(register),
+        Location::UpperSingle(register) => CALLBACK_FLOATS + 8 * u32::from(register) + 4,
+        // Above the area are the frame pointer and the return address.
+        Location::Stack(offset) => CALLBACK_AREA + 8 + offset,
+    };
+    Ok(CallbackLayout {
+        params: layout.params.iter().map(place).collect(),
+        results: layout.results.iter().map(place).collect(),
+        struct_return: 0,
+        ending: 0,
+    })
+}
+
+fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
+    let always = Condition::Al;
+    // The thunk pushed its token.
+    sequence.pop(bit(IP));
+    sequence.push(bit(FP) | bit(LR));
+    sequence.copy(FP, SP);
+    sequence.put(float_push(always, FloatSize::F64, 0, FLOAT_ARGUMENT_COUNT));
+    sequence.push(INTEGER_ARGUMENTS);
+    let prologue = sequence.buffer.raw_offset();
+    sequence.copy(R0, IP);
+    sequence.copy(R1, SP);
+    load_cell(&mut sequence.buffer, IP.number(), SymbolRef::Helper(helper), 0);
+    sequence.put(blx(always, IP.number()));
+    sequence.returns_here();
+    sequence.pop(INTEGER_ARGUMENTS);
+    sequence.put(float_pop(always, FloatSize::F64, 0, FLOAT_ARGUMENT_COUNT));
+    sequence.pop(bit(FP) | bit(PC));
+    FrameInfo { frame_size: CALLBACK_AREA, prologue: [8, 12, prologue], ..FrameInfo::default() }
 }
 
 /// Offsets in `LandingContext`.

@@ -420,12 +420,19 @@ helpers! {
     MonitorExit "monitor_exit" (Ref) native;
 
     // Native calls
-    /// before a P/Invoke may block: (address of the P/Invoke cell) gives the native code; collections may go on from here
-    EnterNative "enter_native" () leaf;
+    /// before a call of native code, which may block: (address of references that must stay where they are, or null); collections may
+    /// go on from here
+    EnterNative "enter_native" (Iptr) leaf;
     /// after it: waits for a running collection; (1 to keep errno for Marshal.GetLastWin32Error)
     LeaveNative "leave_native" (I32) native;
+    /// (handle of the imported method or of a delegate's `Invoke`, addresses of the arguments, area of native values) fills the area
+    MarshalArguments "marshal_arguments" (Iptr Iptr Iptr) native;
+    /// (the same, address of the native result, address for the managed one) brings back results and frees what the call needed
+    MarshalResults "marshal_results" (Iptr Iptr Iptr Iptr Iptr) native;
 
     // Stubs: reached by jump, never by call
+    /// (number of a callback, area of its `Callback` stub) native code calls a delegate; what the stub wants to know
+    EnterCallback "enter_callback" (Iptr Iptr) leaf Iptr;
     /// (thread, token, saved arguments) code of a method that is compiled at its first call
     ResolveMethod "resolve_method" (Iptr Iptr Iptr) native Iptr;
     /// likewise for a virtual slot; the token is the slot's number

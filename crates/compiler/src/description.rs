@@ -97,6 +97,7 @@ const ERROR_KINDS: &[ErrorKind] = &[
     ErrorKind::MethodAccess,
     ErrorKind::FieldAccess,
     ErrorKind::NotSupported,
+    ErrorKind::MarshalDirective,
 ];
 
 const CONVENTIONS: &[CallConvention] = &[

@@ -14,6 +14,8 @@ pub mod guard;
 pub mod importer;
 pub mod inline_source;
 mod intrinsics;
+pub mod marshal;
+mod native_calls;
 pub mod signature;
 mod wrappers;
 

@@ -4,6 +4,8 @@
 //! parameters, generic context.
 
 use crate::env::MethodEnv;
+use crate::marshal::NativeForm;
+use crate::marshal::signature::NativeSignature;
 use il::types::{MethodId, MethodSignature, Storage, TypeId, TypeSystem};
 use ir::Type;
 use ir::mach::{StructPassing, StructShape, StructUse};
@@ -95,12 +97,7 @@ fn passed(env: &dyn MethodEnv, ty: TypeId, convention: CallConvention, usage: St
         Storage::Void => Passing::Nothing,
         Storage::Struct { size, align } => {
             env.depend_on_layout(ty);
-            match env.backend().pass_struct(&struct_shape(types, ty, size, align)?, convention, usage) {
-                StructPassing::Pieces(pieces) => Passing::Pieces(pieces),
-                StructPassing::Reference => Passing::Reference,
-                StructPassing::Stack => Passing::Stack,
-                StructPassing::Nothing => Passing::Nothing,
-            }
+            passing_of(env.backend().pass_struct(&struct_shape(types, ty, size, align)?, convention, usage))
         }
         scalar => storage_access(scalar).map_or(Passing::Nothing, Passing::Scalar),
     };
@@ -120,11 +117,44 @@ pub fn abi_signature(
         params.push(passed(env, ty, convention, StructUse::Param)?);
     }
     let result = passed(env, signature.ret, convention, StructUse::Result)?;
+    Ok(lower(convention, params, result, this.is_some(), has_context))
+}
+
+/// The native side of a call between managed and native code. Its `Passed` name the managed types.
+pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature {
+    let passed = |ty: TypeId, form: &NativeForm, usage: StructUse| {
+        let passing = match form.storage {
+            // An empty structure of C has no bytes.
+            Storage::Struct { .. } if form.fields.is_empty() => Passing::Nothing,
+            Storage::Struct { size, align } => {
+                let shape = StructShape { size, align, fields: form.fields.clone() };
+                passing_of(env.backend().pass_struct(&shape, CallConvention::Native, usage))
+            }
+            scalar => storage_access(scalar).map_or(Passing::Nothing, Passing::Scalar),
+        };
+        Passed { ty, storage: form.storage, passing }
+    };
+    let params = native.params.iter().map(|param| passed(param.ty, &param.form, StructUse::Param)).collect();
+    let result = passed(native.result.ty, &native.result.form, StructUse::Result);
+    lower(CallConvention::Native, params, result, false, false)
+}
+
+fn passing_of(passing: StructPassing) -> Passing {
+    match passing {
+        StructPassing::Pieces(pieces) => Passing::Pieces(pieces),
+        StructPassing::Reference => Passing::Reference,
+        StructPassing::Stack => Passing::Stack,
+        StructPassing::Nothing => Passing::Nothing,
+    }
+}
+
+/// Lists the pieces of all parameters.
+fn lower(convention: CallConvention, params: Vec<Passed>, result: Passed, has_this: bool, has_context: bool) -> AbiSignature {
     let mut lowered = Signature::new(convention);
     let returns_struct = result.passing == Passing::Reference;
     let hidden = Param { ty: Type::Iptr, kind: ParamKind::StructReturn };
     // Native code has the hidden parameter first, managed code after `this`.
-    let hidden_place = usize::from(this.is_some() && convention == CallConvention::Managed);
+    let hidden_place = usize::from(has_this && convention == CallConvention::Managed);
     for (index, param) in params.iter().enumerate() {
         if returns_struct && index == hidden_place {
             lowered.params.push(hidden);
@@ -151,7 +181,7 @@ pub fn abi_signature(
         Passing::Pieces(pieces) => pieces.iter().map(|&(ty, _)| ty).collect(),
         _ => SmallVec::new(),
     };
-    Ok(AbiSignature { signature: lowered, params, result, has_this: this.is_some(), has_context })
+    AbiSignature { signature: lowered, params, result, has_this, has_context }
 }
 
 /// Where the code of `method` (a canonical one) finds its generic context, if it needs one.

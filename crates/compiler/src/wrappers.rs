@@ -5,22 +5,17 @@ use crate::emit::Emitter;
 use crate::env::{CellRequest, MethodEnv};
 use crate::importer::generics::TypeRef;
 use crate::importer::{Failure, ImportError, ImportedMethod, Importer, method_error};
+use crate::marshal::signature::native_signature;
+use crate::native_calls::{call_native, imported_function};
 use crate::signature::{AbiSignature, Passing, abi_signature, method_signature, storage_access, this_type};
 use il::method_body::MethodBody;
-use il::types::{FieldLocation, MethodId, MethodKind, MethodSignature, Primitive, Storage, TypeId, TypeKind, TypeSystem};
-use il::{Error, ErrorKind, TableId, Token};
+use il::types::{FieldLocation, MethodId, MethodKind, Storage, TypeId, TypeSystem};
+use il::{Error, ErrorKind, Token};
 use ir::entity::Value;
 use ir::instruction::{Alias, IntCompare, Memory};
 use ir::signature::CallConvention;
 use ir::types::Access;
 use ir::{Function, Type};
-use smallvec::SmallVec;
-
-/// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
-const SUPPORTS_LAST_ERROR: u16 = 0x40;
-/// Mask and value of the Unicode character set.
-const CHARACTER_SET_MASK: u16 = 6;
-const CHARACTER_SET_UNICODE: u16 = 4;
 
 /// Code that a delegate's `invoke_impl` may point to, one for each signature of `Invoke`. Delegates closed over their
 /// first argument use the back end's `InvokeClosed` stub instead, wherever the other arguments stay in their places.
@@ -36,6 +31,8 @@ pub enum DelegateStub {
     ClosedStatic,
     /// Calls each of `delegates` and gives the last result.
     Multicast,
+    /// Calls the native function at `method_ptr`.
+    Native,
 }
 
 /// Byte offset of an instance field, by name.
@@ -79,7 +76,7 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
         return build(env, method, name, array_method);
     }
     if data.is_pinvoke() {
-        return build(env, method, name, platform_invoke);
+        return build(env, method, name, imported_function);
     }
     if data.is_internal_call() {
         return build(env, method, name, internal_call);
@@ -108,12 +105,13 @@ pub fn import_delegate_stub(env: &dyn MethodEnv, invoke: MethodId, stub: Delegat
     let name = format!("(wrapper delegate-invoke) {}", env.types().method_full_name(invoke));
     match stub {
         DelegateStub::Multicast => build(env, invoke, name, multicast),
+        DelegateStub::Native => build(env, invoke, name, native_target),
         single => build(env, invoke, name, |importer| single_target(importer, single)),
     }
 }
 
 /// Pops all arguments of the wrapped method; `this` comes first.
-fn all_arguments(importer: &mut Importer<'_, '_>) -> Result<Vec<(Value, bool)>, Failure> {
+pub(crate) fn all_arguments(importer: &mut Importer<'_, '_>) -> Result<Vec<(Value, bool)>, Failure> {
     importer.load_arguments()?;
     let types: Vec<TypeId> = importer.abi_signature.params.iter().map(|param| param.ty).collect();
     let mut values = Vec::with_capacity(types.len());
@@ -138,9 +136,14 @@ fn delegate_constructor(importer: &mut Importer<'_, '_>) -> Result<(), Failure> 
 fn argument_addresses(importer: &mut Importer<'_, '_>) -> Result<(Value, Value), Failure> {
     let arguments = all_arguments(importer)?;
     let storages: Vec<Storage> = importer.abi_signature.params.iter().map(|param| param.storage).collect();
+    Ok((arguments[0].0, address_list(importer, &arguments[1..], &storages[1..])))
+}
+
+/// The address of an array with the addresses of arguments.
+pub(crate) fn address_list(importer: &mut Importer<'_, '_>, arguments: &[(Value, bool)], storages: &[Storage]) -> Value {
     let pointer_bytes = importer.abi.pointer_bytes;
-    let list = importer.new_slot(pointer_bytes * arguments.len() as u32, pointer_bytes);
-    for (index, (&(value, _), storage)) in arguments.iter().zip(storages).enumerate().skip(1) {
+    let list = importer.new_slot(pointer_bytes * arguments.len().max(1) as u32, pointer_bytes);
+    for (index, (&(value, _), &storage)) in arguments.iter().zip(storages).enumerate() {
         let place = match storage_access(storage) {
             Some(access) => {
                 let place = scalar_place(importer, access);
@@ -152,11 +155,10 @@ fn argument_addresses(importer: &mut Importer<'_, '_>) -> Result<(Value, Value),
         };
         let place = importer.as_pointer(place, Type::Iptr);
         let entry = importer.b.stack_addr(list, 0);
-        let memory = importer.frame_access(Access::Full(Type::Iptr), (pointer_bytes * (index as u32 - 1)) as i32);
+        let memory = importer.frame_access(Access::Full(Type::Iptr), (pointer_bytes * index as u32) as i32);
         importer.b.store(memory, entry, place);
     }
-    let addresses = importer.b.stack_addr(list, 0);
-    Ok((arguments[0].0, addresses))
+    importer.b.stack_addr(list, 0)
 }
 
 fn scalar_place(importer: &mut Importer<'_, '_>, access: Access) -> Value {
@@ -194,23 +196,32 @@ fn finish_with_result_of(
     importer: &mut Importer<'_, '_>,
     call: impl FnOnce(&mut Importer<'_, '_>, Value),
 ) -> Result<(), Failure> {
-    let storage = importer.abi_signature.result.storage;
-    let access = storage_access(storage);
-    let place = match (access, storage) {
-        (Some(access), _) => scalar_place(importer, access),
-        (None, Storage::Struct { size, align }) => importer.struct_temporary(size, align),
-        (None, _) => importer.b.zero(Type::Mptr),
-    };
+    let place = result_place(importer);
     call(importer, place);
-    let result = match (access, storage) {
-        (Some(access), _) => {
-            let memory = importer.frame_access(access, 0);
+    let result = result_at(importer, place);
+    importer.finish_with(result)
+}
+
+/// Memory in the frame for the result of the method at hand, or null if it has none.
+pub(crate) fn result_place(importer: &mut Importer<'_, '_>) -> Value {
+    match importer.abi_signature.result.storage {
+        Storage::Struct { size, align } => importer.struct_temporary(size, align),
+        storage => match storage_access(storage) {
+            Some(access) => scalar_place(importer, access),
+            None => importer.b.zero(Type::Mptr),
+        },
+    }
+}
+
+/// The result that was left at [`result_place`], as by `Emitter::take_result`.
+pub(crate) fn result_at(importer: &mut Importer<'_, '_>, place: Value) -> Option<Value> {
+    match importer.abi_signature.result.storage {
+        Storage::Struct { .. } => Some(place),
+        storage => {
+            let memory = importer.frame_access(storage_access(storage)?, 0);
             Some(importer.b.load(memory, place))
         }
-        (None, Storage::Struct { .. }) => Some(place),
-        (None, _) => None,
-    };
-    importer.finish_with(result)
+    }
 }
 
 fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<(), Failure> {
@@ -234,7 +245,7 @@ fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<
             let target = importer.b.load(Memory::any(Type::Ref).at(field("m_target")?), delegate);
             arguments.insert(0, (target, true));
         }
-        DelegateStub::OpenStatic | DelegateStub::Multicast => {}
+        DelegateStub::OpenStatic | DelegateStub::Multicast | DelegateStub::Native => {}
     }
     let code = match (stub, this) {
         (DelegateStub::OpenVirtual, Some(this)) => {
@@ -247,6 +258,15 @@ fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<
     importer.want_tail_call();
     let result = importer.call_code(code, &abi, this, &arguments)?;
     importer.finish_with(result)
+}
+
+fn native_target(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let types = importer.types;
+    let native = native_signature(types, importer.method)?;
+    let arguments = all_arguments(importer)?;
+    let offset = instance_field(types, types.well_known().delegate, "method_ptr")?;
+    let code = importer.b.load(Memory::any(Type::Iptr).at(offset), arguments[0].0);
+    call_native(importer, &native, code, &arguments[1..])
 }
 
 fn multicast(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
@@ -305,147 +325,9 @@ fn internal_call(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
 }
 
 /// Native code leaves the upper bits of narrow results undefined.
-fn native_result(importer: &mut Importer<'_, '_>, abi: &AbiSignature, result: Option<Value>) -> Option<Value> {
+pub(crate) fn native_result(importer: &mut Importer<'_, '_>, abi: &AbiSignature, result: Option<Value>) -> Option<Value> {
     match (&abi.result.passing, result) {
         (Passing::Scalar(access), Some(value)) => Some(importer.narrow(value, *access)),
         (_, result) => result,
     }
-}
-
-// P/Invoke
-
-/// How an argument of a P/Invoke is turned into a native one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Marshal {
-    /// As it is.
-    Plain,
-    /// A copy of the string in UTF-8, freed after the call.
-    Utf8,
-    /// Address of the string's characters.
-    Utf16,
-    /// Address of the first element.
-    Vector,
-    /// The handle in a `SafeHandle`.
-    SafeHandle,
-}
-
-fn marshal_of(types: &TypeSystem, ty: TypeId, unicode: bool) -> il::Result<Marshal> {
-    let unsupported = || Error::new(ErrorKind::NotSupported, "marshalling is not supported").with_name(types.type_name(ty));
-    match types.storage(ty)? {
-        Storage::Ref => {}
-        Storage::Struct { .. } if !types.class(ty)?.is_blittable => return Err(unsupported()),
-        _ => return Ok(Marshal::Plain),
-    }
-    if ty == TypeId::STRING {
-        return Ok(if unicode { Marshal::Utf16 } else { Marshal::Utf8 });
-    }
-    if let TypeKind::SzArray(element) = types.kind(ty) {
-        let plain = match types.storage(*element)? {
-            Storage::Ref => false,
-            Storage::Struct { .. } => types.class(*element)?.is_blittable,
-            _ => true,
-        };
-        return if plain { Ok(Marshal::Vector) } else { Err(unsupported()) };
-    }
-    let mut class = Some(ty);
-    while let Some(current) = class {
-        if types.simple_name(current) == ("System.Runtime.InteropServices", "SafeHandle") {
-            return Ok(Marshal::SafeHandle);
-        }
-        class = types.header(current)?.parent;
-    }
-    Err(unsupported())
-}
-
-/// A static method of `System.Runtime.InteropServices.Marshal`.
-fn marshal_method(types: &TypeSystem, name: &str, param: TypeId) -> il::Result<MethodId> {
-    let missing = || Error::new(ErrorKind::MissingMethod, "method not found").with_name(format!("Marshal:{name}"));
-    let class = types.find_type(types.corlib(), "System.Runtime.InteropServices", "Marshal")?.ok_or_else(missing)?;
-    types.find_method(class, name, Some(&[param]))?.ok_or_else(missing)
-}
-
-fn platform_invoke(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
-    let (types, method) = (importer.types, importer.method);
-    let data = types.method(method);
-    let signature = types.method_signature(method)?;
-    let flags = match data.row() {
-        Some(row) => {
-            let token = Token::new(TableId::MethodDef, row);
-            types.metadata(data.assembly).impl_map(token).map_or(0, |map| map.flags)
-        }
-        None => 0,
-    };
-    let unicode = flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE;
-    let mut native = MethodSignature { convention: il::signature::CallConvention::C, ..signature.clone() };
-    let mut kinds = Vec::new();
-    for param in &mut native.params {
-        let kind = marshal_of(types, *param, unicode)?;
-        if kind != Marshal::Plain {
-            *param = types.pointer(TypeId::VOID);
-        }
-        kinds.push(kind);
-    }
-    let is_bool = signature.ret == Primitive::Boolean.type_id();
-    if is_bool {
-        native.ret = TypeId::I4;
-    } else if signature.ret == TypeId::STRING {
-        native.ret = TypeId::I;
-    } else if marshal_of(types, signature.ret, unicode).is_ok_and(|kind| kind != Marshal::Plain) {
-        let name = types.method_full_name(method);
-        return Err(Failure::Instruction(Error::new(ErrorKind::NotSupported, "marshalling of the result").with_name(name)));
-    }
-    let abi = abi_signature(importer.env, CallConvention::Native, None, &native, false)?;
-    let mut arguments = all_arguments(importer)?;
-    let mut copies: SmallVec<[Value; 4]> = SmallVec::new();
-    for (argument, &kind) in arguments.iter_mut().zip(&kinds) {
-        argument.0 = match kind {
-            Marshal::Plain => argument.0,
-            Marshal::Utf8 => {
-                let convert = marshal_method(types, "StringToHGlobalAnsi", TypeId::STRING)?;
-                let copy = importer.call_static(convert, &[argument.0])?;
-                copies.extend(copy);
-                copy.unwrap_or(argument.0)
-            }
-            Marshal::Utf16 => data_address(importer, argument.0, importer.abi.string_chars()),
-            Marshal::Vector => data_address(importer, argument.0, importer.abi.vector_data()),
-            Marshal::SafeHandle => {
-                let class = types.find_type(types.corlib(), "System.Runtime.InteropServices", "SafeHandle")?;
-                let class = class.ok_or_else(|| Error::type_load("SafeHandle is missing"))?;
-                let offset = instance_field(types, class, "handle")?;
-                importer.b.load(Memory::any(Type::Iptr).at(offset), argument.0)
-            }
-        };
-    }
-    let code = importer.cell(CellRequest::PlatformInvoke(method), Type::Iptr);
-    importer.helper(HelperId::EnterNative, &[]);
-    let result = importer.call_code(code, &abi, None, &arguments)?;
-    let keep_error = importer.b.iconst(Type::I32, i64::from(flags & SUPPORTS_LAST_ERROR != 0));
-    importer.helper(HelperId::LeaveNative, &[keep_error]);
-    let mut result = native_result(importer, &abi, result);
-    if !copies.is_empty() {
-        let free = marshal_method(types, "FreeHGlobal", TypeId::I)?;
-        for copy in copies {
-            importer.call_static(free, &[copy])?;
-        }
-    }
-    if let Some(value) = result {
-        if is_bool {
-            let zero = importer.b.iconst(Type::I32, 0);
-            result = Some(importer.b.icmp(IntCompare::Ne, value, zero));
-        } else if signature.ret == TypeId::STRING {
-            let name = if unicode { "PtrToStringUni" } else { "PtrToStringAnsi" };
-            let convert = marshal_method(types, name, TypeId::I)?;
-            result = importer.call_static(convert, &[value])?;
-        }
-    }
-    importer.finish_with(result)
-}
-
-/// Address of the data of a string or vector, or null for null.
-fn data_address(importer: &mut Importer<'_, '_>, object: Value, offset: i32) -> Value {
-    let is_null = importer.is_null(object);
-    let address = importer.b.offset_addr(object, i64::from(offset));
-    let address = importer.as_pointer(address, Type::Iptr);
-    let null = importer.b.iconst(Type::Iptr, 0);
-    importer.b.select(is_null, null, address)
 }

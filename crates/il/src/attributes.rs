@@ -319,11 +319,13 @@ impl MarshalDescriptor {
         let mut cursor = Cursor::new(blob);
         let cursor = &mut cursor;
         Ok(match cursor.u8()? {
-            native::ARRAY => MarshalDescriptor::Array {
-                element: element_code(cursor)?,
-                size_param: optional(cursor)?,
-                element_count: optional(cursor)?,
-            },
+            native::ARRAY => {
+                let element = element_code(cursor)?;
+                let (size_param, element_count) = (optional(cursor)?, optional(cursor)?);
+                // Compilers write a parameter's number in any case; a factor of 0 behind it says that it does not count.
+                let counts = optional(cursor)? != Some(0);
+                MarshalDescriptor::Array { element, size_param: size_param.filter(|_| counts), element_count }
+            }
             native::FIXED_STRING => MarshalDescriptor::FixedString { size: cursor.compressed_u32()? },
             native::FIXED_ARRAY => {
                 MarshalDescriptor::FixedArray { count: cursor.compressed_u32()?, element: element_code(cursor)? }

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     FieldAccess,
     /// The metadata is valid but asks for what is not offered (`NotSupportedException`).
     NotSupported,
+    /// A value has no native form (`MarshalDirectiveException`).
+    MarshalDirective,
 }
 
 /// A failure with its place: file, table row or byte offset, as far as they are known.

@@ -3,6 +3,7 @@
 use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
+use crate::method_table::method_table;
 use crate::object::{self, ObjectRef};
 use crate::{compile, handles, methods, runtime};
 use compiler::DelegateStub;
@@ -117,6 +118,16 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
         (true, _) => closed_invoke()?,
     };
     Ok(Shape { closed, unboxing, invoke })
+}
+
+/// A delegate that calls the native function at `pointer`.
+pub fn over_native(class: TypeId, pointer: usize) -> Result<ObjectRef> {
+    let invoke = stub_for(class, DelegateStub::Native)?;
+    let delegate = object::allocate(method_table(class)?)?;
+    CODE.set(delegate, pointer);
+    METHOD.set(delegate, handles::from_method(invoke_method(class)?));
+    INVOKE.set(delegate, invoke);
+    Ok(delegate)
 }
 
 /// A new delegate of the same class that calls all of its `delegates`, which the class library sets.

@@ -193,6 +193,7 @@ impl From<il::Error> for Exception {
             ErrorKind::MethodAccess => ("System", "MethodAccessException"),
             ErrorKind::FieldAccess => ("System", "FieldAccessException"),
             ErrorKind::NotSupported => ("System", "NotSupportedException"),
+            ErrorKind::MarshalDirective => ("System.Runtime.InteropServices", "MarshalDirectiveException"),
         };
         match (error.kind(), error.name()) {
             (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {

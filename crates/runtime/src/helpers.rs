@@ -4,6 +4,8 @@
 use crate::class_init::ensure_initialized;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{async_results, owner_of, raising, remoting, store_unknown};
+use crate::marshal::callbacks;
+use crate::marshal::calls::Call;
 use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::{RECENT_AREAS, Thread};
@@ -80,6 +82,9 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::MonitorExit, Address(monitor_exit as *const ())),
     (HelperId::EnterNative, Address(enter_native as *const ())),
     (HelperId::LeaveNative, Address(leave_native as *const ())),
+    (HelperId::MarshalArguments, Address(marshal_arguments as *const ())),
+    (HelperId::MarshalResults, Address(marshal_results as *const ())),
+    (HelperId::EnterCallback, Address(callbacks::enter as *const ())),
     (HelperId::ResolveMethod, Address(resolve_method as *const ())),
     (HelperId::ResolveSlot, Address(resolve_slot as *const ())),
     (HelperId::ResolveInterface, Address(resolve_interface as *const ())),
@@ -499,7 +504,8 @@ extern "C" fn monitor_exit(object: ObjectRef) {
 
 // Native calls
 
-extern "C" fn enter_native() {
+/// The references at the address are in the caller's frame; that they are passed keeps them there.
+extern "C" fn enter_native(_kept: *const ObjectRef) {
     Thread::current().heap().enter_native();
 }
 extern "C" fn leave_native(keep_error: i32) {
@@ -508,6 +514,16 @@ extern "C" fn leave_native(keep_error: i32) {
         thread.last_error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
     }
     thread.heap().leave_native();
+}
+
+extern "C" fn marshal_arguments(method: usize, arguments: *const *mut u8, area: *mut u8) {
+    // SAFETY: compiled code passes the method's arguments and an area of its native signature.
+    raising(|| unsafe { Call::new(method, arguments, area)?.convert_arguments() })
+}
+
+extern "C" fn marshal_results(method: usize, arguments: *const *mut u8, area: *mut u8, native: *mut u8, managed: *mut u8) {
+    // SAFETY: likewise, after the call, with places for its results.
+    raising(|| unsafe { Call::new(method, arguments, area)?.convert_results(native, managed) })
 }
 
 // Stubs

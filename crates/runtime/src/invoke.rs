@@ -181,13 +181,13 @@ unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, arg
 
 /// Memory for structures that are passed by address. The collector finds the references in it: as long as it is small because it lies
 /// on the stack, else because it is told.
-struct StructureArea {
+pub(crate) struct StructureArea {
     memory: SmallVec<[u64; 32]>,
     used: usize,
 }
 
 impl StructureArea {
-    fn new(words: usize) -> StructureArea {
+    pub(crate) fn new(words: usize) -> StructureArea {
         let memory: SmallVec<[u64; 32]> = smallvec![0; words];
         if memory.spilled() {
             let start = memory.as_ptr() as usize;
@@ -198,7 +198,7 @@ impl StructureArea {
     }
 
     /// The next `words` words. The area may not be moved any more.
-    fn take(&mut self, words: usize) -> *mut u64 {
+    pub(crate) fn take(&mut self, words: usize) -> *mut u64 {
         let taken = &mut self.memory[self.used..self.used + words];
         self.used += words;
         taken.as_mut_ptr()

@@ -6,6 +6,11 @@ use il::tables::{ImplMapRow, ParamRow};
 use il::types::{AssemblyId, FieldId, FieldLocation, MethodId};
 use il::{TableId, Token};
 
+/// Bits of a P/Invoke's attributes (ECMA-335 II.23.1.8).
+const NO_MANGLE: u16 = 1;
+const CHARACTER_SET_MASK: u16 = 6;
+const CHARACTER_SET_UNICODE: u16 = 4;
+
 /// The UTF-16 units of a user string by its token.
 pub fn user_string(assembly: AssemblyId, token: u32) -> Result<Vec<u16>> {
     let bytes = runtime().types.metadata(assembly).user_string(token & 0xff_ffff)?;
@@ -19,6 +24,10 @@ pub struct Import {
     pub library: String,
     /// Name of the function.
     pub entry_point: String,
+    /// Whether text is UTF-16, and so the function with a `W` at the end of its name the right one.
+    pub unicode: bool,
+    /// Whether the name is to be taken as it stands.
+    pub exact: bool,
 }
 
 /// What a method imports, if it is a P/Invoke.
@@ -32,7 +41,12 @@ pub fn import(method: MethodId) -> Option<Import> {
         "" => types.method_name(method),
         name => name,
     };
-    Some(Import { library: metadata.string(library.name).to_string(), entry_point: entry_point.to_string() })
+    Some(Import {
+        library: metadata.string(library.name).to_string(),
+        entry_point: entry_point.to_string(),
+        unicode: map.flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE,
+        exact: map.flags & NO_MANGLE != 0,
+    })
 }
 
 /// Names of a method's parameters, in order; empty where there is none.

@@ -1,14 +1,17 @@
 //! Finding the native functions that programs import: in the built-in tables first, then in the libraries that the names lead to.
 
+use crate::dll_map::DllMap;
 use crate::exceptions::Exception;
+use crate::metadata::Import;
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
 use crate::{exceptions, icalls, metadata, runtime};
-use il::types::MethodId;
+use il::types::{AssemblyId, MethodId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::ffi::{CString, c_void};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 /// A function of the runtime that stands for one of a native library.
 #[derive(Clone, Copy)]
@@ -34,6 +37,9 @@ static TABLES: &[&[BuiltIn]] = &[crate::icalls::system_native::TABLE];
 const BUILT_IN_LIBRARIES: &[&str] =
     &["System.Native", "libSystem.Native", "libmono-native", "mono-native", "libMonoPosixHelper", "MonoPosixHelper"];
 
+/// What `$mono_libdir` means in configuration files.
+const LIBRARY_FOLDER: &str = "/usr/lib";
+
 /// Libraries whose names on other systems mean the C library or parts of it here.
 const ALIASES: &[(&str, &str)] = &[
     ("libc", "libc.so.6"),
@@ -50,23 +56,63 @@ pub fn code(method: MethodId) -> usize {
     find(method).unwrap_or(missing as *const () as usize)
 }
 
-fn import_of(method: MethodId) -> Option<(String, String)> {
-    metadata::import(method).map(|import| (import.library, import.entry_point))
+/// What a method imports, after the entries of configuration files.
+fn import_of(method: MethodId) -> Option<Import> {
+    let import = metadata::import(method)?;
+    let assembly = runtime().types.method(method).assembly;
+    let mapped = assembly_map(assembly).lookup(&import.library, &import.entry_point);
+    let mapped = mapped.or_else(|| DllMap::global().lookup(&import.library, &import.entry_point));
+    Some(match mapped {
+        Some((library, entry_point)) => {
+            Import { library: library.replace("$mono_libdir", LIBRARY_FOLDER), entry_point, ..import }
+        }
+        None => import,
+    })
+}
+
+/// The entries of the configuration file beside an assembly.
+fn assembly_map(assembly: AssemblyId) -> Arc<DllMap> {
+    static MAPS: Mutex<Option<FxHashMap<AssemblyId, Arc<DllMap>>>> = Mutex::new(None);
+    let mut maps = MAPS.lock();
+    let read = || {
+        let Some(path) = runtime().types.assembly(assembly).path() else { return Arc::default() };
+        let mut name = path.as_os_str().to_owned();
+        name.push(".config");
+        Arc::new(DllMap::read(Path::new(&name)))
+    };
+    maps.get_or_insert_with(FxHashMap::default).entry(assembly).or_insert_with(read).clone()
+}
+
+/// The function of the runtime that stands for an imported one.
+fn built_in_function(library: &str, entry: &str) -> Option<usize> {
+    if !is_built_in(library) {
+        return None;
+    }
+    static INDEX: OnceLock<FxHashMap<&'static str, usize>> = OnceLock::new();
+    let index = INDEX.get_or_init(|| {
+        TABLES.iter().flat_map(|table| table.iter()).map(|function| (function.name, function.address as usize)).collect()
+    });
+    index.get(entry).copied()
+}
+
+fn is_built_in(library: &str) -> bool {
+    BUILT_IN_LIBRARIES.contains(&library)
 }
 
 fn find(method: MethodId) -> Option<usize> {
-    let (library, entry) = import_of(method)?;
-    if BUILT_IN_LIBRARIES.contains(&library.as_str()) {
-        static INDEX: OnceLock<FxHashMap<&'static str, usize>> = OnceLock::new();
-        let index = INDEX.get_or_init(|| {
-            TABLES.iter().flat_map(|table| table.iter()).map(|function| (function.name, function.address as usize)).collect()
-        });
-        if let Some(&address) = index.get(entry.as_str()) {
-            return Some(address);
-        }
+    // The class library's own come first: no file need be read for them.
+    let written = metadata::import(method)?;
+    if let Some(address) = built_in_function(&written.library, &written.entry_point) {
+        return Some(address);
     }
-    let handle = open(&library)?;
-    symbol(handle, &entry).or_else(|| symbol(handle, &format!("{entry}A")))
+    let import = import_of(method)?;
+    let folder = runtime().types.assembly(runtime().types.method(method).assembly).path().and_then(Path::parent);
+    let handle = open(&import.library, folder)?;
+    let name = import.entry_point.as_str();
+    let suffix = if import.unicode { 'W' } else { 'A' };
+    let find = |name: &str| symbol(handle, name);
+    let suffixed = || if import.exact { None } else { find(&format!("{name}{suffix}")) };
+    if import.unicode { suffixed().or_else(|| find(name)) } else { find(name).or_else(suffixed) }
 }
 
 fn symbol(handle: usize, name: &str) -> Option<usize> {
@@ -76,15 +122,13 @@ fn symbol(handle: usize, name: &str) -> Option<usize> {
     if address == 0 { None } else { Some(address) }
 }
 
-/// Opens a library by the names that Mono tries.
-fn open(library: &str) -> Option<usize> {
-    static OPEN: Mutex<Option<FxHashMap<String, Option<usize>>>> = Mutex::new(None);
-    let mut guard = OPEN.lock();
-    let open = guard.get_or_insert_with(FxHashMap::default);
-    if let Some(&known) = open.get(library) {
-        return known;
+/// Opens a library by the names that Mono tries; `folder` is that of the assembly that imports it.
+fn open(library: &str, folder: Option<&Path>) -> Option<usize> {
+    static OPEN: Mutex<Option<FxHashMap<String, usize>>> = Mutex::new(None);
+    if let Some(&known) = OPEN.lock().get_or_insert_with(FxHashMap::default).get(library) {
+        return Some(known);
     }
-    let found = candidates(library).iter().find_map(|name| {
+    let found = candidates(library, folder).iter().find_map(|name| {
         let name = name.as_ref().map(|name| CString::new(name.as_str()).ok());
         let pointer = match &name {
             Some(Some(name)) => name.as_ptr(),
@@ -94,13 +138,13 @@ fn open(library: &str) -> Option<usize> {
         // SAFETY: a name or null for the process itself; loading a library may run its initialisers, which the program asked for.
         let handle = unsafe { libc::dlopen(pointer, libc::RTLD_LAZY) } as usize;
         if handle == 0 { None } else { Some(handle) }
-    });
-    open.insert(library.to_string(), found);
-    found
+    })?;
+    OPEN.lock().get_or_insert_with(FxHashMap::default).insert(library.to_string(), found);
+    Some(found)
 }
 
 /// File names for a library, in order; `None` is the process itself.
-fn candidates(library: &str) -> Vec<Option<String>> {
+fn candidates(library: &str, folder: Option<&Path>) -> Vec<Option<String>> {
     if library == "__Internal" {
         return vec![None];
     }
@@ -110,8 +154,10 @@ fn candidates(library: &str) -> Vec<Option<String>> {
     let stem = library.strip_suffix(".dll").unwrap_or(library);
     let mut names = vec![library.to_string(), format!("{stem}.so"), format!("lib{stem}.so"), format!("lib{stem}")];
     if !library.contains('/') {
-        let folder = runtime().program_folder();
-        let local: Vec<String> = names.iter().map(|name| folder.join(name).to_string_lossy().into_owned()).collect();
+        let program = runtime().program_folder();
+        let folders = folder.into_iter().chain([program.as_path()]);
+        let local: Vec<String> =
+            folders.flat_map(|folder| names.iter().map(|name| folder.join(name).to_string_lossy().into_owned())).collect();
         names.splice(0..0, local);
     }
     names.into_iter().map(Some).collect()
@@ -125,11 +171,12 @@ extern "C" fn missing() {
         Step::Frame(frame) => frame.method(),
         Step::Entry { .. } => None,
     });
+    let folder = caller.and_then(|method| runtime().types.assembly(runtime().types.method(method).assembly).path()?.parent());
     let exception = match caller.and_then(import_of) {
-        Some((library, entry)) if open(&library).is_some() || BUILT_IN_LIBRARIES.contains(&library.as_str()) => {
-            Exception::new("System", "EntryPointNotFoundException", entry)
+        Some(import) if is_built_in(&import.library) || open(&import.library, folder).is_some() => {
+            Exception::new("System", "EntryPointNotFoundException", import.entry_point)
         }
-        Some((library, _)) => Exception::new("System", "DllNotFoundException", library),
+        Some(import) => Exception::new("System", "DllNotFoundException", import.library),
         None => Exception::default_of("System", "EntryPointNotFoundException"),
     };
     icalls::raising(|| -> exceptions::Result<()> { Err(exception) })

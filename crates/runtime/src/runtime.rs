@@ -6,6 +6,7 @@ use crate::compile::Compiler;
 use crate::domain::{Domain, Domains, ROOT_DOMAIN};
 use crate::exceptions::{Exception, Result};
 use crate::invoke;
+use crate::marshal::Marshalling;
 use crate::object::{ABI, ArrayRef, StringRef};
 use crate::options::Options;
 use crate::stubs::{self, Stubs};
@@ -40,6 +41,8 @@ pub struct Runtime {
     pub symbols: Symbols,
     /// The compiler.
     pub compiler: Compiler,
+    /// What crosses to native code, and how.
+    pub marshalling: Marshalling,
     stubs: OnceLock<Stubs>,
     program: OnceLock<PathBuf>,
     arguments: OnceLock<Vec<String>>,
@@ -99,6 +102,7 @@ pub fn start(options: Options, backend: Box<dyn Backend>) -> std::result::Result
         domains: Domains::default(),
         symbols: Symbols::default(),
         compiler,
+        marshalling: Marshalling::default(),
         stubs: OnceLock::new(),
         program: OnceLock::new(),
         arguments: OnceLock::new(),

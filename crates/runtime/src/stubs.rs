@@ -33,6 +33,8 @@ pub struct Stubs {
     pub end_filter: usize,
     /// Cells that hold the `Resolve` stubs: for methods, virtual slots, interface slots.
     pub resolve_cells: [u32; 3],
+    /// Cell that holds the `Callback` stub.
+    pub callback_cell: u32,
 }
 
 /// Publishes a stub's code.
@@ -73,6 +75,9 @@ pub fn make(runtime: &Runtime) -> Result<Stubs> {
         *cell = runtime.code.new_cell();
         runtime.code.cell(*cell).store(address, Ordering::Relaxed);
     }
+    let (callback, _) = stub(StubKind::Callback { helper: HelperId::EnterCallback as u16 }, CodeKind::Stub)?;
+    let callback_cell = runtime.code.new_cell();
+    runtime.code.cell(callback_cell).store(callback, Ordering::Relaxed);
     // SAFETY: the back end made code of these signatures.
     unsafe {
         Ok(Stubs {
@@ -82,6 +87,7 @@ pub fn make(runtime: &Runtime) -> Result<Stubs> {
             run_filter: std::mem::transmute::<usize, RunFilter>(run_filter),
             end_filter,
             resolve_cells,
+            callback_cell,
         })
     }
 }

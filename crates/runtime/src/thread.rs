@@ -141,6 +141,36 @@ impl Thread {
         thread
     }
 
+    /// The current thread, which native code made: attached if it was not, and until it ends.
+    pub fn attach_for_callback() -> &'static mut Thread {
+        /// Ends with the thread.
+        struct Attached;
+        impl Drop for Attached {
+            fn drop(&mut self) {
+                let Some(thread) = Thread::try_current() else { return };
+                thread.heap().leave_native();
+                for slot in 0..ROOTS {
+                    thread.set_root(slot, ObjectRef::NULL);
+                }
+                gc::detach(thread.heap());
+                CURRENT.set(std::ptr::null_mut());
+            }
+        }
+        thread_local! {
+            static ATTACHED: Cell<Option<Attached>> = const { Cell::new(None) };
+        }
+        if let Some(thread) = Thread::try_current() {
+            return thread;
+        }
+        let thread = Thread::attach();
+        ATTACHED.set(Some(Attached));
+        if let Err(exception) = crate::icalls::threads::become_background() {
+            crate::unhandled::report_and_exit(exception.into_object());
+        }
+        thread.heap().enter_native();
+        thread
+    }
+
     /// The collector's part.
     #[inline]
     pub fn heap(&mut self) -> &'static mut ThreadHeap {

@@ -4,12 +4,15 @@
 //! fs and the frame-pointer chain. A thunk pushes its token above the return address. eax, which carries nothing but the interface key, serves
 //! as base for data wherever that key cannot matter any more.
 
+use crate::convention::call_layout;
+use crate::family::convention::Location;
 use crate::family::encoding::Sink;
 use crate::family::sequence::Sequence;
 use crate::registers::DWARF_CALLEE_SAVED;
 use dynasmrt::{DynasmApi, dynasm};
 use ir::function::SymbolRef;
-use ir::mach::{CodegenOptions, CompiledCode, FrameInfo, Resolvers, Stub, StubKind};
+use ir::mach::{CallbackLayout, CodegenError, CodegenOptions, CompiledCode, FrameInfo, Resolvers, Stub, StubKind};
+use ir::signature::Signature;
 
 /// Frame of `Resolve`: three arguments and a word, the general argument registers from 16 on (key, context, ecx, edx), four vector registers from 32
 /// on, a word, the token.
@@ -28,6 +31,7 @@ pub fn stub(kind: StubKind, options: &CodegenOptions) -> Stub {
         StubKind::Import { cell, resolve } => import(&mut sequence, cell, resolve),
         StubKind::Publish { helper } => publish(&mut sequence, options, helper),
         StubKind::InvokeClosed { code, target } => invoke_closed(&mut sequence, code, target),
+        StubKind::Callback { helper } => callback(&mut sequence, helper),
         StubKind::EndFilter { filter_sp } => end_filter(&mut sequence, filter_sp),
     };
     let return_offset = sequence.return_offset;
@@ -191,6 +195,90 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x86 ; ret 4);
     FrameInfo { frame_size: RESOLVE_FRAME as u32, prologue, epilogues: vec![epilogue], ..FrameInfo::default() }
+}
+
+/// The area of a callback lies below the frame pointer: eax and edx, then a float result. The arguments lie above frame pointer and
+/// return address.
+const CALLBACK_AREA: u32 = 16;
+const CALLBACK_FLOAT: u32 = 8;
+/// Bit of what the helper of a callback returns from which on the bytes of arguments stand that the callee pops; below are the bytes of a
+/// float result.
+const CALLBACK_POPS_SHIFT: u8 = 8;
+
+/// Where a callback's stub keeps what `signature` passes.
+pub fn callback_layout(signature: &Signature) -> Result<CallbackLayout, CodegenError> {
+    let layout = call_layout(signature)?;
+    let place = |location: &Location| match *location {
+        Location::Stack(offset) | Location::StackCopy { offset, .. } => CALLBACK_AREA + 8 + offset,
+        // Native code passes nothing in registers.
+        _ => 0,
+    };
+    let result = |location: &Location| match *location {
+        Location::X87 => CALLBACK_FLOAT,
+        Location::General(0) => 0,
+        _ => 4,
+    };
+    let float_bytes = match (layout.results.first(), signature.results.first()) {
+        (Some(Location::X87), Some(ty)) => ty.bytes(4),
+        _ => 0,
+    };
+    Ok(CallbackLayout {
+        params: layout.params.iter().map(place).collect(),
+        results: layout.results.iter().map(result).collect(),
+        struct_return: 0,
+        ending: (float_bytes | layout.pops << CALLBACK_POPS_SHIFT) as usize,
+    })
+}
+
+fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
+    const FRAME: i32 = 40;
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x86
+        // The saved frame pointer takes the token's place under the return address.
+        ; xchg [esp], ebp
+    );
+    let pushed = sequence.offset();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x86 ; mov ecx, ebp ; mov ebp, esp);
+    let moved = sequence.offset();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink ; .arch x86 ; sub esp, FRAME ; and esp, -16);
+    let prologue = [pushed, moved, sequence.offset()];
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x86
+        ; mov [esp], ecx
+        ; lea eax, [ebp - CALLBACK_AREA as i32]
+        ; mov [esp + 4], eax
+    );
+    let anchor = base(sequence);
+    with_distance(sequence, &CALL_THROUGH_EAX, SymbolRef::Helper(helper), anchor);
+    sequence.returns_here();
+    // Each comparison jumps over the load behind it.
+    sequence.bytes.extend_from_slice(&[0x3c, 0x04, 0x75, 3]); // cmp al, 4; jne
+    sequence.bytes.extend_from_slice(&[0xd9, 0x45, -8i8 as u8]); // fld dword [ebp - 8]
+    sequence.bytes.extend_from_slice(&[0x3c, 0x08, 0x75, 3]); // cmp al, 8; jne
+    sequence.bytes.extend_from_slice(&[0xdd, 0x45, -8i8 as u8]); // fld qword [ebp - 8]
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x86
+        ; mov ecx, eax
+        ; shr ecx, CALLBACK_POPS_SHIFT as i8
+        ; mov eax, [ebp - 16]
+        ; mov edx, [ebp - 12]
+        ; leave
+    );
+    let epilogue = sequence.offset();
+    let mut sink = Sink(&mut sequence.bytes);
+    dynasm!(sink
+        ; .arch x86
+        // Moves the return address over the arguments that go; the address of the operand counts from after the pop.
+        ; pop DWORD [esp + ecx - 4]
+        ; lea esp, [esp + ecx - 4]
+        ; ret
+    );
+    FrameInfo { frame_size: FRAME as u32, prologue, epilogues: vec![epilogue], ..FrameInfo::default() }
 }
 
 fn land(sequence: &mut Sequence) -> FrameInfo {

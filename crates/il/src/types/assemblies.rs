@@ -404,11 +404,14 @@ impl TypeSystem {
 
     /// Whether a custom attribute of this type is on what `parent` names. Compares names only and loads nothing.
     pub fn has_custom_attribute(&self, assembly: AssemblyId, parent: Token, namespace: &str, name: &str) -> bool {
+        self.custom_attribute(assembly, parent, namespace, name).is_some()
+    }
+
+    /// The value of the first custom attribute of this type on what `parent` names. Compares names only and loads nothing.
+    pub fn custom_attribute(&self, assembly: AssemblyId, parent: Token, namespace: &str, name: &str) -> Option<&[u8]> {
         let metadata = self.metadata(assembly);
-        metadata.custom_attributes_of(parent).any(|row| {
-            let Ok(attribute) = metadata.row::<CustomAttributeRow>(row) else {
-                return false;
-            };
+        metadata.custom_attributes_of(parent).find_map(|row| {
+            let attribute: CustomAttributeRow = metadata.row(row).ok()?;
             let owner = match attribute.constructor.table() {
                 Some(TableId::MethodDef) => Token::new(TableId::TypeDef, metadata.owner_of_method(attribute.constructor.row())),
                 _ => metadata.row_of::<MemberRefRow>(attribute.constructor).map_or(Token::NULL, |member| member.class),
@@ -417,7 +420,9 @@ impl TypeSystem {
                 Some(TableId::TypeDef) => metadata.row_of::<TypeDefRow>(owner).map(|row| (row.namespace, row.name)),
                 _ => metadata.row_of::<TypeRefRow>(owner).map(|row| (row.namespace, row.name)),
             };
-            names.is_ok_and(|(n, m)| metadata.string(n) == namespace && metadata.string(m) == name)
+            let (found_namespace, found_name) = names.ok()?;
+            let matches = metadata.string(found_namespace) == namespace && metadata.string(found_name) == name;
+            if matches { metadata.blob(attribute.value).ok() } else { None }
         })
     }
 }

@@ -130,8 +130,8 @@ fn has_wide(signature: &Signature) -> bool {
     signature.params.iter().any(|param| param.ty == Type::I64) || signature.results.contains(&Type::I64)
 }
 
-/// Splits parameters and results.
-fn split_signature(signature: &mut Signature) {
+/// Splits the 64-bit parameters and results of a signature.
+pub fn split_signature(signature: &mut Signature) {
     if !has_wide(signature) {
         return;
     }

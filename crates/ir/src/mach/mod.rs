@@ -15,7 +15,7 @@ pub mod vcode;
 use crate::entity::Region;
 use crate::function::{Function, SymbolRef};
 use crate::instruction::{SourceOffset, TrapCode};
-use crate::signature::CallConvention;
+use crate::signature::{CallConvention, Signature};
 use crate::types::Type;
 use smallvec::SmallVec;
 
@@ -318,6 +318,13 @@ pub enum StubKind {
         /// Offset of the target in the delegate.
         target: i32,
     },
+    /// Native code calls it; a thunk before it has pushed or loaded a token as for `Resolve`. Saves the argument registers of native code in an
+    /// area, calls helper `extern "C" fn(token, area) -> ending`, loads the result registers from the area and returns. What is where
+    /// says [`Backend::callback_layout`].
+    Callback {
+        /// The helper's number.
+        helper: u16,
+    },
     /// The helper of `end_filter`: finds the innermost `RunFilter` frame (its stack pointer is kept in the thread at
     /// `ThreadLayout`'s neighbour given here) and returns from it with the verdict.
     EndFilter {
@@ -346,6 +353,19 @@ pub struct SavedArguments {
     pub context: usize,
     /// The first integer argument: `this` of an instance method.
     pub this: usize,
+}
+
+/// Byte offsets from the start of the area that a [`StubKind::Callback`] stub hands to its helper.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallbackLayout {
+    /// Of each parameter; of a structure passed by value the offset of its copy.
+    pub params: SmallVec<[u32; 8]>,
+    /// Of each result.
+    pub results: SmallVec<[u32; 2]>,
+    /// Of the address that is returned of a structure that the callee leaves in memory.
+    pub struct_return: u32,
+    /// What the helper must return.
+    pub ending: usize,
 }
 
 /// Where `Land` and `RunFilter` go.
@@ -406,6 +426,9 @@ pub trait Backend: Send + Sync {
 
     /// How a structure is passed or returned.
     fn pass_struct(&self, shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing;
+
+    /// Where a [`StubKind::Callback`] stub keeps parameters and results of a native signature, after legalisation.
+    fn callback_layout(&self, signature: &Signature) -> Result<CallbackLayout, CodegenError>;
 
     /// Code of a stub.
     fn stub(&self, kind: StubKind, options: &CodegenOptions) -> Stub;

@@ -25,7 +25,7 @@ pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_
 pub use object_model::object_size;
 pub use reference_map::ReferenceMap;
 pub use roots::{add_root_range, remove_root_range};
-pub use suspension::{AllocationWindow, ThreadHeap, attach, detach, set_interruptible_test};
+pub use suspension::{AllocationWindow, NativeState, ThreadHeap, attach, detach, set_interruptible_test};
 
 use binding::{Saki, mmtk};
 use mmtk::AllocationSemantics;

@@ -43,6 +43,13 @@ enum State {
     Stopped = 2,
 }
 
+/// What a thread left when native code called it back.
+#[derive(Clone, Copy)]
+pub struct NativeState {
+    registers: [usize; SAVED_REGISTERS],
+    stopped_at: usize,
+}
+
 /// The collector's side of a thread. Lives as long as the thread, at one address.
 pub struct ThreadHeap {
     mutator: UnsafeCell<Box<Mutator<Saki>>>,
@@ -243,6 +250,28 @@ impl ThreadHeap {
     /// Whether a collection waits for this thread, which runs.
     pub fn is_awaited(&self) -> bool {
         STOPPING.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) == State::Running as u32
+    }
+
+    /// Native code calls managed code: as [`ThreadHeap::leave_native`], and gives what to go back to, if the thread was in native code.
+    pub fn suspend_native(&self) -> Option<NativeState> {
+        if self.state.load(Ordering::SeqCst) != State::Native as u32 {
+            return None;
+        }
+        // SAFETY: the registers were stored by this thread.
+        let registers = unsafe { *self.saved_registers.get() };
+        let state = NativeState { registers, stopped_at: self.stopped_at.load(Ordering::Relaxed) };
+        self.leave_native();
+        Some(state)
+    }
+
+    /// The managed code that native code called returns to it. What the frames above had in registers is the same as before, whatever
+    /// the native frames between did.
+    pub fn resume_native(&self, state: Option<NativeState>) {
+        let Some(state) = state else { return };
+        // SAFETY: the collector reads the registers only while the thread is in native code.
+        unsafe { *self.saved_registers.get() = state.registers };
+        self.stopped_at.store(state.stopped_at, Ordering::Relaxed);
+        self.state.store(State::Native as u32, Ordering::SeqCst);
     }
 
     /// The end of that: waits for a running collection.

@@ -1,27 +1,23 @@
-//! `System.Runtime.InteropServices.Marshal`: native memory and texts, and structures whose native form is their managed one.
+//! `System.Runtime.InteropServices.Marshal`: native memory, texts, structures, function pointers.
 
 use super::native_text::{c_text, counted_units, terminated_units};
-use super::objects::native_copy;
 use super::{InternalCall, icall, raising};
 use crate::exceptions::{Exception, Result};
-use crate::method_table::{MethodTable, method_table};
-use crate::object::{self, ArrayRef, ObjectRef, StringRef};
+use crate::marshal::{self, callbacks, text, values};
+use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::thread::Thread;
 use crate::{handles, runtime};
-use il::types::{FieldLocation, TypeId};
+use compiler::marshal::Text;
+use compiler::marshal::layout::NativeLayout;
+use il::types::{TypeId, TypeKind};
 use std::ffi::c_char;
+use std::sync::Arc;
 
-/// Bytes of the length in front of a BSTR's text.
-const BSTR_PREFIX: usize = 4;
-
-fn allocated(address: *mut u8) -> Result<*mut u8> {
-    if address.is_null() { Err(Exception::out_of_memory()) } else { Ok(address) }
-}
+/// `LayoutMask` of a type's attributes: zero where there is no fixed layout (ECMA-335 II.23.1.15).
+const LAYOUT_MASK: u32 = 0x18;
 
 extern "C" fn allocate(size: usize) -> *mut u8 {
-    // An area of no bytes has an address, too.
-    // SAFETY: any size is allowed.
-    raising(|| allocated(unsafe { libc::malloc(size.max(1)) } as *mut u8))
+    raising(|| text::allocate(size))
 }
 
 extern "C" fn allocate_task_memory(size: i32) -> *mut u8 {
@@ -30,7 +26,8 @@ extern "C" fn allocate_task_memory(size: i32) -> *mut u8 {
 
 extern "C" fn reallocate(address: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: null or an area of `malloc`.
-    raising(|| allocated(unsafe { libc::realloc(address.cast(), size.max(1)) } as *mut u8))
+    let moved = unsafe { libc::realloc(address.cast(), size.max(1)) } as *mut u8;
+    raising(|| if moved.is_null() { Err(Exception::out_of_memory()) } else { Ok(moved) })
 }
 
 extern "C" fn reallocate_task_memory(address: *mut u8, size: i32) -> *mut u8 {
@@ -38,8 +35,7 @@ extern "C" fn reallocate_task_memory(address: *mut u8, size: i32) -> *mut u8 {
 }
 
 extern "C" fn free(address: *mut u8) {
-    // SAFETY: null or an area of `malloc`.
-    unsafe { libc::free(address.cast()) };
+    text::free(address);
 }
 
 extern "C" fn last_error() -> i32 {
@@ -91,71 +87,39 @@ extern "C" fn string_from_counted_units(text: *const u16, length: i32) -> String
     })
 }
 
-extern "C" fn ansi_from_string(text: *const u16, length: i32) -> *mut u8 {
-    raising(|| {
-        if text.is_null() {
-            return Ok(std::ptr::null_mut());
-        }
-        // SAFETY: the caller passes a pinned string with its length.
-        let text = String::from_utf16_lossy(unsafe { counted_units(text, length) });
-        allocated(native_copy(text.as_bytes()))
-    })
-}
-
-/// Copies units behind `prefix` bytes into new memory, with a 0 unit at the end.
-///
-/// # Safety
-/// There are so many units at `text`.
-unsafe fn copy_units(text: *const u16, length: i32, prefix: usize) -> Result<*mut u8> {
-    // SAFETY: the caller's promise; the area has room for all of it.
-    unsafe {
-        let units = counted_units(text, length);
-        let area = allocated(libc::malloc(prefix + 2 * units.len() + 2) as *mut u8)?;
-        let copy = area.add(prefix) as *mut u16;
-        std::ptr::copy_nonoverlapping(units.as_ptr(), copy, units.len());
-        copy.add(units.len()).write_unaligned(0);
-        Ok(area)
+/// A native copy of units of a pinned string; null for null.
+fn native_text(form: Text, units: *const u16, length: i32) -> *mut u8 {
+    if units.is_null() {
+        return std::ptr::null_mut();
     }
+    // SAFETY: the caller passes a pinned string with its length.
+    raising(|| text::native_copy(form, unsafe { counted_units(units, length) }))
 }
 
-extern "C" fn units_from_string(text: *const u16, length: i32) -> *mut u8 {
-    raising(|| {
-        if text.is_null() {
-            return Ok(std::ptr::null_mut());
-        }
-        // SAFETY: the caller passes a pinned string with its length.
-        unsafe { copy_units(text, length, 0) }
-    })
+extern "C" fn ansi_from_string(units: *const u16, length: i32) -> *mut u8 {
+    native_text(Text::Utf8, units, length)
 }
 
-extern "C" fn bstr_from_units(text: *const u16, length: i32) -> *mut u8 {
-    raising(|| {
-        // SAFETY: the caller passes so many units.
-        unsafe {
-            let area = copy_units(text, length, BSTR_PREFIX)?;
-            (area as *mut u32).write(2 * length.max(0) as u32);
-            Ok(area.add(BSTR_PREFIX))
-        }
-    })
+extern "C" fn units_from_string(units: *const u16, length: i32) -> *mut u8 {
+    native_text(Text::Utf16, units, length)
 }
 
-extern "C" fn string_from_bstr(text: *const u16) -> StringRef {
+extern "C" fn bstr_from_units(units: *const u16, length: i32) -> *mut u8 {
+    native_text(Text::Bstr, units, length)
+}
+
+extern "C" fn string_from_bstr(address: *const u8) -> StringRef {
     raising(|| {
-        if text.is_null() {
+        if address.is_null() {
             return Err(Exception::argument_null("ptr"));
         }
-        // SAFETY: a BSTR has its length in bytes in front.
-        unsafe {
-            let bytes = (text as *const u8).sub(BSTR_PREFIX).cast::<u32>().read_unaligned();
-            StringRef::from_units(counted_units(text, (bytes / 2) as i32))
-        }
+        // SAFETY: the program passes a BSTR.
+        unsafe { text::managed_string(Text::Bstr, address) }
     })
 }
 
-extern "C" fn free_bstr(text: *mut u8) {
-    if !text.is_null() {
-        free(text.wrapping_sub(BSTR_PREFIX));
-    }
+extern "C" fn free_bstr(address: *mut u8) {
+    text::free_text(Text::Bstr, address);
 }
 
 /// The part of an array that a copy is about: address and bytes.
@@ -193,50 +157,42 @@ extern "C" fn address_of_element(array: ArrayRef, index: i32) -> *mut u8 {
     })
 }
 
-/// Bytes and class of a structure whose native form is its managed one.
-fn blittable(ty: TypeId) -> Result<(&'static MethodTable, usize)> {
-    let types = &runtime().types;
-    let class = types.class(ty)?;
-    let table = method_table(ty)?;
-    if class.contains_references || !types.type_args(ty).is_empty() {
-        let name = types.reflection_name(ty);
-        let message = format!("Type {name} cannot be marshaled as an unmanaged structure.");
-        return Err(Exception::with_arguments("System", "ArgumentException", vec![Some(message)]));
-    }
-    let size = if types.is_value_type(ty) { class.value_size } else { class.instance_size - object::ABI.boxed_payload() as u32 };
-    Ok((table, size as usize))
-}
-
 fn class_of(class: ObjectRef, name: &str) -> Result<TypeId> {
     handles::type_of(class).ok_or_else(|| Exception::argument_null(name))
 }
 
+/// The native layout of a structure or class; of a built-in type that of the structure that holds it.
+fn layout_of(ty: TypeId) -> Result<Arc<NativeLayout>> {
+    let types = &runtime().types;
+    let has_layout = types.definition_of(ty).is_some() && types.header(ty)?.attributes & LAYOUT_MASK != 0;
+    if !has_layout {
+        let name = types.simple_name(ty).1;
+        let message = format!("Type {name} cannot be marshaled as an unmanaged structure.");
+        return Err(Exception::with_arguments("System", "ArgumentException", vec![Some(message), Some("t".into())]));
+    }
+    marshal::layout(ty)
+}
+
 extern "C" fn size_of_type(class: ObjectRef) -> i32 {
-    raising(|| Ok(blittable(class_of(class, "t")?)?.1 as i32))
+    raising(|| {
+        let ty = class_of(class, "t")?;
+        match runtime().types.kind(ty) {
+            TypeKind::Pointer(_) | TypeKind::FunctionPointer(_) => Ok(size_of::<usize>() as i32),
+            _ => Ok(layout_of(ty)?.size as i32),
+        }
+    })
 }
 
 extern "C" fn offset_of_field(class: ObjectRef, name: StringRef) -> isize {
     raising(|| {
         let types = &runtime().types;
-        let ty = class_of(class, "t")?;
-        let found = types.find_field(ty, &name.argument("fieldName")?.text())?;
-        match found.map(|field| types.field_location(field)).transpose()? {
-            Some(FieldLocation::Instance { offset }) if types.is_value_type(ty) => Ok(offset as isize),
-            Some(FieldLocation::Instance { offset }) => Ok(offset as isize - object::ABI.boxed_payload() as isize),
-            _ => Err(Exception::argument("fieldName", "Field not found.")),
-        }
+        let name = name.argument("fieldName")?.text();
+        let layout = layout_of(class_of(class, "t")?)?;
+        let found = layout.fields.iter().rfind(|field| types.field_name(field.field) == name);
+        let found =
+            found.ok_or_else(|| Exception::argument("fieldName", "Field passed in is not a marshaled member of the type"))?;
+        Ok(found.native_offset as isize)
     })
-}
-
-/// Copies native memory into the fields of an object.
-///
-/// # Safety
-/// There is a structure of the object's class at `source`.
-unsafe fn load_structure(source: *const u8, target: ObjectRef) -> Result<()> {
-    let (_, size) = blittable(target.type_id())?;
-    // SAFETY: the caller's promise; the class holds no references.
-    unsafe { std::ptr::copy(source, target.payload(), size) };
-    Ok(())
 }
 
 extern "C" fn structure_into(source: *const u8, target: ObjectRef) {
@@ -245,8 +201,11 @@ extern "C" fn structure_into(source: *const u8, target: ObjectRef) {
         if source.is_null() {
             return Err(Exception::argument_null("ptr"));
         }
+        if runtime().types.is_value_type(target.type_id()) {
+            return Err(Exception::argument("structure", "Destination is a boxed value type."));
+        }
         // SAFETY: the program passes a structure of the object's class.
-        unsafe { load_structure(source, target) }
+        unsafe { values::object_to_managed(source, target) }
     })
 }
 
@@ -256,28 +215,44 @@ extern "C" fn structure_from(source: *const u8, class: ObjectRef) -> ObjectRef {
         if source.is_null() {
             return Ok(ObjectRef::NULL);
         }
-        let object = object::allocate(blittable(ty)?.0)?;
         // SAFETY: the program passes a structure of this class.
-        unsafe { load_structure(source, object)? };
-        Ok(object)
+        unsafe { values::managed_object(ty, source) }
     })
 }
 
-extern "C" fn structure_to(source: ObjectRef, target: *mut u8, _delete_old: u8) {
+extern "C" fn structure_to(source: ObjectRef, target: *mut u8, delete_old: u8) {
     raising(|| {
         let source = source.argument("structure")?;
         if target.is_null() {
             return Err(Exception::argument_null("ptr"));
         }
-        let (_, size) = blittable(source.type_id())?;
-        // SAFETY: the program passes room for a structure of the object's class.
-        unsafe { std::ptr::copy(source.payload(), target, size) };
-        Ok(())
+        // SAFETY: the program passes room for a structure of the object's class, with such a one in it if it is to be deleted.
+        unsafe {
+            if delete_old != 0 {
+                values::release_fields(source.type_id(), target)?;
+            }
+            values::object_to_native(source, target)
+        }
     })
 }
 
-extern "C" fn destroy_structure(_address: *mut u8, class: ObjectRef) {
-    raising(|| blittable(class_of(class, "structuretype")?).map(|_| ()))
+extern "C" fn destroy_structure(address: *mut u8, class: ObjectRef) {
+    raising(|| {
+        let ty = class_of(class, "structuretype")?;
+        if address.is_null() {
+            return Err(Exception::argument_null("ptr"));
+        }
+        // SAFETY: the program passes a structure of this class.
+        unsafe { values::release_fields(ty, address) }
+    });
+}
+
+extern "C" fn function_pointer(delegate: ObjectRef) -> usize {
+    raising(|| callbacks::function_pointer(delegate.argument("d")?))
+}
+
+extern "C" fn delegate_for(pointer: usize, class: ObjectRef) -> ObjectRef {
+    raising(|| callbacks::delegate_for(pointer, class_of(class, "t")?))
 }
 
 extern "C" fn is_com_object(_object: ObjectRef) -> bool {
@@ -295,9 +270,18 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Runtime.InteropServices.Marshal:FreeBSTR (intptr)", free_bstr as *const ()),
     icall("System.Runtime.InteropServices.Marshal:FreeCoTaskMem (intptr)", free as *const ()),
     icall("System.Runtime.InteropServices.Marshal:FreeHGlobal (intptr)", free as *const ()),
+    icall(
+        "System.Runtime.InteropServices.Marshal:GetDelegateForFunctionPointerInternal (intptr,System.Type)",
+        delegate_for as *const (),
+    ),
+    icall(
+        "System.Runtime.InteropServices.Marshal:GetFunctionPointerForDelegateInternal (System.Delegate)",
+        function_pointer as *const (),
+    ),
     icall("System.Runtime.InteropServices.Marshal:GetLastWin32Error ()", last_error as *const ()),
     icall("System.Runtime.InteropServices.Marshal:IsComObject (object)", is_com_object as *const ()),
     icall("System.Runtime.InteropServices.Marshal:OffsetOf (System.Type,string)", offset_of_field as *const ()),
+    icall("System.Runtime.InteropServices.Marshal:Prelink (System.Reflection.MethodInfo)", prelink as *const ()),
     icall("System.Runtime.InteropServices.Marshal:PrelinkAll (System.Type)", prelink as *const ()),
     icall("System.Runtime.InteropServices.Marshal:PtrToStringAnsi (intptr)", string_from_ansi as *const ()),
     icall("System.Runtime.InteropServices.Marshal:PtrToStringAnsi (intptr,int)", string_from_counted_ansi as *const ()),

@@ -562,12 +562,16 @@ extern "C" fn same_bytes(array: ArrayRef) -> ArrayRef {
 
 /// Makes the current native thread one of the thread pool's.
 pub(super) fn become_pool_thread() -> Result<()> {
-    let record = current_record();
-    record.background.store(true, Ordering::Release);
+    POOL_THREAD.set(become_background()?, true);
+    Ok(())
+}
+
+/// Makes the current native thread one that the process does not wait for; its `InternalThread`.
+pub fn become_background() -> Result<ObjectRef> {
+    current_record().background.store(true, Ordering::Release);
     let internal = internal_of(current_thread()?)?;
     state_of(internal).fetch_or(STATE_BACKGROUND, Ordering::AcqRel);
-    POOL_THREAD.set(internal, true);
-    Ok(())
+    Ok(internal)
 }
 
 /// Marks the current thread's object as ended.

@@ -1,0 +1,191 @@
+//! Native signatures of imported methods and of delegates.
+
+use super::{Conversion, NativeForm, Place, Text, conversion, layout};
+use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes};
+use il::signature::{MethodSig, element};
+use il::tables::{ImplMapRow, ParamRow};
+use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
+use il::{Error, ErrorKind, Result, TableId, Token};
+
+/// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
+const SUPPORTS_LAST_ERROR: u16 = 0x40;
+/// Mask and value of the Unicode character set.
+const CHARACTER_SET_MASK: u16 = 6;
+const CHARACTER_SET_UNICODE: u16 = 4;
+/// `CharSet.Unicode`.
+const ATTRIBUTE_UNICODE: i32 = 3;
+/// `ParamAttributes` (II.23.1.13).
+const PARAM_IN: u16 = 1;
+const PARAM_OUT: u16 = 2;
+/// Every value in the area begins at a multiple of this.
+const AREA_ALIGN: u32 = 8;
+
+/// A parameter or result that crosses to native code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NativeParam {
+    /// Its managed type.
+    pub ty: TypeId,
+    /// What it becomes.
+    pub conversion: Conversion,
+    /// The native form of that.
+    pub form: NativeForm,
+    /// Whether the callee gets the value.
+    pub input: bool,
+    /// Whether the caller gets it back.
+    pub output: bool,
+    /// Its place in the area that holds all native values of a call.
+    pub offset: u32,
+}
+
+/// What a call between managed and native code passes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NativeSignature {
+    /// The parameters.
+    pub params: Vec<NativeParam>,
+    /// The result.
+    pub result: NativeParam,
+    /// Bytes of the area that holds all native values. It begins with a word for the runtime's own use.
+    pub area_size: u32,
+    /// Whether errno is kept for `Marshal.GetLastWin32Error`.
+    pub keeps_error: bool,
+}
+
+/// Alignment of the area of native values.
+pub const AREA_ALIGNMENT: u32 = 16;
+
+/// The native signature of an imported method or of a delegate's `Invoke`.
+pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSignature> {
+    let data = types.method(method);
+    let import = data.row().filter(|_| data.is_pinvoke()).and_then(|row| import(types, data.assembly, row));
+    match import {
+        Some(import) => {
+            let unicode = import.flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE;
+            build(types, method, unicode, import.flags & SUPPORTS_LAST_ERROR != 0)
+        }
+        None => {
+            let options = delegate_options(types, data.owner)?;
+            build(types, method, options.unicode, options.keeps_error)
+        }
+    }
+}
+
+fn import(types: &TypeSystem, assembly: AssemblyId, row: u32) -> Option<ImplMapRow> {
+    types.metadata(assembly).impl_map(Token::new(TableId::MethodDef, row))
+}
+
+/// What `UnmanagedFunctionPointerAttribute` says.
+#[derive(Default)]
+struct DelegateOptions {
+    unicode: bool,
+    keeps_error: bool,
+}
+
+/// The attribute's enumerations are all `int`.
+struct IntEnums;
+
+impl EnumTypes for IntEnums {
+    fn underlying_type_of(&self, _: Token) -> Result<u8> {
+        Ok(element::I4)
+    }
+    fn underlying_type_by_name(&self, _: &str) -> Result<u8> {
+        Ok(element::I4)
+    }
+}
+
+fn delegate_options(types: &TypeSystem, delegate: TypeId) -> Result<DelegateOptions> {
+    /// Its constructor takes a `CallingConvention`, which here is as good as `int`.
+    const CONSTRUCTOR: &[u8] = &[0x20, 1, element::VOID, element::I4];
+    let mut options = DelegateOptions::default();
+    let Some((assembly, row)) = types.definition_of(delegate) else { return Ok(options) };
+    let token = Token::new(TableId::TypeDef, row);
+    let value = types.custom_attribute(assembly, token, "System.Runtime.InteropServices", "UnmanagedFunctionPointerAttribute");
+    let Some(value) = value else { return Ok(options) };
+    let arguments = AttributeArguments::parse(value, &MethodSig::parse(CONSTRUCTOR)?, &IntEnums)?;
+    for named in arguments.named {
+        match (&*named.name, &named.value) {
+            ("CharSet", ArgumentValue::I4(value)) => options.unicode = *value == ATTRIBUTE_UNICODE,
+            ("SetLastError", ArgumentValue::Boolean(value)) => options.keeps_error = *value,
+            _ => {}
+        }
+    }
+    Ok(options)
+}
+
+fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool) -> Result<NativeSignature> {
+    let data = types.method(method);
+    let signature = types.method_signature(method)?;
+    let place = Place { unicode, field: false, assembly: data.assembly };
+    let mut area_size = AREA_ALIGN;
+    let mut add = |ty: TypeId, sequence: u16| -> Result<NativeParam> {
+        let row = data.row().and_then(|row| param_row(types, data.assembly, row, sequence));
+        let descriptor = match row {
+            Some((token, _)) => layout::descriptor(types, data.assembly, token)?,
+            None => None,
+        };
+        let conversion = conversion(types, ty, descriptor.as_ref(), place)?;
+        if matches!(conversion, Conversion::FixedText { .. } | Conversion::FixedArray { .. }) {
+            let error = Error::new(ErrorKind::MarshalDirective, "only fields are marshalled in place");
+            return Err(error.with_name(types.method_full_name(method)));
+        }
+        let (input, output) = directions(types, &conversion, row.map_or(0, |(_, flags)| flags));
+        let form = conversion.native_form(types)?;
+        let offset = area_size.next_multiple_of(form.align.max(AREA_ALIGN));
+        // Whole registers are read up to the end.
+        area_size = (offset + form.size).next_multiple_of(AREA_ALIGN);
+        Ok(NativeParam { ty, conversion, form, input, output, offset })
+    };
+    let mut params = Vec::with_capacity(signature.params.len());
+    for (index, &ty) in signature.params.iter().enumerate() {
+        params.push(add(ty, index as u16 + 1)?);
+    }
+    let result = add(signature.ret, 0)?;
+    if !is_import_result(types, &result.conversion)? && data.is_pinvoke() {
+        let error =
+            Error::new(ErrorKind::MarshalDirective, "Cannot marshal 'return value': Invalid managed/unmanaged type combination.");
+        return Err(error.with_name(types.method_full_name(method)));
+    }
+    let area_size = area_size.next_multiple_of(AREA_ALIGNMENT);
+    Ok(NativeSignature { params, result, area_size, keeps_error })
+}
+
+/// Whether native code may return it.
+fn is_import_result(types: &TypeSystem, conversion: &Conversion) -> Result<bool> {
+    Ok(match conversion {
+        Conversion::HandleRef(_) | Conversion::Array { .. } | Conversion::AsAny { .. } => false,
+        Conversion::SafeHandle(ty) => !types.header(*ty)?.is_abstract(),
+        _ => true,
+    })
+}
+
+/// The Param row of a parameter (from 1; 0 is the result) with its flags.
+fn param_row(types: &TypeSystem, assembly: AssemblyId, method: u32, sequence: u16) -> Option<(Token, u16)> {
+    let metadata = types.metadata(assembly);
+    metadata.params_of(method).find_map(|row| {
+        let param: ParamRow = metadata.row(row).ok()?;
+        (param.sequence == sequence).then(|| (Token::new(TableId::Param, row), param.flags))
+    })
+}
+
+/// Whether the callee gets a value and whether the caller gets it back.
+fn directions(types: &TypeSystem, conversion: &Conversion, flags: u16) -> (bool, bool) {
+    let (is_in, is_out) = (flags & PARAM_IN != 0, flags & PARAM_OUT != 0);
+    match conversion {
+        Conversion::Pointer { by_ref: true, .. } | Conversion::Builder(_) => (is_in || !is_out, is_out || !is_in),
+        Conversion::Array { element, .. } if matches!(**element, Conversion::Builder(_)) => (is_in || !is_out, is_out || !is_in),
+        // Numbers are seen in place by Mono.
+        Conversion::ClassPointer(ty) if types.class(*ty).is_ok_and(|class| class.is_blittable) => (true, true),
+        Conversion::ClassPointer(_) | Conversion::Array { .. } | Conversion::AsAny { .. } => (is_in || !is_out, is_out),
+        Conversion::Custom { .. } => (is_in || !is_out, is_in && is_out),
+        _ => (true, false),
+    }
+}
+
+impl NativeParam {
+    /// The text form of a `string` that is only passed, or returned.
+    pub fn text(&self) -> Option<Text> {
+        match self.conversion {
+            Conversion::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Delegates as functions that native code calls, and delegates made of native functions.
+//!
+//! Each such delegate gets a thunk that knows its number and goes to one stub, which saves what the caller passed and calls [`enter`].
+//! The table does not keep delegates alive; the number of one that is gone serves again.
+
+use super::calls::number;
+use super::custom;
+use super::values::{elements_to_native, managed_array, object_to_native, to_managed, to_native};
+use crate::domain::{self, Domain};
+use crate::exceptions::{self, Exception, Result};
+use crate::fields::KnownField;
+use crate::gc::{self, HandleKind};
+use crate::invoke::{StructureArea, call_code};
+use crate::jit_env::JitEnv;
+use crate::object::{Object, ObjectRef};
+use crate::thread::Thread;
+use crate::{delegates, runtime, stubs, unhandled};
+use compiler::marshal::Conversion;
+use compiler::marshal::signature::{NativeParam, NativeSignature};
+use compiler::signature::{AbiSignature, Passed, Passing, native_abi};
+use il::types::{MethodId, Storage, TypeId};
+use ir::Type;
+use ir::legalize::split_signature;
+use ir::mach::CallbackLayout;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+static TRAMPOLINE: KnownField = KnownField::new("System", "Delegate", "delegate_trampoline");
+
+const WORD: u32 = size_of::<usize>() as u32;
+
+/// The functions that native code may call.
+#[derive(Default)]
+pub struct Callbacks {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: Vec<Entry>,
+    by_address: FxHashMap<usize, usize>,
+    /// Number of entries at which to look for ones that are not used any more.
+    look_at: usize,
+}
+
+struct Entry {
+    /// Weak handle of the delegate.
+    delegate: usize,
+    address: usize,
+    function: Arc<Function>,
+    /// The delegate's domain.
+    domain: &'static Domain,
+}
+
+/// What is the same for all delegates of a class.
+struct Function {
+    invoke: MethodId,
+    signature: Arc<NativeSignature>,
+    params: Vec<Vec<Move>>,
+    result: Vec<Move>,
+    /// Where the caller's address for a structure is, and where it goes as the result.
+    struct_return: Option<(u32, u32)>,
+    /// What the stub wants to know.
+    ending: usize,
+}
+
+/// A part of a value: its offset in the stub's area, in the value, and its bytes.
+#[derive(Clone, Copy)]
+struct Move {
+    area: u32,
+    value: u32,
+    bytes: u32,
+}
+
+fn target_of(entry: &Entry) -> ObjectRef {
+    // SAFETY: a handle holds an object or null.
+    unsafe { ObjectRef::from_raw(gc::handle_target(entry.delegate) as *mut Object) }
+}
+
+impl Table {
+    /// A number for another delegate: that of one that is gone, with its thunk, or a new one.
+    fn unused(&mut self) -> Option<usize> {
+        const FIRST_LOOK: usize = 64;
+        if self.entries.len() < self.look_at.max(FIRST_LOOK) {
+            return None;
+        }
+        let unused = self.entries.iter().position(|entry| target_of(entry).is_null());
+        if unused.is_none() {
+            self.look_at = 2 * self.entries.len();
+        }
+        unused
+    }
+}
+
+/// The address at which native code may call a delegate, always the same for one.
+pub fn function_pointer(delegate: ObjectRef) -> Result<usize> {
+    let callbacks = &runtime().marshalling.callbacks;
+    let known: usize = TRAMPOLINE.get(delegate);
+    if known != 0 {
+        let table = callbacks.table.lock();
+        // A clone has the address of its original.
+        if table.by_address.get(&known).is_some_and(|&index| target_of(&table.entries[index]) == delegate) {
+            return Ok(known);
+        }
+    }
+    let function = function_of(delegates::invoke_method(delegate.type_id())?)?;
+    let handle = gc::allocate_handle(delegate.raw().cast(), HandleKind::Weak);
+    let mut table = callbacks.table.lock();
+    let address = match table.unused() {
+        Some(index) => {
+            let entry = &mut table.entries[index];
+            gc::free_handle(std::mem::replace(&mut entry.delegate, handle));
+            entry.function = function;
+            entry.domain = domain::current();
+            entry.address
+        }
+        None => {
+            let index = table.entries.len();
+            let address = stubs::thunk(runtime(), index as u64, runtime().stubs().callback_cell)?;
+            table.entries.push(Entry { delegate: handle, address, function, domain: domain::current() });
+            table.by_address.insert(address, index);
+            address
+        }
+    };
+    drop(table);
+    TRAMPOLINE.set(delegate, address);
+    Ok(address)
+}
+
+/// A delegate that calls the function at `pointer`: the one that the pointer was made from, of whatever class, if there is such a one.
+pub fn delegate_for(pointer: usize, class: TypeId) -> Result<ObjectRef> {
+    let known = {
+        let table = runtime().marshalling.callbacks.table.lock();
+        table.by_address.get(&pointer).map_or(ObjectRef::NULL, |&index| target_of(&table.entries[index]))
+    };
+    if !known.is_null() {
+        return Ok(known);
+    }
+    delegates::over_native(class, pointer)
+}
+
+fn function_of(invoke: MethodId) -> Result<Arc<Function>> {
+    let runtime = runtime();
+    let signature = super::signature(invoke)?;
+    check_sizes(&signature)?;
+    let abi = native_abi(&JitEnv { runtime }, &signature);
+    let mut lowered = abi.signature.clone();
+    if WORD == 4 {
+        split_signature(&mut lowered);
+    }
+    let layout = runtime.backend.callback_layout(&lowered).map_err(|error| Exception::not_supported(&error.message))?;
+    Ok(Arc::new(placed(invoke, signature, &abi, &layout)))
+}
+
+/// Refuses arrays whose length is to come from what is no number.
+fn check_sizes(signature: &NativeSignature) -> Result<()> {
+    const NO_NUMBERS: &[Storage] = &[Storage::R4, Storage::R8, Storage::ManagedPointer];
+    let is_number = |param: &NativeParam| match &param.conversion {
+        Conversion::Same(ty) => runtime()
+            .types
+            .storage(*ty)
+            .is_ok_and(|storage| !NO_NUMBERS.contains(&storage) && !matches!(storage, Storage::Struct { .. })),
+        Conversion::Pointer { target, .. } => matches!(**target, Conversion::Same(_)),
+        _ => false,
+    };
+    for param in &signature.params {
+        if let Conversion::Array { size_param: Some(index), .. } = param.conversion {
+            if !signature.params.get(index as usize).is_some_and(is_number) {
+                let message = "SizeParamIndex does not name a parameter that is a number.";
+                return Err(Exception::new("System.Runtime.InteropServices", "MarshalDirectiveException", message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The registers or words that hold a value of this type.
+fn parts(ty: Type, offset: u32) -> impl Iterator<Item = (u32, u32)> {
+    let bytes = ty.bytes(WORD);
+    let (count, step) = if ty == Type::I64 && WORD == 4 { (2, WORD) } else { (1, bytes) };
+    (0..count).map(move |index| (offset + index * step, step))
+}
+
+fn placed(invoke: MethodId, signature: Arc<NativeSignature>, abi: &AbiSignature, layout: &CallbackLayout) -> Function {
+    let mut places = layout.params.iter().copied();
+    let returned = layout.struct_return;
+    let struct_return = (abi.result.passing == Passing::Reference).then(|| places.next().map(|place| (place, returned)));
+    let params = abi.params.iter().map(|param| moves(param, &mut places)).collect();
+    let result = moves(&abi.result, &mut layout.results.iter().copied());
+    Function { invoke, signature, params, result, struct_return: struct_return.flatten(), ending: layout.ending }
+}
+
+fn moves(passed: &Passed, places: &mut impl Iterator<Item = u32>) -> Vec<Move> {
+    let mut list = Vec::new();
+    let mut add = |ty: Type, offset: u32| {
+        for ((value, bytes), area) in parts(ty, offset).zip(&mut *places) {
+            list.push(Move { area, value, bytes });
+        }
+    };
+    match (&passed.passing, passed.storage) {
+        (Passing::Scalar(access), _) => add(access.value_type(), 0),
+        (Passing::Pieces(pieces), _) => pieces.iter().for_each(|&(ty, offset)| add(ty, offset)),
+        (Passing::Stack, Storage::Struct { size, .. }) => {
+            list.extend(places.next().map(|area| Move { area, value: 0, bytes: size }));
+        }
+        _ => {}
+    }
+    list
+}
+
+/// Native code calls the delegate with this number: `area` holds what it passed and takes the result. Gives what the stub wants to know
+/// for its return.
+pub extern "C" fn enter(number: usize, area: *mut u8) -> usize {
+    let thread = Thread::attach_for_callback();
+    let suspended = thread.heap().suspend_native();
+    // SAFETY: the stub of the delegate's number saved its arguments.
+    match unsafe { run(number, area) } {
+        Ok(ending) => {
+            Thread::current().heap().resume_native(suspended);
+            ending
+        }
+        Err(exception) if Thread::current().last_managed_sp == 0 => unhandled::report_and_exit(exception.into_object()),
+        // Abandons the native frames down to the managed ones that called them.
+        Err(exception) => exceptions::raise(exception),
+    }
+}
+
+/// A managed argument of a call in progress.
+struct Argument {
+    /// Where the argument is.
+    managed: *mut u8,
+    /// Where the value is that a `ref` argument refers to, if it was converted.
+    target: *mut u8,
+    /// The native value.
+    native: *mut u8,
+}
+
+unsafe fn run(index: usize, area: *mut u8) -> Result<usize> {
+    let (function, delegate, domain) = {
+        let table = runtime().marshalling.callbacks.table.lock();
+        let entry = table.entries.get(index).ok_or_else(|| Exception::engine("a callback that does not exist"))?;
+        (entry.function.clone(), target_of(entry), entry.domain)
+    };
+    // SAFETY: the caller's promise.
+    domain::enter(domain, || unsafe { call(&function, delegate, area) })
+}
+
+/// Calls the delegate with what lies in the stub's area.
+unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Result<usize> {
+    if delegate.is_null() {
+        unhandled::fatal("native code called a delegate that has been collected");
+    }
+    let signature = &function.signature;
+    let mut memory = StructureArea::new(words_needed(function)?);
+    let mut arguments = Vec::with_capacity(signature.params.len());
+    for (param, moves) in signature.params.iter().zip(&function.params) {
+        let native = memory.take(words(param.form.size)).cast::<u8>();
+        // SAFETY: the layout's offsets lie in the stub's area or the caller's arguments; the value has room for its parts.
+        unsafe { copy_parts(moves, native, param.form.size, |part| (area.add(part.area as usize), true)) };
+        let managed = memory.take(words(managed_bytes(param.ty)?)).cast::<u8>();
+        let target = match target_type(param) {
+            Some(ty) => memory.take(words(managed_bytes(ty)?)).cast::<u8>(),
+            None => std::ptr::null_mut(),
+        };
+        arguments.push(Argument { managed, target, native });
+    }
+    // SAFETY: each argument has memory for both of its forms.
+    unsafe {
+        for (param, argument) in signature.params.iter().zip(&arguments) {
+            convert(signature, param, argument, &arguments)?;
+        }
+        let result = memory.take(words(managed_bytes(signature.result.ty)?)).cast::<u8>();
+        let this = delegate.raw();
+        let mut addresses = vec![(&raw const this).cast::<u8>()];
+        addresses.extend(arguments.iter().map(|argument| argument.managed.cast_const()));
+        call_code(function.invoke, delegates::INVOKE.get(delegate), None, &addresses, result)?;
+        for (param, argument) in signature.params.iter().zip(&arguments) {
+            if param.output {
+                bring_back(param, argument)?;
+            }
+            clean_up(&param.conversion, argument.managed)?;
+        }
+        give_result(function, result, area, &mut memory)?;
+        clean_up(&signature.result.conversion, result)?;
+    }
+    Ok(function.ending)
+}
+
+/// The type behind a `ref` argument that has to be converted.
+fn target_type(param: &NativeParam) -> Option<TypeId> {
+    match &param.conversion {
+        Conversion::Pointer { target, by_ref: true } if !matches!(**target, Conversion::Same(_)) => {
+            runtime().types.element_type(param.ty)
+        }
+        _ => None,
+    }
+}
+
+fn managed_bytes(ty: TypeId) -> Result<u32> {
+    let types = &runtime().types;
+    Ok(types.storage(ty)?.size(types.layout()))
+}
+
+/// Words of 8 bytes that hold so many bytes and can be read in whole registers up to the end.
+fn words(bytes: u32) -> usize {
+    bytes as usize / size_of::<u64>() + 1
+}
+
+fn words_needed(function: &Function) -> Result<usize> {
+    let mut sum = 0;
+    for param in function.signature.params.iter().chain([&function.signature.result]) {
+        sum += words(param.form.size) + words(managed_bytes(param.ty)?);
+        if let Some(ty) = target_type(param) {
+            sum += words(managed_bytes(ty)?);
+        }
+    }
+    Ok(sum)
+}
+
+/// Copies parts of a value of `size` bytes; `place` gives the other side and whether that is the source.
+unsafe fn copy_parts(moves: &[Move], value: *mut u8, size: u32, place: impl Fn(&Move) -> (*mut u8, bool)) {
+    for part in moves {
+        let bytes = part.bytes.min(size.saturating_sub(part.value)) as usize;
+        let (other, inwards) = place(part);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = value.add(part.value as usize);
+            if inwards {
+                std::ptr::copy_nonoverlapping(other, value, bytes);
+            } else {
+                std::ptr::copy_nonoverlapping(value, other, bytes);
+            }
+        }
+    }
+}
+
+unsafe fn convert(signature: &NativeSignature, param: &NativeParam, argument: &Argument, arguments: &[Argument]) -> Result<()> {
+    let (native, managed) = (argument.native, argument.managed);
+    // SAFETY: the caller's promise; native code passes values of the signature.
+    unsafe {
+        match &param.conversion {
+            Conversion::Array { element, element_type, size_param, count } => {
+                let address = native.cast::<*const u8>().read();
+                if size_param.is_none() && count.is_none() {
+                    return to_managed(&param.conversion, native, managed);
+                }
+                if address.is_null() {
+                    return Ok(());
+                }
+                let other = size_param.and_then(|index| Some((signature.params.get(index as usize)?, index as usize)));
+                let counted = other.map_or(0, |(param, index)| number(param, arguments[index].native));
+                let array = managed_array(element, *element_type, address, counted + count.unwrap_or(0) as usize)?;
+                managed.cast::<ObjectRef>().write(array.object());
+                Ok(())
+            }
+            Conversion::Pointer { target, by_ref: true } if !argument.target.is_null() => {
+                let address = native.cast::<*const u8>().read();
+                if address.is_null() && param.input && matches!(**target, Conversion::ClassPointer(_)) {
+                    return Err(Exception::argument_null("ptr"));
+                }
+                let is_reference = |ty| runtime().types.storage(ty).is_ok_and(|storage| storage == Storage::Ref);
+                if address.is_null() && target_type(param).is_some_and(is_reference) {
+                    managed.cast::<*mut u8>().write(argument.target);
+                }
+                if address.is_null() {
+                    return Ok(());
+                }
+                managed.cast::<*mut u8>().write(argument.target);
+                if param.input { to_managed(target, address, argument.target) } else { Ok(()) }
+            }
+            conversion => to_managed(conversion, native, managed),
+        }
+    }
+}
+
+/// Tells a custom marshaler that its object is not needed any more.
+unsafe fn clean_up(conversion: &Conversion, managed: *const u8) -> Result<()> {
+    if let Conversion::Custom { .. } = conversion {
+        // SAFETY: the caller's promise: there is a reference.
+        let object = unsafe { managed.cast::<ObjectRef>().read() };
+        if !object.is_null() {
+            custom::clean_up_managed(conversion, object)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the delegate changed.
+unsafe fn bring_back(param: &NativeParam, argument: &Argument) -> Result<()> {
+    // SAFETY: the caller's promise; native code passes addresses that may be written to where a value comes back.
+    unsafe {
+        let address = argument.native.cast::<*mut u8>().read();
+        if address.is_null() {
+            return Ok(());
+        }
+        let object = || argument.managed.cast::<ObjectRef>().read().non_null();
+        match &param.conversion {
+            Conversion::Pointer { target, by_ref: true } if !argument.target.is_null() => {
+                to_native(target, argument.target, address, true)
+            }
+            Conversion::ClassPointer(_) => object().map_or(Ok(()), |object| object_to_native(object, address)),
+            Conversion::Array { element, element_type, .. } => match object().and_then(ObjectRef::as_array) {
+                Some(array) => elements_to_native(element, *element_type, array, address, array.len()),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+unsafe fn give_result(function: &Function, managed: *const u8, area: *mut u8, memory: &mut StructureArea) -> Result<()> {
+    let result = &function.signature.result;
+    if result.ty == TypeId::VOID {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise; the caller of the callback gave room for a structure.
+    unsafe {
+        if let Some((place, returned)) = function.struct_return {
+            let address = area.add(place as usize).cast::<*mut u8>().read_unaligned();
+            to_native(&result.conversion, managed, address, true)?;
+            area.add(returned as usize).cast::<*mut u8>().write_unaligned(address);
+            return Ok(());
+        }
+        let native = memory.take(words(result.form.size)).cast::<u8>();
+        to_native(&result.conversion, managed, native, true)?;
+        // Callers may look at the whole register of a narrow result.
+        widen(result, native);
+        let size = words(result.form.size) as u32 * size_of::<u64>() as u32;
+        copy_parts(&function.result, native, size, |part| (area.add(part.area as usize), false));
+    }
+    Ok(())
+}
+
+/// Fills a whole 32-bit register from a narrow integer.
+///
+/// # Safety
+/// There is a result at `native`, with room for a register.
+unsafe fn widen(result: &NativeParam, native: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = match result.form.storage {
+            Storage::I1 => i32::from(native.cast::<i8>().read()),
+            Storage::U1 => i32::from(native.read()),
+            Storage::I2 => i32::from(native.cast::<i16>().read()),
+            Storage::U2 => i32::from(native.cast::<u16>().read()),
+            _ => return,
+        };
+        native.cast::<i32>().write(value);
+    }
+}
