@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the format.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 /// First bytes of the section.
 pub const MAGIC: [u8; 8] = *b"SAKIIMG\0";
 /// Number of methods that are found by one entry of the table of groups.

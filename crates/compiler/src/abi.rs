@@ -202,11 +202,25 @@ impl Abi {
     pub const fn thread_filter_sp(self) -> i32 {
         6 * self.pointer_bytes as i32
     }
+    /// Thread structure: whether the thread is to be aborted, a 32-bit number of [`abort_states`].
+    pub const fn thread_abort_state(self) -> i32 {
+        8 * self.pointer_bytes as i32
+    }
     /// Thread structure: what back ends use.
     pub const fn thread_layout(self) -> ThreadLayout {
         let word = self.pointer_bytes as i32;
         ThreadLayout { last_managed_sp: 2 * word, last_managed_pc: 3 * word, stack_limit: 4 * word, self_pointer: 7 * word }
     }
+}
+
+/// What the thread structure says of aborting the thread ([`Abi::thread_abort_state`]).
+pub mod abort_states {
+    /// Nobody asked for it.
+    pub const NONE: u32 = 0;
+    /// Somebody asked for it, and it has not been raised yet.
+    pub const REQUESTED: u32 = 1;
+    /// The exception was raised and not called off: the end of the handler that catches it raises it again.
+    pub const RAISED: u32 = 2;
 }
 
 /// The helpers that take the place of 64-bit instructions on 32-bit targets, and of 32-bit division where there is
@@ -447,6 +461,8 @@ helpers! {
     TraceEnter "trace_enter" (Iptr Mptr) native;
     /// likewise on return, with the results
     TraceLeave "trace_leave" (Iptr Mptr) native;
+    /// (1 at the end of a catch handler) raises `ThreadAbortException` if the thread is to be aborted and may be at this place
+    AbortPoint "abort_point" (I32) native;
 
     // Interpretation, see `ir::interpreter::shell`
     /// (frame, program) interprets until the shell must do something; its exit

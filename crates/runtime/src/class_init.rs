@@ -2,9 +2,10 @@
 //! waits, unless that would be a deadlock; a failed one fails again with the same exception.
 
 use crate::exceptions::{self, Exception, Result};
+use crate::icalls::threads;
 use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::ObjectRef;
-use crate::{invoke, roots, runtime};
+use crate::{abort, invoke, roots, runtime};
 use compiler::abi::method_table_flags as flags;
 use parking_lot::{Condvar, Mutex};
 use std::thread::ThreadId;
@@ -76,11 +77,11 @@ fn initialize(table: &'static MethodTable) -> Result<bool> {
                     Ok(()) => {
                         *state = State::Done;
                         table.set(flags::INITIALIZED);
-                        Ok(true)
+                        abort::check().map(|()| true)
                     }
-                    Err(exception) => {
+                    Err(Failure { exception, raised }) => {
                         *state = State::Failed(roots::keep(exception) as usize);
-                        Err(Exception::from_object(exception))
+                        Err(Exception::from_object(raised))
                     }
                 };
                 drop(state);
@@ -92,7 +93,15 @@ fn initialize(table: &'static MethodTable) -> Result<bool> {
     }
 }
 
-fn run(table: &'static MethodTable) -> std::result::Result<(), ObjectRef> {
+/// What a class initialiser that threw leaves.
+struct Failure {
+    /// What is raised whenever the class is needed again.
+    exception: ObjectRef,
+    /// What is raised now: the same, unless the initialiser aborted its thread.
+    raised: ObjectRef,
+}
+
+fn run(table: &'static MethodTable) -> std::result::Result<(), Failure> {
     let outcome = runtime().types.class_initializer(table.ty());
     let called = match outcome {
         Ok(Some(initializer)) => invoke::call(initializer, &[]).map(|_| ()),
@@ -101,7 +110,8 @@ fn run(table: &'static MethodTable) -> std::result::Result<(), ObjectRef> {
     };
     called.map_err(|exception| {
         let inner = exception.into_object();
-        exceptions::type_initialization(table.ty(), inner).unwrap_or_else(Exception::into_object)
+        let exception = exceptions::type_initialization(table.ty(), inner).unwrap_or_else(Exception::into_object);
+        Failure { exception, raised: if threads::is_abort(inner) { inner } else { exception } }
     })
 }
 

@@ -41,6 +41,7 @@ pub struct CodeRange {
     handlers: Vec<HandlerSite>,
     lines: Vec<(u32, u32)>,
     uninterruptible: Vec<(u32, u32)>,
+    region_changes: Vec<(u32, Option<Region>)>,
 }
 
 impl CodeRange {
@@ -64,6 +65,7 @@ impl CodeRange {
             handlers: code.handlers.clone(),
             lines: code.lines.iter().map(|&(offset, source)| (offset, source.0)).collect(),
             uninterruptible: code.uninterruptible.clone(),
+            region_changes: code.region_changes.clone(),
         }
     }
 
@@ -80,6 +82,13 @@ impl CodeRange {
         let offset = (address - self.start) as u32;
         let index = self.call_sites.binary_search_by_key(&offset, |site| site.0).ok()?;
         self.call_sites[index].1
+    }
+
+    /// The protected region of the instruction at `address`.
+    pub fn region_at(&self, address: usize) -> Option<Region> {
+        let offset = (address - self.start) as u32;
+        let begun = self.region_changes.partition_point(|change| change.0 <= offset);
+        self.region_changes[begun.checked_sub(1)?].1
     }
 
     /// What a fault at `address` means, and its protected region.

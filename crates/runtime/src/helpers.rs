@@ -10,7 +10,7 @@ use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::{RECENT_AREAS, Thread};
 use crate::{
-    aot, casts, cells, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime, unwind,
+    abort, aot, casts, cells, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime, unwind,
     wrapped_exceptions,
 };
 use compiler::abi::{HelperId, method_table_flags as flags};
@@ -93,6 +93,7 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::TraceLeave, Address(crate::trace::leave as *const ())),
     (HelperId::Interpret, Address(crate::interpreter::interpret as *const ())),
     (HelperId::PauseInterpreter, Address(crate::interpreter::pause as *const ())),
+    (HelperId::AbortPoint, Address(abort_point as *const ())),
 ];
 
 /// A function's address.
@@ -514,6 +515,11 @@ extern "C" fn leave_native(keep_error: i32) {
         thread.last_error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
     }
     thread.heap().leave_native();
+    raising(abort::check);
+}
+
+extern "C" fn abort_point(is_catch: i32) {
+    raising(|| abort::check_after_handler(is_catch != 0));
 }
 
 extern "C" fn marshal_arguments(method: usize, arguments: *const *mut u8, area: *mut u8) {

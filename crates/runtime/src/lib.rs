@@ -4,6 +4,7 @@
 //! [`code_map`], [`stubs`], [`cells`] and [`methods`] are where code lives and how calls find it, [`jit_env`] and [`compile`] how it
 //! is made, [`aot`] the code that was made before; [`unwind`], [`stack_walk`] and [`traps`] are exceptions; [`helpers`] and [`icalls`] what managed code calls.
 
+mod abort;
 pub mod aot;
 pub mod casts;
 pub mod cells;

@@ -4,9 +4,9 @@
 //! recursion. A word with bit 30 is the number of an inflated monitor.
 
 use crate::exceptions::{Exception, Result};
+use crate::icalls::threads::{self, Interruption};
 use crate::object::ObjectRef;
-use crate::thread::Thread;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ struct State {
     released: u64,
 }
 
+/// Monitors in which threads are blocked, one entry for each thread.
+static BLOCKED: Mutex<Vec<&'static Inflated>> = Mutex::new(Vec::new());
 static MONITORS: Mutex<Vec<&'static Inflated>> = Mutex::new(Vec::new());
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
 static NEXT_HASH: AtomicU32 = AtomicU32::new(0x1234_5678);
@@ -131,29 +133,58 @@ pub fn try_enter(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
         return Ok(true);
     }
     if state.owner != 0 {
-        let heap = Thread::current().heap();
-        heap.enter_native();
-        while state.owner != 0 {
-            let timed_out = match deadline {
-                None => {
-                    monitor.entering.wait(&mut state);
-                    false
+        return while_blocked(monitor, || {
+            while state.owner != 0 {
+                if let Some(interruption) = threads::take_interruption() {
+                    drop(state);
+                    return Err(interruption);
                 }
-                Some(deadline) => monitor.entering.wait_until(&mut state, deadline).timed_out(),
-            };
-            if timed_out && state.owner != 0 {
-                drop(state);
-                heap.leave_native();
-                return Ok(false);
+                let timed_out = wait_until(&monitor.entering, &mut state, deadline);
+                if timed_out && state.owner != 0 {
+                    drop(state);
+                    return Ok(false);
+                }
             }
-        }
-        state.owner = own;
-        drop(state);
-        heap.leave_native();
-        return Ok(true);
+            state.owner = own;
+            drop(state);
+            Ok(true)
+        });
     }
     state.owner = own;
     Ok(true)
+}
+
+/// Waits for a change; says whether the time is over.
+fn wait_until(change: &Condvar, state: &mut MutexGuard<'_, State>, deadline: Option<Instant>) -> bool {
+    match deadline {
+        None => {
+            change.wait(state);
+            false
+        }
+        Some(deadline) => change.wait_until(state, deadline).timed_out(),
+    }
+}
+
+/// Runs a wait for a change of a monitor, during which collections go on, and [`wake_blocked`] wakes the thread.
+fn while_blocked<T>(monitor: &'static Inflated, wait: impl FnOnce() -> std::result::Result<T, Interruption>) -> Result<T> {
+    BLOCKED.lock().push(monitor);
+    let result = threads::while_waiting(wait);
+    let mut blocked = BLOCKED.lock();
+    if let Some(index) = blocked.iter().rposition(|known| std::ptr::eq(*known, monitor)) {
+        blocked.swap_remove(index);
+    }
+    drop(blocked);
+    result.map_err(Interruption::into_exception)
+}
+
+/// Wakes all threads that are blocked in monitors, so that they look for interruptions.
+pub fn wake_blocked() {
+    let blocked: Vec<&'static Inflated> = BLOCKED.lock().clone();
+    for monitor in blocked {
+        let _state = monitor.state.lock();
+        monitor.entering.notify_all();
+        monitor.waiting.notify_all();
+    }
 }
 
 fn not_owner() -> Exception {
@@ -219,33 +250,29 @@ pub fn wait(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
     state.waiters += 1;
     state.owner = 0;
     monitor.entering.notify_one();
-    let heap = Thread::current().heap();
-    heap.enter_native();
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut pulsed = true;
-    while state.released <= ticket {
-        let timed_out = match deadline {
-            None => {
-                monitor.waiting.wait(&mut state);
-                false
+    while_blocked(monitor, || {
+        let mut result = Ok(true);
+        while state.released <= ticket {
+            if let Some(interruption) = threads::take_interruption() {
+                result = Err(interruption);
+            } else if wait_until(&monitor.waiting, &mut state, deadline) && state.released <= ticket {
+                result = Ok(false);
+            } else {
+                continue;
             }
-            Some(deadline) => monitor.waiting.wait_until(&mut state, deadline).timed_out(),
-        };
-        if timed_out && state.released <= ticket {
-            pulsed = false;
             // Its ticket is void: a later pulse must reach somebody who still waits.
             state.released += u64::from(state.released == ticket);
             break;
         }
-    }
-    while state.owner != 0 {
-        monitor.entering.wait(&mut state);
-    }
-    state.owner = own;
-    state.recursion = recursion;
-    drop(state);
-    heap.leave_native();
-    Ok(pulsed)
+        while state.owner != 0 {
+            monitor.entering.wait(&mut state);
+        }
+        state.owner = own;
+        state.recursion = recursion;
+        drop(state);
+        result
+    })
 }
 
 /// `Monitor.Pulse` and `PulseAll`.

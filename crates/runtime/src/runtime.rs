@@ -195,7 +195,12 @@ impl Runtime {
         icalls::environment::set_command_line(program.into_iter().chain(arguments.iter().cloned()).collect());
         match self.try_run_main(assembly, arguments) {
             Ok(code) => code,
-            Err(exception) => unhandled::report_and_exit(exception.into_object()),
+            Err(exception) => {
+                // A main thread that is aborted ends like any other.
+                icalls::threads::end_with(exception);
+                icalls::threads::wait_for_foreground_threads();
+                icalls::environment::exit_code()
+            }
         }
     }
 

@@ -39,7 +39,7 @@ pub struct Frame {
     pub code: &'static CodeRange,
     /// Where it goes on, or the faulting instruction.
     pub pc: usize,
-    /// Whether `pc` is that of a faulting instruction.
+    /// Whether `pc` is that of an instruction that faulted or was interrupted.
     pub faulting: bool,
     /// Frame pointer.
     pub fp: usize,
@@ -55,7 +55,7 @@ impl Frame {
 
     /// The innermost protected region that it is in.
     pub fn region(&self) -> Option<Region> {
-        if self.faulting { self.code.trap(self.pc).and_then(|trap| trap.1) } else { self.code.region_of_call(self.pc) }
+        if self.faulting { self.code.region_at(self.pc) } else { self.code.region_of_call(self.pc) }
     }
 
     /// Address for traces: always one behind the instruction that is being executed.
@@ -134,7 +134,7 @@ impl Iterator for Walk {
 }
 
 /// Stack pointer in the body of a function with this frame pointer.
-fn body_sp(code: &CodeRange, fp: usize) -> usize {
+pub fn body_sp(code: &CodeRange, fp: usize) -> usize {
     match code.frame.saved_sp_offset {
         // SAFETY: a place in the function's frame.
         Some(offset) => unsafe { (fp.wrapping_add_signed(offset as isize) as *const usize).read() },

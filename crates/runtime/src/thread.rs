@@ -6,6 +6,7 @@ use crate::object::{ABI, ObjectRef};
 use crate::stack_walk::{Activation, FilterActivation};
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
 
 /// Bytes above the end of the stack that only the runtime may use.
 const STACK_RESERVE: usize = 64 << 10;
@@ -27,6 +28,8 @@ pub struct Thread {
     pub filter_sp: usize,
     /// The address of this structure, for machines on which compiled code reaches it through a segment register.
     self_pointer: usize,
+    /// Whether the thread is to be aborted: one of [`compiler::abi::abort_states`].
+    pub abort_state: AtomicU32,
 
     /// The collector's part.
     heap: *mut ThreadHeap,
@@ -52,6 +55,8 @@ pub struct Thread {
     pub stack_low: usize,
     /// Highest address of the stack.
     pub stack_high: usize,
+    /// Frame pointer of the frame that caught the exception of an abort.
+    pub abort_frame: usize,
     /// `errno` of the last P/Invoke that asked to keep it.
     pub last_error: i32,
 }
@@ -69,6 +74,8 @@ pub const ROOT_EXCEPTION: usize = 1;
 pub const ROOT_MANAGED_THREAD: usize = 2;
 /// Slot of the `Context` that the thread is in, or null for the default one.
 pub const ROOT_CONTEXT: usize = 3;
+/// Slot of the exception by which the thread is being aborted.
+pub const ROOT_ABORT: usize = 4;
 
 const _: () = {
     assert!(std::mem::offset_of!(Thread, window) == ABI.thread_allocation_cursor() as usize);
@@ -77,6 +84,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Thread, stack_limit) == ABI.thread_layout().stack_limit as usize);
     assert!(std::mem::offset_of!(Thread, statics) == ABI.thread_statics() as usize);
     assert!(std::mem::offset_of!(Thread, filter_sp) == ABI.thread_filter_sp() as usize);
+    assert!(std::mem::offset_of!(Thread, abort_state) == ABI.thread_abort_state() as usize);
     assert!(std::mem::offset_of!(Thread, self_pointer) == ABI.thread_layout().self_pointer as usize);
 };
 
@@ -118,6 +126,8 @@ impl Thread {
             statics: 0,
             filter_sp: 0,
             self_pointer: 0,
+            abort_state: AtomicU32::new(0),
+            abort_frame: 0,
             heap: std::ptr::null_mut(),
             activation: std::ptr::null(),
             filter: std::ptr::null(),

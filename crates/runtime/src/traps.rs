@@ -4,7 +4,7 @@
 use crate::code_map::CodeRange;
 use crate::exceptions::Exception;
 use crate::thread::Thread;
-use crate::{Runtime, unwind};
+use crate::{Runtime, abort, unwind};
 use ir::instruction::TrapCode;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -40,7 +40,7 @@ pub fn use_alternate_stack(_thread: &Thread) {
 
 /// Program counter, frame pointer and stack pointer of a context.
 #[cfg(target_arch = "x86_64")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
+pub fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
     let registers = &context.uc_mcontext.gregs;
     let register = |index: libc::c_int| registers[index as usize] as usize;
     (register(libc::REG_RIP), register(libc::REG_RBP), register(libc::REG_RSP))
@@ -56,8 +56,9 @@ fn redirect(context: &mut libc::ucontext_t, routine: usize, argument: usize, sp:
     registers[libc::REG_RSP as usize] = ((sp - 256) & !15) as i64 - 8;
 }
 
+/// Program counter, frame pointer and stack pointer of a context.
 #[cfg(target_arch = "x86")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
+pub fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
     let registers = &context.uc_mcontext.gregs;
     let register = |index: libc::c_int| registers[index as usize] as usize;
     (register(libc::REG_EIP), register(libc::REG_EBP), register(libc::REG_ESP))
@@ -74,8 +75,9 @@ fn redirect(context: &mut libc::ucontext_t, routine: usize, argument: usize, sp:
     registers[libc::REG_ESP as usize] = sp as i32;
 }
 
+/// Program counter, frame pointer and stack pointer of a context.
 #[cfg(target_arch = "arm")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
+pub fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
     let registers = &context.uc_mcontext;
     (registers.arm_pc as usize, registers.arm_fp as usize, registers.arm_sp as usize)
 }
@@ -88,10 +90,19 @@ fn redirect(context: &mut libc::ucontext_t, routine: usize, argument: usize, sp:
     registers.arm_sp = ((sp - 256) & !15) as _;
 }
 
+/// Why the throwing routine throws.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The instruction faulted.
+    Trap(TrapCode),
+    /// The thread is aborted.
+    Abort,
+}
+
 /// What the throwing routine is told.
 struct Fault {
     code: &'static CodeRange,
-    trap: TrapCode,
+    cause: Cause,
     pc: usize,
     fp: usize,
     sp: usize,
@@ -101,7 +112,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
     // SAFETY: the kernel gives whole structures; the runtime is never freed.
     let (runtime, info, context) =
         unsafe { (RUNTIME.load(Ordering::Acquire).as_ref(), &*info, &mut *context.cast::<libc::ucontext_t>()) };
-    let (pc, fp, sp) = registers(context);
+    let (pc, _, sp) = registers(context);
     let (Some(runtime), Some(thread)) = (runtime, Thread::try_current()) else { die(signal, pc) };
     if signal == libc::SIGSEGV {
         // SAFETY: this signal carries an address.
@@ -120,10 +131,16 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
     if !(thread.stack_low..thread.stack_high).contains(&sp) {
         die(signal, pc);
     }
+    go_on_raising(context, code, Cause::Trap(trap));
+}
+
+/// Makes the thread, which was interrupted in compiled code, raise an exception as if the instruction had.
+pub fn go_on_raising(context: &mut libc::ucontext_t, code: &'static CodeRange, cause: Cause) {
+    let (pc, fp, sp) = registers(context);
     // Lies below the frame, where the routine will not write: it is read before anything else happens.
     let place = (((sp - 256) & !15) - size_of::<Fault>() - 4096) & !15;
     // SAFETY: the thread is in managed code, which leaves the runtime's reserve below its stack pointer.
-    unsafe { (place as *mut Fault).write(Fault { code, trap, pc, fp, sp }) };
+    unsafe { (place as *mut Fault).write(Fault { code, cause, pc, fp, sp }) };
     redirect(context, raise as *const () as usize, place, place);
 }
 
@@ -135,8 +152,11 @@ fn is_stack_overflow(thread: &Thread, address: usize, sp: usize) -> bool {
 
 extern "C" fn raise(fault: *const Fault) -> ! {
     // SAFETY: written by the signal handler for this call.
-    let Fault { code, trap, pc, fp, sp } = unsafe { fault.read() };
-    unwind::raise_at_fault(code, pc, fp, sp, Exception::of_trap(trap))
+    let Fault { code, cause, pc, fp, sp } = unsafe { fault.read() };
+    match cause {
+        Cause::Trap(trap) => unwind::raise_at_fault(code, pc, fp, sp, Exception::of_trap(trap)),
+        Cause::Abort => abort::raise_at(code, pc, fp, sp),
+    }
 }
 
 fn write_error(text: &[u8]) {

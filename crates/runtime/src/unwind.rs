@@ -11,7 +11,7 @@ use crate::object::ObjectRef;
 use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::wrapped_exceptions::seen_by;
-use crate::{casts, runtime, stack_trace, trace, unhandled};
+use crate::{abort, casts, runtime, stack_trace, trace, unhandled};
 use il::types::TypeId;
 use ir::entity::Region;
 use ir::function::HandlerKind;
@@ -234,6 +234,7 @@ fn is_within(code: &CodeRange, mut inner: Region, outer: Region) -> bool {
 fn land_in_handler(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
     forget_abandoned(thread, frame, region);
     trace::handler_chosen(frame, region, index);
+    abort::note_caught(thread, exception, frame.fp);
     land_at(thread, seen_by(frame.method(), exception), frame, region, index)
 }
 

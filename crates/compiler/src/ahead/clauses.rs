@@ -11,14 +11,31 @@ const FILTER: u32 = 1;
 const FINALLY: u32 = 2;
 const FAULT: u32 = 3;
 
-/// Writes regions and the types that catch handlers catch; nothing at all for a method without regions.
-pub fn encode(writer: &mut DescriptionWriter<'_>, regions: &[RegionData], catch_types: &[TypeId]) -> Vec<u8> {
+/// What stands beside the code of a method with protected regions.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Clauses {
+    /// The regions.
+    pub regions: Vec<RegionData>,
+    /// The types that catch handlers catch, by their number.
+    pub catch_types: Vec<TypeId>,
+    /// Where the region changes, see [`CompiledCode::region_changes`](ir::mach::CompiledCode::region_changes).
+    pub region_changes: Vec<(u32, Option<Region>)>,
+}
+
+/// Writes clauses; nothing at all for a method without regions.
+pub fn encode(
+    writer: &mut DescriptionWriter<'_>,
+    regions: &[RegionData],
+    catch_types: &[TypeId],
+    region_changes: &[(u32, Option<Region>)],
+) -> Vec<u8> {
     if regions.is_empty() {
         return Vec::new();
     }
     writer.unsigned(regions.len() as u32);
+    let number = |region: Option<Region>| region.map_or(0, |region| region.index() as u32 + 1);
     for region in regions {
-        writer.unsigned(region.parent.map_or(0, |parent| parent.index() as u32 + 1));
+        writer.unsigned(number(region.parent));
         writer.unsigned(region.handlers.len() as u32);
         for handler in &region.handlers {
             match handler.kind {
@@ -36,18 +53,25 @@ pub fn encode(writer: &mut DescriptionWriter<'_>, regions: &[RegionData], catch_
     for &ty in catch_types {
         writer.ty(ty);
     }
+    writer.unsigned(region_changes.len() as u32);
+    let mut last = 0;
+    for &(offset, region) in region_changes {
+        writer.unsigned(offset - last);
+        writer.unsigned(number(region));
+        last = offset;
+    }
     writer.take()
 }
 
 /// Reads what [`encode`] wrote. The blocks of handlers are not kept: machine code has its own list of their places.
-pub fn decode(reader: &mut DescriptionReader<'_>) -> il::Result<(Vec<RegionData>, Vec<TypeId>)> {
+pub fn decode(reader: &mut DescriptionReader<'_>) -> il::Result<Clauses> {
     if reader.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Clauses::default());
     }
     let entry = Block::from_index(0);
     let mut regions = Vec::new();
     for _ in 0..reader.unsigned()? {
-        let parent = reader.unsigned()?.checked_sub(1).map(|index| Region::from_index(index as usize));
+        let parent = region(reader.unsigned()?);
         let mut handlers = Vec::new();
         for _ in 0..reader.unsigned()? {
             let kind = match reader.unsigned()? {
@@ -63,5 +87,16 @@ pub fn decode(reader: &mut DescriptionReader<'_>) -> il::Result<(Vec<RegionData>
     }
     let count = reader.unsigned()?;
     let catch_types = (0..count).map(|_| reader.ty()).collect::<il::Result<_>>()?;
-    Ok((regions, catch_types))
+    let mut region_changes = Vec::new();
+    let mut offset = 0u32;
+    for _ in 0..reader.unsigned()? {
+        offset = offset.saturating_add(reader.unsigned()?);
+        region_changes.push((offset, region(reader.unsigned()?)));
+    }
+    Ok(Clauses { regions, catch_types, region_changes })
+}
+
+/// The region that `encode` gave this number.
+fn region(number: u32) -> Option<Region> {
+    number.checked_sub(1).map(|index| Region::from_index(index as usize))
 }

@@ -180,7 +180,7 @@ pub(super) fn merge(
                 PieceKey::Instance(merger.writer.take())
             }
         };
-        let clauses = clauses::encode(&mut merger.writer, &regions, &catch_types);
+        let clauses = clauses::encode(&mut merger.writer, &regions, &catch_types, &code.region_changes);
         let declaration = types.method(method);
         let origin = declaration.row().map(|row| (declaration.assembly, row));
         pieces.push(AheadPiece { name, key: Some(key), code, origin, clauses });

@@ -1,14 +1,14 @@
 //! Protected regions, handlers, `leave` and the copies of finally bodies on its way (ECMA-335 III.3.34 ff., I.12.4.2).
 
 use super::{Importer, Outcome, invalid};
-use crate::abi::HelperId;
+use crate::abi::{HelperId, abort_states};
 use crate::env::CellRequest;
 use il::method_body::ClauseKind;
 use ir::Type;
 use ir::builder::Variable;
 use ir::entity::{Block, Region, StackSlot, Value};
 use ir::function::{Handler, HandlerKind, RegionData};
-use ir::instruction::{BlockCall, IntCompare, Memory};
+use ir::instruction::{BlockCall, IntCompare, Memory, MemoryFlags, SourceOffset};
 use ir::types::Access;
 
 /// A finally clause with more targets of `leave` than this gets one copy for all of them.
@@ -189,6 +189,9 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn import_leave(&mut self, target: u32) -> Outcome {
         self.stack.clear();
+        if let Some(clause) = self.caught_at(self.offset, target) {
+            self.abort_point(clause, true);
+        }
         let chain = self.scan.finally_chain(self.body, self.offset, target);
         let block = self.leave_through(self.clone, &chain, target)?;
         self.b.jump(block, &[]);
@@ -256,6 +259,13 @@ impl<'a> Importer<'a, '_> {
             return Ok(());
         }
         let after = self.body.clauses[clause].try_start;
+        if exit != Exit::Never {
+            self.code.region = match self.scan.try_at(after).and_then(|range| self.scan.tries[range].parent) {
+                Some(around) => Some(self.region(parent, around)?),
+                None => self.lock.map(|(_, region)| region),
+            };
+            self.abort_point(clause, false);
+        }
         match exit {
             Exit::Never => self.b.end_finally(),
             Exit::To(target) => {
@@ -277,6 +287,39 @@ impl<'a> Importer<'a, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The catch clause whose handler a `leave` at `offset` to `target` leaves.
+    fn caught_at(&self, offset: u32, target: u32) -> Option<usize> {
+        let id = super::scan::handler_at(self.body, offset).filter(|id| id % 2 == 0)?;
+        let data = &self.body.clauses[id as usize / 2];
+        let catches = matches!(data.kind, ClauseKind::Catch(_) | ClauseKind::Filter(_));
+        let leaves = !(data.handler_start..data.handler_end).contains(&target);
+        (catches && leaves).then_some(id as usize / 2)
+    }
+
+    /// The end of a handler of `clause`, during which the thread could not be aborted, or which caught the abort: where it is raised.
+    fn abort_point(&mut self, clause: usize, is_catch: bool) {
+        let (point, due, done) = (self.new_block(), self.cold_block(), self.new_block());
+        self.b.jump(point, &[]);
+        self.enter(point);
+        // Not within the handler any more, but still within what is around its clause.
+        let outside = SourceOffset(self.body.clauses[clause].try_start);
+        self.b.set_source(outside);
+        let thread = self.b.thread();
+        let field = self.runtime_field(Type::I32, self.abi.thread_abort_state());
+        let memory = Memory { flags: MemoryFlags::NO_TRAP | MemoryFlags::VOLATILE, ..field };
+        let state = self.b.load(memory, thread);
+        let due_state = if is_catch { abort_states::NONE } else { abort_states::REQUESTED };
+        let known = self.b.iconst(Type::I32, i64::from(due_state));
+        let compare = if is_catch { IntCompare::Ne } else { IntCompare::Eq };
+        let is_due = self.b.icmp(compare, state, known);
+        self.b.brif(is_due, due, &[], done, &[]);
+        self.enter(due);
+        let is_catch = self.b.iconst(Type::I32, i64::from(is_catch));
+        self.helper(HelperId::AbortPoint, &[is_catch]);
+        self.b.jump(done, &[]);
+        self.enter(done);
     }
 
     /// The finally clauses after `clause` on the way from its protected range to `target`.

@@ -103,6 +103,7 @@ pub struct MachBuffer<E: Encoding> {
     relocs: Vec<UnplacedReloc>,
     lines: Vec<(Place, SourceOffset)>,
     uninterruptible: Vec<(Place, Place)>,
+    region_changes: Vec<(Place, Option<Region>)>,
     islands: Vec<(Place, Place)>,
     /// Constants that are not put yet.
     constants: Vec<Constant>,
@@ -150,6 +151,7 @@ impl<E: Encoding> MachBuffer<E> {
             relocs: Vec::new(),
             lines: Vec::new(),
             uninterruptible: Vec::new(),
+            region_changes: Vec::new(),
             islands: Vec::new(),
             constants: Vec::new(),
             constant_indices: FxHashMap::default(),
@@ -325,6 +327,10 @@ impl<E: Encoding> MachBuffer<E> {
 
     /// The protected region of what follows.
     pub fn set_region(&mut self, region: Option<Region>) {
+        if region != self.region {
+            let here = self.here();
+            self.region_changes.push((here, region));
+        }
         self.region = region;
     }
     /// The source position of what follows.
@@ -473,6 +479,7 @@ impl<E: Encoding> MachBuffer<E> {
             call_sites,
             lines,
             uninterruptible: places(&self.uninterruptible),
+            region_changes: self.region_changes.iter().map(|&(place, region)| (at(place), region)).collect(),
             islands: places(&self.islands),
             ..CompiledCode::default()
         };
@@ -495,7 +502,10 @@ impl<E: Encoding> MachBuffer<E> {
                 let lengths = E::branch_lengths(branch);
                 while (form[index] as usize) + 1 < lengths.len() {
                     let length = lengths[form[index] as usize];
-                    let fits = if length == 0 { distance == 0 } else { E::branch_reaches(branch, length, distance) };
+                    // A jump to itself goes back, though it would have no length.
+                    let is_forward = place.branches as usize > index;
+                    let fits =
+                        if length == 0 { is_forward && distance == 0 } else { E::branch_reaches(branch, length, distance) };
                     if fits {
                         break;
                     }

@@ -114,6 +114,8 @@ pub struct CompiledCode {
     /// Where the collector may not stop a thread, sorted and disjoint: offsets of the first instruction that may not be the next one to run, and
     /// of the first that may again.
     pub uninterruptible: Vec<(u32, u32)>,
+    /// Where the protected region changes, sorted: from an offset on it is this one. Before the first there is none.
+    pub region_changes: Vec<(u32, Option<Region>)>,
     /// Constants amid the instructions: where each run of them starts and ends.
     pub islands: Vec<(u32, u32)>,
     /// How to unwind.

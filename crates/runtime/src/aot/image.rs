@@ -8,7 +8,7 @@ use crate::id_table::IdTable;
 use crate::runtime;
 use aot_writer::reader::{EntryKey, Image, MethodEntry};
 use aot_writer::tables::Field;
-use compiler::ahead::clauses;
+use compiler::ahead::clauses::{self, Clauses};
 use compiler::description::{CellDescription, DescriptionReader, DescriptionWriter};
 use compiler::env::CellRequest;
 use il::types::{AssemblyId, MethodId, MethodKind};
@@ -156,8 +156,10 @@ impl LoadedImage {
             Some(EntryKey::Definition(row)) => CodeKind::Method(types.method_definition(self.assembly, row).ok()?),
             Some(EntryKey::Instance(key)) => CodeKind::Method(DescriptionReader::new(types, &assembly, key).method().ok()?),
         };
-        let (code, bytes) = self.image.info(entry)?;
-        let (regions, catch_types) = clauses::decode(&mut DescriptionReader::new(types, &assembly, bytes)).ok()?;
+        let (mut code, bytes) = self.image.info(entry)?;
+        let Clauses { regions, catch_types, region_changes } =
+            clauses::decode(&mut DescriptionReader::new(types, &assembly, bytes)).ok()?;
+        code.region_changes = region_changes;
         Some(CodeRange::new(self.text.start + entry.code_offset as usize, kind, &code, regions, catch_types))
     }
 

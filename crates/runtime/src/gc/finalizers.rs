@@ -12,16 +12,27 @@ struct Finalizers {
     registered: Vec<usize>,
     /// Unreachable ones, kept alive until their finaliser ran. Boxed for the sake of stable slots.
     ready: VecDeque<Box<usize>>,
+    /// Those of them whose turn comes after all others.
+    last: VecDeque<Box<usize>>,
+    /// Registrations since the last collection.
+    fresh: usize,
 }
+
+/// So many registrations bring about a collection of young objects: what finalisers free is seldom the heap's.
+const MANY_FRESH: usize = 1 << 16;
 
 static NOTICE: OnceLock<fn()> = OnceLock::new();
 /// The running collection queued objects.
 static QUEUED: AtomicBool = AtomicBool::new(false);
-static FINALIZERS: Mutex<Finalizers> = Mutex::new(Finalizers { registered: Vec::new(), ready: VecDeque::new() });
+static FINALIZERS: Mutex<Finalizers> =
+    Mutex::new(Finalizers { registered: Vec::new(), ready: VecDeque::new(), last: VecDeque::new(), fresh: 0 });
 
-/// Notes that the finaliser of `object` is to run when it becomes unreachable.
-pub fn register_finalizer(object: *mut u8) {
-    FINALIZERS.lock().registered.push(object as usize);
+/// Notes that the finaliser of `object` is to run when it becomes unreachable. Says whether there were so many that a collection is due.
+pub fn register_finalizer(object: *mut u8) -> bool {
+    let mut finalizers = FINALIZERS.lock();
+    finalizers.registered.push(object as usize);
+    finalizers.fresh += 1;
+    finalizers.fresh > MANY_FRESH
 }
 
 /// `GC.SuppressFinalize`.
@@ -32,9 +43,18 @@ pub fn suppress_finalizer(object: *mut u8) {
     }
 }
 
-/// The next object whose finaliser is due. From here on only the caller's stack keeps it.
-pub fn take_finalizable() -> Option<*mut u8> {
-    FINALIZERS.lock().ready.pop_front().map(|object| *object as *mut u8)
+/// The next object whose finaliser is due; those of which `is_last` says so come after all others. From here on only the caller's stack
+/// keeps it.
+pub fn take_finalizable(is_last: impl Fn(*mut u8) -> bool) -> Option<*mut u8> {
+    let mut finalizers = FINALIZERS.lock();
+    while let Some(object) = finalizers.ready.pop_front() {
+        let address = *object as *mut u8;
+        if !is_last(address) {
+            return Some(address);
+        }
+        finalizers.last.push_back(object);
+    }
+    finalizers.last.pop_front().map(|object| *object as *mut u8)
 }
 
 /// Queues all objects with finalisers, reachable or not: first those of which `is_first` says so, and the younger before the older.
@@ -71,13 +91,15 @@ pub(super) fn notify() {
 /// Slots of the queue.
 pub(super) fn queue_roots() -> Vec<SimpleSlot> {
     let slot = |object: &mut Box<usize>| SimpleSlot::from_address(Address::from_mut_ptr(&raw mut **object));
-    FINALIZERS.lock().ready.iter_mut().map(slot).collect()
+    let finalizers = &mut *FINALIZERS.lock();
+    finalizers.ready.iter_mut().chain(&mut finalizers.last).map(slot).collect()
 }
 
 /// After tracing: queues what is unreachable, tracing it with `trace`, and follows the rest. Says whether anything was queued.
 pub(super) fn queue_unreachable(mut trace: impl FnMut(ObjectReference) -> ObjectReference) -> bool {
     let mut finalizers = FINALIZERS.lock();
     let registered = std::mem::take(&mut finalizers.registered);
+    finalizers.fresh = 0;
     let mut queued = false;
     for address in registered {
         // SAFETY: a plain number; registered addresses are objects.

@@ -23,20 +23,32 @@ struct Entry {
     target: Box<usize>,
 }
 
-static HANDLES: Mutex<Vec<Option<Entry>>> = Mutex::new(Vec::new());
+struct Handles {
+    entries: Vec<Option<Entry>>,
+    /// Indices of the empty entries.
+    free: Vec<usize>,
+}
+
+impl Handles {
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().flatten()
+    }
+}
+
+static HANDLES: Mutex<Handles> = Mutex::new(Handles { entries: Vec::new(), free: Vec::new() });
 
 /// A new handle for `target` (or null). Never 0.
 pub fn allocate_handle(target: *mut u8, kind: HandleKind) -> usize {
     let mut handles = HANDLES.lock();
     let entry = Some(Entry { kind, target: Box::new(target as usize) });
-    match handles.iter().position(Option::is_none) {
+    match handles.free.pop() {
         Some(free) => {
-            handles[free] = entry;
+            handles.entries[free] = entry;
             free + 1
         }
         None => {
-            handles.push(entry);
-            handles.len()
+            handles.entries.push(entry);
+            handles.entries.len()
         }
     }
 }
@@ -58,14 +70,16 @@ pub fn handle_kind(handle: usize) -> Option<HandleKind> {
 
 /// Frees the handle.
 pub fn free_handle(handle: usize) {
-    if let Some(entry) = handle.checked_sub(1).and_then(|index| HANDLES.lock().get_mut(index).map(Option::take)) {
-        drop(entry);
+    let Some(index) = handle.checked_sub(1) else { return };
+    let mut handles = HANDLES.lock();
+    if handles.entries.get_mut(index).and_then(Option::take).is_some() {
+        handles.free.push(index);
     }
 }
 
 fn with_entry<R>(handle: usize, action: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     let index = handle.checked_sub(1)?;
-    HANDLES.lock().get_mut(index)?.as_mut().map(action)
+    HANDLES.lock().entries.get_mut(index)?.as_mut().map(action)
 }
 
 fn object_at(address: usize) -> Option<ObjectReference> {
@@ -77,7 +91,7 @@ fn object_at(address: usize) -> Option<ObjectReference> {
 pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
     let mut slots = Vec::new();
     let mut pinned = Vec::new();
-    for entry in HANDLES.lock().iter_mut().flatten() {
+    for entry in HANDLES.lock().iter_mut() {
         let Some(object) = object_at(*entry.target) else { continue };
         match entry.kind {
             HandleKind::Normal => slots.push(SimpleSlot::from_address(Address::from_mut_ptr(&raw mut *entry.target))),
@@ -90,7 +104,7 @@ pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
 
 /// After tracing: forgets or follows the targets of weak handles of a kind.
 pub(super) fn update_weak(kind: HandleKind) {
-    for entry in HANDLES.lock().iter_mut().flatten().filter(|entry| entry.kind == kind) {
+    for entry in HANDLES.lock().iter_mut().filter(|entry| entry.kind == kind) {
         let Some(object) = object_at(*entry.target) else { continue };
         *entry.target = match object.is_reachable() {
             true => object.get_forwarded_object().unwrap_or(object).to_raw_address().as_usize(),

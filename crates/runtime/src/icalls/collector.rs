@@ -1,20 +1,21 @@
 //! `System.GC`, `GCHandle`, ephemerons, and the thread that runs finalisers.
 
 use super::native_text::blocking;
-use super::{InternalCall, icall, raising};
+use super::{InternalCall, icall, raising, threads};
 use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
 use crate::method_table::method_table;
 use crate::object::{self, ABI, ArrayRef, ObjectRef};
 use crate::thread::Thread;
-use crate::{invoke, roots, runtime, unhandled};
+use crate::{casts, invoke, roots, runtime};
 use compiler::abi::method_table_flags as flags;
 use il::types::{MethodId, TypeId};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Value of `GCHandleType` that means: keep the kind of the handle.
 const SAME_KIND: i32 = -1;
@@ -24,6 +25,9 @@ struct Progress {
     requested: u64,
     finished: u64,
 }
+
+/// How long the end of the process waits for the finaliser thread, as Mono's does.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(40);
 
 static PROGRESS: Mutex<Progress> = Mutex::new(Progress { requested: 0, finished: 0 });
 static REQUEST: Condvar = Condvar::new();
@@ -45,13 +49,21 @@ pub fn wake_finalizer_thread() {
 /// Runs the finalisers of all objects that have one: at the end of the process. What the program's own ones use of the core library,
 /// such as the console's streams, is finalised after them.
 pub fn finalize_all() {
+    // A finaliser that ends the process is the last one.
+    if IS_FINALIZER_THREAD.get() {
+        return;
+    }
     let types = &runtime().types;
     gc::queue_all_finalizers(|address| {
         // SAFETY: the collector passes live objects.
         let object = unsafe { ObjectRef::from_raw(address.cast()) };
         types.definition_of(object.type_id()).is_none_or(|(assembly, _)| assembly != types.corlib())
     });
-    run_due_finalizers();
+    if HAS_THREAD.load(Ordering::Acquire) {
+        request_finalizers(Some(Instant::now() + EXIT_TIMEOUT));
+    } else {
+        run_due_finalizers();
+    }
 }
 
 /// Runs the finalisers of all objects of a domain that have one, reachable or not.
@@ -79,14 +91,26 @@ fn finalize_method() -> Option<MethodId> {
 /// Runs the finalisers that are due.
 pub fn run_due_finalizers() {
     let Some(method) = finalize_method() else { return };
-    while let Some(address) = gc::take_finalizable() {
+    while let Some(address) = gc::take_finalizable(is_critical) {
         // SAFETY: the collector gives live objects.
         let object = unsafe { ObjectRef::from_raw(address.cast()) };
         let outcome = domain::enter(object.method_table().class().domain, || invoke::call_virtual(method, object, &[]));
         if let Err(exception) = outcome {
-            unhandled::report_and_exit(exception.into_object());
+            threads::end_with(exception);
         }
+        threads::forget_abort_if_any();
     }
+}
+
+/// Whether a finaliser runs after those of other classes: that of a `CriticalFinalizerObject`.
+fn is_critical(address: *mut u8) -> bool {
+    static CLASS: OnceLock<Option<TypeId>> = OnceLock::new();
+    let types = &runtime().types;
+    let find =
+        || types.find_type(types.corlib(), "System.Runtime.ConstrainedExecution", "CriticalFinalizerObject").ok().flatten();
+    // SAFETY: the collector passes live objects.
+    let object = unsafe { ObjectRef::from_raw(address.cast()) };
+    CLASS.get_or_init(find).is_some_and(|class| casts::is_assignable(object.type_id(), class))
 }
 
 fn run_finalizers_for_good() {
@@ -110,13 +134,25 @@ extern "C" fn wait_for_pending_finalizers() {
         return;
     }
     ensure_finalizer_thread();
+    request_finalizers(None);
+}
+
+/// Lets the finaliser thread run the finalisers that are due, and waits for it until then or for ever.
+fn request_finalizers(deadline: Option<Instant>) {
     blocking(|| {
         let mut progress = PROGRESS.lock();
         progress.requested += 1;
         let request = progress.requested;
         REQUEST.notify_one();
         while progress.finished < request {
-            DONE.wait(&mut progress);
+            match deadline {
+                None => DONE.wait(&mut progress),
+                Some(deadline) => {
+                    if DONE.wait_until(&mut progress, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
         }
     });
 }

@@ -91,6 +91,7 @@ mod thread_pool;
 pub mod threads;
 mod wait_handles;
 
+use crate::abort;
 use crate::exceptions::{self, Exception, Result};
 use crate::gc;
 use crate::object::{ObjectRef, store_reference};
@@ -167,12 +168,25 @@ pub fn find(full_name: &str) -> Option<usize> {
     index.get(full_name).or_else(without_params).copied()
 }
 
-/// Runs the body of an internal call; if it fails, raises its exception in the managed caller.
+/// Runs the body of an internal call; if it fails, raises its exception in the managed caller. So it does if the thread is to be aborted:
+/// one that calls the runtime again and again may never be found outside of it.
 #[inline]
 pub fn raising<T>(body: impl FnOnce() -> Result<T>) -> T {
     match body() {
-        Ok(value) => value,
+        Ok(value) => {
+            if abort::is_requested() {
+                raise_abort();
+            }
+            value
+        }
         Err(exception) => exceptions::raise(exception),
+    }
+}
+
+#[cold]
+fn raise_abort() {
+    if let Err(exception) = abort::check() {
+        exceptions::raise(exception);
     }
 }
 

@@ -72,6 +72,7 @@ fn work() {
                 if domain.state() == DomainState::Live {
                     work_in(domain, callback);
                 }
+                threads::forget_abort_if_any();
             }
         }
         Err(exception) => threads::end_with(exception),

@@ -2,6 +2,7 @@
 
 use super::native_text::{blocking, counted_units};
 use super::{InternalCall, icall, raising, wait_handles};
+use crate::abort::Abortable;
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -10,7 +11,7 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_MANAGED_THREAD, ROOTS, Thread};
-use crate::{casts, delegates, runtime, unhandled};
+use crate::{abort, casts, delegates, monitor, runtime, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -30,6 +31,7 @@ const STATE_UNSTARTED: i32 = 8;
 const STATE_STOPPED: i32 = 16;
 const STATE_WAIT_SLEEP_JOIN: i32 = 32;
 const STATE_ABORT_REQUESTED: i32 = 128;
+const STATE_ABORTED: i32 = 256;
 
 static INTERNAL: KnownField = KnownField::new("System.Threading", "Thread", "internal_thread");
 static START_ARGUMENT: KnownField = KnownField::new("System.Threading", "Thread", "m_ThreadStartArg");
@@ -51,7 +53,7 @@ static ABORT_STATE: KnownField = internal_field("abort_state_handle");
 
 /// What ends a wait before its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Interruption {
+pub enum Interruption {
     /// `Thread.Interrupt`
     Interrupted,
     /// `Thread.Abort`
@@ -64,7 +66,7 @@ struct Record {
     finished: AtomicBool,
     background: AtomicBool,
     interrupt: AtomicBool,
-    abort: AtomicBool,
+    abortable: Arc<Abortable>,
     /// Number of the domain because of whose end the thread is aborted, or 0.
     leaving: AtomicI32,
 }
@@ -84,7 +86,7 @@ impl Record {
             finished: AtomicBool::new(false),
             background: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
-            abort: AtomicBool::new(false),
+            abortable: Arc::default(),
             leaving: AtomicI32::new(0),
         })
     }
@@ -92,7 +94,12 @@ impl Record {
 
 /// The current thread's record, made at the first use.
 fn current_record() -> Arc<Record> {
-    CURRENT.with(|current| current.borrow_mut().get_or_insert_with(Record::new).clone())
+    let new = || {
+        let record = Record::new();
+        record.abortable.begin();
+        record
+    };
+    CURRENT.with(|current| current.borrow_mut().get_or_insert_with(new).clone())
 }
 
 /// The threads in domains but the root one; a thread may be in several, or in one several times.
@@ -129,7 +136,7 @@ pub(super) fn end_abort_of(domain: &Domain) -> bool {
     let record = current_record();
     let was_aborted = record.leaving.compare_exchange(domain.id, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
     if was_aborted {
-        record.abort.store(false, Ordering::Release);
+        forget_abort();
     }
     was_aborted
 }
@@ -145,11 +152,12 @@ pub(super) fn abort_in_domain(domain: &Domain) -> Result<()> {
     if VISITORS.lock().iter().any(|(id, visitor)| *id == domain.id && Arc::ptr_eq(visitor, &own)) {
         own.leaving.store(domain.id, Ordering::Release);
     }
+    abort::install();
     for thread in others() {
         thread.leaving.store(domain.id, Ordering::Release);
-        thread.abort.store(true, Ordering::Release);
+        thread.abortable.request();
     }
-    wait_handles::wake_all();
+    wake_waiting();
     let deadline = Instant::now() + DOMAIN_ABORT_TIME;
     let left = wait_handles::wait_until(Some(deadline), || others().is_empty().then_some(()));
     match left {
@@ -167,17 +175,12 @@ pub(super) fn current_number() -> u64 {
 }
 
 /// What is to end the current thread's wait, if anything; it is taken back by that.
-pub(super) fn take_interruption() -> Option<Interruption> {
+pub fn take_interruption() -> Option<Interruption> {
     let record = current_record();
-    if record.abort.swap(false, Ordering::AcqRel) {
+    if abort::is_due() {
         return Some(Interruption::Aborted);
     }
     if record.interrupt.swap(false, Ordering::AcqRel) { Some(Interruption::Interrupted) } else { None }
-}
-
-/// The exception of an aborted thread.
-pub(super) fn abort_exception() -> Exception {
-    Exception::with_arguments("System.Threading", "ThreadAbortException", Vec::new())
 }
 
 fn state_of(internal: ObjectRef) -> &'static AtomicI32 {
@@ -285,15 +288,30 @@ impl Parcel {
 }
 
 /// Whether an exception only ends its thread.
-fn is_abort(exception: ObjectRef) -> bool {
+pub fn is_abort(exception: ObjectRef) -> bool {
     class("ThreadAbortException").is_ok_and(|abort| casts::is_assignable(exception.type_id(), abort))
 }
 
 /// What becomes of an exception that nothing in a thread handles.
-pub(super) fn end_with(exception: Exception) {
+pub fn end_with(exception: Exception) {
     let exception = exception.into_object();
     if !is_abort(exception) {
         unhandled::report_and_exit(exception);
+    }
+}
+
+/// Calls off that the current thread, which goes on with other work, is aborted.
+pub(super) fn forget_abort() {
+    abort::reset();
+    if let Some(internal) = current_thread().ok().and_then(|thread| internal_of(thread).ok()) {
+        state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
+    }
+}
+
+/// Likewise, if it is.
+pub(super) fn forget_abort_if_any() {
+    if abort::is_in_progress() {
+        forget_abort();
     }
 }
 
@@ -320,6 +338,7 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         let own = record.clone();
         let domain = domain::current();
         let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
+            own.abortable.begin();
             CURRENT.set(Some(own.clone()));
             domain::enter(domain, || run_thread(parcels));
             finish(&own);
@@ -344,6 +363,7 @@ fn run_thread(parcels: [Parcel; 3]) {
 
 /// The end of a started thread: what others wait for.
 fn finish(record: &Arc<Record>) {
+    record.abortable.end();
     LIVE.lock().retain(|live| !Arc::ptr_eq(live, record));
     wait_handles::abandon_mutexes(record.number);
     record.finished.store(true, Ordering::Release);
@@ -366,7 +386,7 @@ pub fn wait_for_foreground_threads() {
 }
 
 /// Runs a wait, in which collections go on and the thread's state says so.
-pub(super) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
+pub fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     let set = |on: bool| {
         let thread = Thread::current();
         // SAFETY: roots that are never freed.
@@ -422,10 +442,16 @@ extern "C" fn spin() {
     std::hint::spin_loop();
 }
 
+/// Wakes whoever waits, so that it looks for interruptions.
+fn wake_waiting() {
+    wait_handles::wake_all();
+    monitor::wake_blocked();
+}
+
 extern "C" fn interrupt(this: ObjectRef) {
     raising(|| {
         record_of(internal_of(this)?)?.interrupt.store(true, Ordering::Release);
-        wait_handles::wake_all();
+        wake_waiting();
         Ok(())
     })
 }
@@ -434,21 +460,33 @@ extern "C" fn abort(internal: ObjectRef, state: ObjectRef) {
     raising(|| {
         let internal = internal.check()?;
         let record = record_of(internal)?;
+        if state_of(internal).load(Ordering::Acquire) & STATE_UNSTARTED != 0 {
+            state_of(internal).fetch_or(STATE_ABORTED, Ordering::AcqRel);
+            return Ok(());
+        }
         let flags = state_of(internal).fetch_or(STATE_ABORT_REQUESTED, Ordering::AcqRel);
-        if flags & STATE_UNSTARTED != 0 {
-            state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+        let is_own = record.number == current_number();
+        if flags & (STATE_ABORT_REQUESTED | STATE_STOPPED) != 0 && !is_own {
             return Ok(());
         }
         if !state.is_null() {
+            forget_abort_state(internal);
             ABORT_STATE.set(internal, gc::allocate_handle(state.raw().cast(), HandleKind::Normal) as i32);
         }
-        if record.number == current_number() {
-            return Err(abort_exception());
+        if is_own {
+            return Err(abort::exception());
         }
-        record.abort.store(true, Ordering::Release);
-        wait_handles::wake_all();
+        abort::install();
+        record.abortable.request();
+        wake_waiting();
         Ok(())
     })
+}
+
+/// Frees the object that was given to `Thread.Abort`.
+fn forget_abort_state(internal: ObjectRef) {
+    gc::free_handle(ABORT_STATE.get::<i32>(internal) as usize);
+    ABORT_STATE.set(internal, 0);
 }
 
 extern "C" fn reset_abort(this: ObjectRef) {
@@ -459,7 +497,8 @@ extern "C" fn reset_abort(this: ObjectRef) {
             let message = "Unable to reset abort because no abort was requested";
             return Err(Exception::new("System.Threading", "ThreadStateException", message));
         }
-        record_of(internal)?.abort.store(false, Ordering::Release);
+        forget_abort_state(internal);
+        abort::reset();
         Ok(())
     })
 }

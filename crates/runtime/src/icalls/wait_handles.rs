@@ -395,12 +395,12 @@ extern "C" fn release_semaphore(handle: isize, release: i32, previous: *mut i32)
 
 impl Interruption {
     /// The exception that an interrupted wait raises.
-    pub(super) fn into_exception(self) -> Exception {
+    pub fn into_exception(self) -> Exception {
         match self {
             Interruption::Interrupted => {
                 Exception::new("System.Threading", "ThreadInterruptedException", "Thread was interrupted from a waiting state.")
             }
-            Interruption::Aborted => threads::abort_exception(),
+            Interruption::Aborted => crate::abort::exception(),
         }
     }
 }
