@@ -3,7 +3,7 @@
 //! Source: *System V Application Binary Interface, AMD64 Architecture Processor Supplement*, section 3.2.
 
 use ir::mach::{CodegenError, StructPassing, StructShape, StructUse};
-use ir::signature::{CallConvention, ParamKind, Signature};
+use ir::signature::{CallConvention, Param, ParamKind, Signature};
 use ir::types::{Access, Type};
 use smallvec::SmallVec;
 use x86::family::convention::{CallLayout, Location};
@@ -28,12 +28,16 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     let hidden_location = hidden.map(|_| state.integer());
     let mut params = SmallVec::new();
     for (index, param) in signature.params.iter().enumerate() {
+        if let ParamKind::FirstPiece { pieces, align } = param.kind {
+            let end = signature.params.len().min(index + usize::from(pieces));
+            state.begin_structure(&signature.params[index..end], u32::from(align));
+        }
         params.push(match param.kind {
             _ if Some(index) == hidden => hidden_location.unwrap_or(Location::General(INTEGER_ARGUMENTS[0])),
             ParamKind::GenericContext => Location::General(CONTEXT_REGISTER),
             ParamKind::InterfaceKey => Location::General(KEY_REGISTER),
             ParamKind::StructByValue { size, align } => Location::StackCopy { offset: state.stack(size, align.max(8)), size },
-            ParamKind::Normal | ParamKind::StructReturn | ParamKind::PairLow => match param.ty {
+            ParamKind::Normal | ParamKind::StructReturn | ParamKind::PairLow | ParamKind::FirstPiece { .. } => match param.ty {
                 Type::F32 | Type::F64 | Type::V128 => state.vector(param.ty),
                 _ => state.integer(),
             },
@@ -42,7 +46,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     let mut results = SmallVec::new();
     let (mut integers, mut vectors) = (0, 0);
     for &ty in &signature.results {
-        if matches!(ty, Type::F32 | Type::F64 | Type::V128) {
+        if is_vector(ty) {
             results.push(Location::Vector(vectors));
             vectors += 1;
         } else {
@@ -57,6 +61,10 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     Ok(CallLayout { params, results, stack_bytes: state.stack_bytes, pops: 0, vector_count: state.vectors })
 }
 
+fn is_vector(ty: Type) -> bool {
+    matches!(ty, Type::F32 | Type::F64 | Type::V128)
+}
+
 fn too_many_results(signature: &Signature) -> CodegenError {
     CodegenError { message: format!("signature {signature} has more results than registers") }
 }
@@ -66,20 +74,37 @@ struct Assignment {
     integers: usize,
     vectors: u8,
     stack_bytes: u32,
+    /// How many of the next pieces belong to a structure that lies on the stack.
+    pieces_on_stack: usize,
 }
 
 impl Assignment {
+    /// A structure for which the registers that are left do not suffice goes to the stack as a whole, and leaves them to others (section 3.2.3).
+    fn begin_structure(&mut self, pieces: &[Param], align: u32) {
+        let vectors = pieces.iter().filter(|piece| is_vector(piece.ty)).count();
+        let fits = self.integers + pieces.len() - vectors <= INTEGER_ARGUMENTS.len()
+            && usize::from(self.vectors) + vectors <= usize::from(FLOAT_ARGUMENTS);
+        if !fits {
+            self.pieces_on_stack = pieces.len();
+            self.stack_bytes = self.stack_bytes.next_multiple_of(align.max(8));
+        }
+    }
+    fn takes_register(&mut self) -> bool {
+        let on_stack = self.pieces_on_stack > 0;
+        self.pieces_on_stack -= usize::from(on_stack);
+        !on_stack
+    }
     fn integer(&mut self) -> Location {
-        match INTEGER_ARGUMENTS.get(self.integers) {
-            Some(&register) => {
+        match (self.takes_register(), INTEGER_ARGUMENTS.get(self.integers)) {
+            (true, Some(&register)) => {
                 self.integers += 1;
                 Location::General(register)
             }
-            None => Location::Stack(self.stack(8, 8)),
+            _ => Location::Stack(self.stack(8, 8)),
         }
     }
     fn vector(&mut self, ty: Type) -> Location {
-        if self.vectors < FLOAT_ARGUMENTS {
+        if self.takes_register() && self.vectors < FLOAT_ARGUMENTS {
             self.vectors += 1;
             return Location::Vector(self.vectors - 1);
         }
@@ -93,8 +118,7 @@ impl Assignment {
     }
 }
 
-/// Classifies a structure by its eightbytes. A structure that the argument registers left at the call do not suffice for is
-/// still passed in pieces (the signature's user sees pieces as parameters of their own).
+/// Classifies a structure by its eightbytes.
 pub fn pass_struct(shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing {
     if shape.size == 0 {
         return StructPassing::Nothing;
@@ -133,7 +157,6 @@ fn eightbyte_type(shape: &StructShape, start: u32) -> Type {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ir::signature::Param;
 
     fn shape(size: u32, fields: &[(u32, Access)]) -> StructShape {
         StructShape { size, align: 8, fields: fields.to_vec() }

@@ -52,8 +52,13 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     // The native convention's hidden parameter comes first wherever the signature lists it.
     let hidden = native.then(|| signature.params.iter().position(|param| param.kind == ParamKind::StructReturn)).flatten();
     let hidden_location = hidden.map(|_| state.integer());
-    let mut params = SmallVec::new();
-    for (index, param) in signature.params.iter().enumerate() {
+    let mut params: SmallVec<[Location; 8]> = SmallVec::new();
+    while let Some(param) = signature.params.get(params.len()) {
+        let index = params.len();
+        if let ParamKind::FirstPiece { pieces, align } = param.kind {
+            params.extend(state.structure(param.ty, u32::from(pieces), u32::from(align)));
+            continue;
+        }
         params.push(match (param.kind, hidden_location) {
             (ParamKind::StructReturn, Some(location)) if Some(index) == hidden => location,
             (ParamKind::GenericContext, _) => Location::General(CONTEXT.number()),
@@ -62,8 +67,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
                 return Err(error("passes a structure as a whole, which this machine passes in pieces", signature));
             }
             (kind, _) => match param.ty {
-                Type::F32 => state.single(),
-                Type::F64 => state.double(),
+                Type::F32 | Type::F64 => state.float(param.ty),
                 Type::V128 | Type::I64 => {
                     return Err(error("passes a value of a type that the machine does not have", signature));
                 }
@@ -107,6 +111,12 @@ fn error(what: &str, signature: &Signature) -> CodegenError {
     CodegenError { message: format!("signature {signature} {what}") }
 }
 
+/// The place of a single by the number of its half register.
+fn half_register(number: u32) -> Location {
+    let register = (number / 2) as u8;
+    if number % 2 == 0 { Location::Double(register) } else { Location::UpperSingle(register) }
+}
+
 #[derive(Default)]
 struct Assignment {
     native: bool,
@@ -135,36 +145,43 @@ impl Assignment {
             self.stack_bytes = self.stack_bytes.next_multiple_of(8);
         }
     }
-    /// The lowest free half, which may lie before registers that are taken (native convention).
-    fn single(&mut self) -> Location {
-        if !self.native {
-            return self.managed_float(4);
-        }
-        let free = (!self.singles).trailing_zeros();
-        if self.floats_on_stack || free >= 2 * u32::from(FLOAT_ARGUMENTS) {
-            return self.float_on_stack(4);
-        }
-        self.singles |= 1 << free;
-        let register = (free / 2) as u8;
-        if free % 2 == 0 { Location::Double(register) } else { Location::UpperSingle(register) }
+    fn float(&mut self, ty: Type) -> Location {
+        if self.native { self.floats(ty, 1)[0] } else { self.managed_float(ty.bytes(4)) }
     }
-    fn double(&mut self) -> Location {
-        if !self.native {
-            return self.managed_float(8);
-        }
-        let free = (0..FLOAT_ARGUMENTS).find(|register| self.singles >> (2 * register) & 3 == 0);
+    /// Consecutive floats: one, or the elements of a homogeneous aggregate (rules C.1 and C.2). They take the lowest registers that are free side by
+    /// side, which may lie before others that are taken. After the first that has to go to the stack no register is taken any more.
+    fn floats(&mut self, ty: Type, count: u32) -> SmallVec<[Location; 4]> {
+        let (bytes, halves) = (ty.bytes(4), ty.bytes(4) / 4);
+        let mask = (1 << (count * halves)) - 1;
+        let end = 2 * u32::from(FLOAT_ARGUMENTS);
+        let mut starts = (0..end).step_by(halves as usize);
+        let free = starts.find(|start| start + count * halves <= end && self.singles >> start & mask == 0);
         match free {
-            Some(register) if !self.floats_on_stack => {
-                self.singles |= 3 << (2 * register);
-                Location::Double(register)
+            Some(start) if !self.floats_on_stack => {
+                self.singles |= mask << start;
+                (0..count).map(|index| half_register(start + index * halves)).collect()
             }
-            _ => self.float_on_stack(8),
+            _ => {
+                self.floats_on_stack = true;
+                (0..count).map(|_| self.stack(bytes, bytes)).collect()
+            }
         }
     }
-    /// After the first float on the stack no register is taken any more (AAPCS32, rule C.2).
-    fn float_on_stack(&mut self, bytes: u32) -> Location {
-        self.floats_on_stack = true;
-        self.stack(bytes, bytes)
+    /// A structure of native code: the words of one that is no homogeneous aggregate follow rules C.3 to C.8, by which it may lie half in registers
+    /// only if nothing is on the stack yet.
+    fn structure(&mut self, first: Type, pieces: u32, align: u32) -> SmallVec<[Location; 4]> {
+        if first.is_float() {
+            return self.floats(first, pieces);
+        }
+        if align >= 8 {
+            self.integers = self.integers.next_multiple_of(2);
+        }
+        let left = u32::from(INTEGER_ARGUMENTS - self.integers);
+        if pieces > left && (left == 0 || self.stack_bytes > 0) {
+            self.integers = INTEGER_ARGUMENTS;
+            self.stack_bytes = self.stack_bytes.next_multiple_of(align.clamp(4, 8));
+        }
+        (0..pieces).map(|_| self.integer()).collect()
     }
     fn managed_float(&mut self, bytes: u32) -> Location {
         let register = self.singles.count_ones() as u8;
@@ -199,10 +216,6 @@ pub fn pass_struct(shape: &StructShape, convention: CallConvention, usage: Struc
     };
     if shape.size > limit {
         return StructPassing::Reference;
-    }
-    // Native code gets a structure of aligned 64-bit values as such, so that legalisation makes aligned pairs of them.
-    if native && shape.align >= 8 {
-        return StructPassing::Pieces((0..shape.size).step_by(8).map(|start| (Type::I64, start)).collect());
     }
     StructPassing::Pieces((0..shape.size).step_by(4).map(|start| (word_type(shape, start), start)).collect())
 }
@@ -274,6 +287,38 @@ mod tests {
     }
 
     #[test]
+    fn native_structures_stay_together() {
+        use Location::*;
+        let at = |params: &[Param]| {
+            let mut signature = Signature::new(CallConvention::Native);
+            signature.params.extend_from_slice(params);
+            call_layout(&signature).unwrap().params.to_vec()
+        };
+        let structure = |ty: Type, pieces: u16, align: u16| {
+            let first = Param { ty, kind: ParamKind::FirstPiece { pieces, align } };
+            std::iter::once(first).chain((1..pieces).map(move |_| Param::normal(ty)))
+        };
+        let (single, double, word) = (Param::normal(Type::F32), Param::normal(Type::F64), Param::normal(Type::I32));
+        let list = |before: &[Param], ty: Type, pieces: u16, align: u16, after: &[Param]| {
+            at(&before.iter().copied().chain(structure(ty, pieces, align)).chain(after.iter().copied()).collect::<Vec<_>>())
+        };
+        // A pair of singles does not fill a gap of one, the next single does.
+        let gap = list(&[single, double], Type::F32, 2, 4, &[single]);
+        assert_eq!(gap, [Double(0), Double(1), Double(2), UpperSingle(2), UpperSingle(0)]);
+        // Four doubles after six are on the stack as a whole, and so is all after them.
+        let end = list(&[double; 6], Type::F64, 4, 8, &[double, single]);
+        assert_eq!(end[6..], [Stack(0), Stack(8), Stack(16), Stack(24), Stack(32), Stack(40)]);
+        // Half in registers only if nothing is on the stack yet.
+        assert_eq!(list(&[word; 3], Type::I32, 2, 4, &[word])[3..], [General(3), Stack(0), Stack(4)]);
+        assert_eq!(
+            list(&[double; 9], Type::I32, 5, 4, &[word])[8..],
+            [Stack(0), Stack(8), Stack(12), Stack(16), Stack(20), Stack(24), Stack(28)]
+        );
+        assert_eq!(list(&[word], Type::I32, 4, 8, &[word]), [General(0), General(2), General(3), Stack(0), Stack(4), Stack(8)]);
+        assert_eq!(list(&[word; 5], Type::I32, 2, 8, &[word])[4..], [Stack(0), Stack(8), Stack(12), Stack(16)]);
+    }
+
+    #[test]
     fn structures_go_in_pieces() {
         let full = Access::Full;
         let shape = |size: u32, align: u32, fields: &[(u32, Access)]| StructShape { size, align, fields: fields.to_vec() };
@@ -293,7 +338,7 @@ mod tests {
         assert_eq!(pass_struct(&mixed, native, StructUse::Result), StructPassing::Reference);
         let long = shape(8, 8, &[(0, full(Type::I64))]);
         assert_eq!(pass_struct(&long, managed, StructUse::Result), pieces(&[(Type::I32, 0), (Type::I32, 4)]));
-        assert_eq!(pass_struct(&long, native, StructUse::Param), pieces(&[(Type::I64, 0)]));
+        assert_eq!(pass_struct(&long, native, StructUse::Param), pieces(&[(Type::I32, 0), (Type::I32, 4)]));
         assert_eq!(pass_struct(&long, native, StructUse::Result), StructPassing::Reference);
     }
 }

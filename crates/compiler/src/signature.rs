@@ -151,6 +151,7 @@ fn passing_of(passing: StructPassing) -> Passing {
 /// Lists the pieces of all parameters.
 fn lower(convention: CallConvention, params: Vec<Passed>, result: Passed, has_this: bool, has_context: bool) -> AbiSignature {
     let mut lowered = Signature::new(convention);
+    let is_native = convention != CallConvention::Managed;
     let returns_struct = result.passing == Passing::Reference;
     let hidden = Param { ty: Type::Iptr, kind: ParamKind::StructReturn };
     // Native code has the hidden parameter first, managed code after `this`.
@@ -162,7 +163,13 @@ fn lower(convention: CallConvention, params: Vec<Passed>, result: Passed, has_th
         match &param.passing {
             Passing::Nothing => {}
             Passing::Scalar(access) => lowered.params.push(Param::normal(access.value_type())),
-            Passing::Pieces(pieces) => lowered.params.extend(pieces.iter().map(|&(ty, _)| Param::normal(ty))),
+            Passing::Pieces(pieces) => {
+                let first = lowered.params.len();
+                lowered.params.extend(pieces.iter().map(|&(ty, _)| Param::normal(ty)));
+                if let (true, 2.., Storage::Struct { align, .. }) = (is_native, pieces.len(), param.storage) {
+                    lowered.params[first].kind = ParamKind::FirstPiece { pieces: pieces.len() as u16, align: align as u16 };
+                }
+            }
             Passing::Reference => lowered.params.push(Param::normal(Type::Mptr)),
             Passing::Stack => {
                 let Storage::Struct { size, align } = param.storage else { continue };

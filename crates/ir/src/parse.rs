@@ -322,12 +322,12 @@ impl Line<'_> {
     }
     fn param_kind(&mut self) -> Parsed<ParamKind> {
         if self.take_word("byval") {
-            self.expect_punctuation('(')?;
-            let size = self.integer()?;
-            self.expect_punctuation(',')?;
-            let align = self.integer()?;
-            self.expect_punctuation(')')?;
+            let (size, align) = self.pair()?;
             return Ok(ParamKind::StructByValue { size, align });
+        }
+        if self.take_word("struct") {
+            let (pieces, align) = self.pair()?;
+            return Ok(ParamKind::FirstPiece { pieces, align });
         }
         let kinds = [
             ("sret", ParamKind::StructReturn),
@@ -341,6 +341,15 @@ impl Line<'_> {
             }
         }
         Ok(ParamKind::Normal)
+    }
+    /// `(FIRST, SECOND)`
+    fn pair<T: TryFrom<i128>>(&mut self) -> Parsed<(T, T)> {
+        self.expect_punctuation('(')?;
+        let first = self.integer()?;
+        self.expect_punctuation(',')?;
+        let second = self.integer()?;
+        self.expect_punctuation(')')?;
+        Ok((first, second))
     }
     fn memory(&mut self) -> Parsed<Memory> {
         self.expect_punctuation('[')?;

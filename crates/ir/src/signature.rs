@@ -39,6 +39,14 @@ pub enum ParamKind {
     /// The low half of a 64-bit integer that legalisation split; the next parameter is its high half. Conventions that
     /// align such pairs (AAPCS) must know; others treat the two as ordinary parameters.
     PairLow,
+    /// The first piece of a structure that is passed in `pieces` pieces (native conventions only); the others follow as ordinary
+    /// parameters. Conventions that keep a structure together, or align it, must know.
+    FirstPiece {
+        /// How many, at least two.
+        pieces: u16,
+        /// Alignment of the structure in bytes, a power of two.
+        align: u16,
+    },
     /// Which interface method is called: lives in a register of its own that no other
     /// parameter uses, so that a dispatch stub can read it and any callee may ignore it.
     InterfaceKey,
@@ -103,6 +111,7 @@ impl fmt::Display for Signature {
                 ParamKind::StructReturn => f.write_str("sret ")?,
                 ParamKind::StructByValue { size, align } => write!(f, "byval({size}, {align}) ")?,
                 ParamKind::PairLow => f.write_str("low ")?,
+                ParamKind::FirstPiece { pieces, align } => write!(f, "struct({pieces}, {align}) ")?,
                 ParamKind::InterfaceKey => f.write_str("key ")?,
                 ParamKind::GenericContext => f.write_str("context ")?,
             }

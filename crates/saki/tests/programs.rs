@@ -1,5 +1,8 @@
 //! The programs of `tests/programs`, each compiled by `mcs` or `ilasm` and run in several ways; what they print must be what Mono printed
-//! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0).
+//! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0). `NAME.c` beside a program is the native library that it calls.
+//!
+//! They run on the host's `saki` that belongs to this test, or on another machine's (`cargo xtask test`) by these variables: `SAKI` is the command,
+//! `SAKI_RUNNER` the words that start it here, `SAKI_TARGET` the machine's name, `SAKI_CC` its C compiler. Images are compiled by the host's `saki`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,11 +27,17 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The command under test: the build that belongs to this test or the one that `SAKI` names, started by the words in `SAKI_RUNNER` if it is
-/// for another machine.
+const HOST_SAKI: &str = env!("CARGO_BIN_EXE_saki");
+
+/// A setting of this test.
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+/// The command under test.
 fn saki() -> Command {
-    let path = std::env::var_os("SAKI").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_saki")), PathBuf::from);
-    let runner = std::env::var("SAKI_RUNNER").unwrap_or_default();
+    let path = std::env::var_os("SAKI").map_or_else(|| PathBuf::from(HOST_SAKI), PathBuf::from);
+    let runner = setting("SAKI_RUNNER");
     let mut words = runner.split_whitespace();
     match words.next() {
         None => Command::new(path),
@@ -40,8 +49,9 @@ fn saki() -> Command {
     }
 }
 
+/// Where programs, libraries and images of the machine under test go.
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(setting("SAKI_TARGET"))
 }
 
 /// All programs, compiled once.
@@ -55,6 +65,7 @@ fn programs() -> &'static [Program] {
             .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
             .collect();
         assert!(!sources.is_empty());
+        std::fs::create_dir_all(folder()).expect("a writable folder");
         sources.into_iter().map(|(name, source)| compile(name, &source)).collect()
     })
 }
@@ -73,11 +84,26 @@ fn compile(name: String, source: &Path) -> Program {
     };
     let output = compiler.arg(source).output().expect("mcs (mono-mcs) and ilasm (mono-devel) are installed");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let library = source.with_extension("c");
+    if library.exists() {
+        compile_library(&name, &library);
+    }
     let text = std::fs::read_to_string(source).expect("a readable source");
     let exit_code =
         text.lines().find_map(|line| line.strip_prefix("// exit: ")).map_or(0, |code| code.parse().expect("a number"));
     let expected = std::fs::read(source.with_extension("expected")).expect("NAME.expected is there");
     Program { name, executable, expected, exit_code }
+}
+
+/// Compiles the native library of a program.
+fn compile_library(name: &str, source: &Path) {
+    let compiler = std::env::var_os("SAKI_CC").unwrap_or_else(|| "cc".into());
+    let output = Command::new(&compiler)
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([&folder().join(format!("lib{name}.so")), source])
+        .output()
+        .expect("a C compiler is installed");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Runs a program; says what is wrong.
@@ -177,8 +203,14 @@ fn ahead_of_time() {
     let assemblies = programs().iter().map(|program| program.executable.as_path()).chain([Path::new(CLASS_LIBRARY)]);
     for assembly in assemblies {
         let image = images.join(format!("{}.so", assembly.file_name().expect("a name").to_string_lossy()));
-        let output =
-            saki().arg("-O=all").arg(format!("--aot=outfile={}", image.display())).arg(assembly).output().expect("saki starts");
+        let target = setting("SAKI_TARGET");
+        let output = Command::new(HOST_SAKI)
+            .args((!target.is_empty()).then(|| format!("--target={target}")))
+            .arg("-O=all")
+            .arg(format!("--aot=outfile={}", image.display()))
+            .arg(assembly)
+            .output()
+            .expect("saki starts");
         assert!(output.status.success(), "{}: {}", assembly.display(), String::from_utf8_lossy(&output.stderr));
     }
     run_all(&[&format!("--aot-path={}", images.display())]);

@@ -43,7 +43,7 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
             (ParamKind::GenericContext, _) => Location::General(CONTEXT_REGISTER),
             (ParamKind::InterfaceKey, _) => Location::General(KEY_REGISTER),
             (ParamKind::StructByValue { size, .. }, _) => Location::StackCopy { offset: state.stack(size), size },
-            (ParamKind::Normal | ParamKind::StructReturn | ParamKind::PairLow, _) => match param.ty {
+            (_, _) => match param.ty {
                 Type::F32 | Type::F64 | Type::V128 => state.vector(param.ty),
                 _ => state.integer(),
             },
