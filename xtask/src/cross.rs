@@ -96,6 +96,11 @@ impl Target {
         self.foreign.as_ref().map_or_else(String::new, |foreign| foreign.runner.join(" "))
     }
 
+    /// The C compiler for this target.
+    pub fn c_compiler(&self) -> &'static str {
+        self.foreign.as_ref().map_or("cc", |foreign| foreign.c_compiler)
+    }
+
     /// The release build of `saki` for this target.
     pub fn saki(&self) -> PathBuf {
         target_folder().join(self.triple).join("release/saki")
@@ -157,7 +162,7 @@ pub fn install_toolchain(_arguments: &[String]) -> Result<(), String> {
 /// `cargo xtask build [--target NAME] [CARGO BUILD ARGUMENTS]`: builds `saki` for a target.
 pub fn build(arguments: &[String]) -> Result<(), String> {
     let (target, rest) = take_target(arguments)?;
-    build_saki(target, &rest)
+    build_saki(target.unwrap_or(&TARGETS[0]), &rest)
 }
 
 /// `cargo xtask cross TARGET CARGO-ARGUMENTS…`: any command of cargo with a target's toolchain, tests run as on that target.
@@ -192,13 +197,13 @@ fn prepare(target: &Target) -> Result<(), String> {
     }
 }
 
-/// Splits off `--target NAME`; the host's if it is not there.
-fn take_target(arguments: &[String]) -> Result<(&'static Target, Vec<String>), String> {
+/// Splits off `--target NAME`.
+pub fn take_target(arguments: &[String]) -> Result<(Option<&'static Target>, Vec<String>), String> {
     let mut rest = arguments.to_vec();
-    let Some(at) = rest.iter().position(|word| word == "--target") else { return Ok((&TARGETS[0], rest)) };
+    let Some(at) = rest.iter().position(|word| word == "--target") else { return Ok((None, rest)) };
     let words: Vec<String> = rest.drain(at..(at + 2).min(rest.len())).collect();
     let name = words.get(1).ok_or("--target needs a name: amd64, x86 or arm")?;
-    Ok((Target::named(name)?, rest))
+    Ok((Some(Target::named(name)?), rest))
 }
 
 fn foreign_architectures() -> impl Iterator<Item = &'static str> {

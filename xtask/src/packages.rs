@@ -15,6 +15,7 @@ pub struct Package {
 const PACKAGES: &[Package] = &[
     Package { name: "mono-mcs", is_there: || has_command("mcs") && Path::new("/usr/lib/mono/4.5/mscorlib.dll").exists() },
     Package { name: "mono-devel", is_there: || has_command("ilasm") && Path::new("/usr/lib/mono/4.5/System.Core.dll").exists() },
+    Package { name: "gcc", is_there: || has_command("cc") },
     Package { name: "elfutils", is_there: || has_command("eu-elflint") },
     Package { name: "binutils", is_there: || has_command("readelf") },
     Package { name: "gdb", is_there: || has_command("gdb") },

@@ -1,49 +1,47 @@
-//! `cargo xtask test`: everything that is tested on this machine's own architecture. `cargo xtask test-targets`: the other two.
+//! `cargo xtask test`: everything that is tested, on all three targets: amd64 is the host, x86 runs natively beside it, ARM under `qemu-arm`.
 
 use crate::cross::{self, TARGETS, Target};
 use crate::shell::{root, run as run_command};
 use std::process::Command;
+use std::time::Instant;
 
-/// What is tested on a foreign target: the parts that depend on the machine, in test binaries of that machine; then `saki` as a whole.
-struct Foreign {
-    target: &'static str,
-    packages: &'static [&'static str],
-    /// Which ways of running the programs: filters of the tests in `crates/saki/tests/programs.rs`. Emulated machines are slow.
-    ways: &'static [&'static str],
+/// The crates whose own tests run on a foreign target, besides its back end: what else depends on the machine.
+const MACHINE_DEPENDENT: &[&str] = &["runtime"];
+
+/// Sets up, then tests on the target that `--target` names or on all; other arguments go to the host's `cargo test`. In the release profile: the tests
+/// compile whole class libraries, and what is tested is what is shipped. The checks of debug builds (verifying the intermediate representation and
+/// register allocations) are asked for by the tests that want them.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let (target, rest) = cross::take_target(arguments)?;
+    let targets: Vec<&Target> = TARGETS.iter().filter(|known| target.is_none_or(|target| known.name == target.name)).collect();
+    crate::packages::install()?;
+    let mut failures = Vec::new();
+    for target in targets {
+        let started = Instant::now();
+        let result = if target.is_foreign() { test_foreign(target) } else { test_host(&rest) };
+        println!("testing for {} took {} s", target.name, started.elapsed().as_secs());
+        failures.extend(result.err());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\nxtask: ")) }
 }
 
-const FOREIGN: &[Foreign] = &[
-    Foreign { target: "x86", packages: &["x86", "runtime"], ways: &[] },
-    Foreign { target: "arm", packages: &["arm", "runtime"], ways: &["just_in_time_with_all_optimizations"] },
-];
-
-/// Sets up, then runs all tests of the workspace. In the release profile: they compile whole class libraries, and what is tested is
-/// what is shipped. The checks of debug builds (verifying the intermediate representation and register allocations) are asked
-/// for by the tests that want them.
-pub fn run(arguments: &[String]) -> Result<(), String> {
-    crate::packages::install()?;
+fn test_host(arguments: &[String]) -> Result<(), String> {
     println!("building and running the tests of the workspace (a first build takes some minutes)");
     let mut host = Command::new("cargo");
     host.current_dir(root()).args(["test", "--release", "--workspace", "--no-fail-fast"]).args(arguments);
     run_command(&mut host)
 }
 
-/// Sets up the cross toolchain, then tests on x86 and ARM what depends on the machine.
-pub fn run_foreign(_arguments: &[String]) -> Result<(), String> {
-    crate::packages::install()?;
-    cross::install_toolchain(&[])?;
-    let failures: Vec<String> = FOREIGN.iter().filter_map(|foreign| test_foreign(foreign).err()).collect();
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("\nxtask: ")) }
-}
-
-fn test_foreign(foreign: &Foreign) -> Result<(), String> {
-    let target = Target::named(foreign.target)?;
+/// The tests of the machine's back end and of what else depends on it, built for it; then all programs on its `saki`.
+fn test_foreign(target: &Target) -> Result<(), String> {
     println!("testing for {}", target.name);
     cross::build_saki(target, &["--release".to_owned()])?;
-    let packages = foreign.packages.iter().flat_map(|package| ["--package", package]);
+    let packages = MACHINE_DEPENDENT.iter().chain([&target.name]).flat_map(|package| ["--package", package]);
     // No documentation tests: rustdoc belongs to the host's toolchain.
-    run_command(target.cargo().args(["test", "--release", "--no-fail-fast", "--lib", "--tests"]).args(packages))?;
+    let units = run_command(target.cargo().args(["test", "--release", "--no-fail-fast", "--lib", "--tests"]).args(packages));
     let mut programs = TARGETS[0].cargo();
-    programs.args(["test", "--release", "--package", "saki", "--test", "programs", "--"]).args(foreign.ways);
-    run_command(programs.env("SAKI", target.saki()).env("SAKI_RUNNER", target.runner()))
+    programs.args(["test", "--release", "--package", "saki", "--test", "programs"]);
+    programs.env("SAKI", target.saki()).env("SAKI_RUNNER", target.runner());
+    programs.env("SAKI_TARGET", target.name).env("SAKI_CC", target.c_compiler());
+    units.and(run_command(&mut programs))
 }

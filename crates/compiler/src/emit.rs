@@ -145,6 +145,14 @@ impl<'a, 'f> Emitter<'a, 'f> {
     pub fn frame_access(&self, access: Access, offset: i32) -> Memory {
         Memory { access, offset, flags: MemoryFlags::NO_TRAP, alias: Alias::Any }
     }
+    /// A piece of a structure of type `storage` that is to be passed: it lies in the frame or where it was borrowed from, which need not be
+    /// aligned for the piece if the structure is packed.
+    fn piece_access(&self, ty: Type, offset: u32, storage: Storage) -> Memory {
+        let mut memory = self.frame_access(Access::Full(ty), offset as i32);
+        let packed = matches!(storage, Storage::Struct { align, .. } if align < ty.bytes(self.abi.pointer_bytes).min(4));
+        memory.flags.set(MemoryFlags::UNALIGNED, packed);
+        memory
+    }
     /// A slot for a value that takes `size` bytes. It can be read in whole words.
     pub fn new_slot(&mut self, size: u32, align: u32) -> StackSlot {
         let word = self.abi.pointer_bytes.max(8);
@@ -253,7 +261,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             Passing::Scalar(_) => args.push(value),
             Passing::Pieces(pieces) => {
                 for &(ty, offset) in pieces {
-                    let memory = self.frame_access(Access::Full(ty), offset as i32);
+                    let memory = self.piece_access(ty, offset, passed.storage);
                     let piece = self.b.load(memory, value);
                     args.push(piece);
                 }
@@ -434,7 +442,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             }
             (Passing::Pieces(pieces), Some(address)) => {
                 for &(ty, offset) in pieces {
-                    let memory = self.frame_access(Access::Full(ty), offset as i32);
+                    let memory = self.piece_access(ty, offset, abi.result.storage);
                     let piece = self.b.load(memory, address);
                     values.push(piece);
                 }

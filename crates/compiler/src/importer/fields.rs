@@ -7,7 +7,7 @@ use crate::abi::HelperId;
 use crate::emit::Destination;
 use crate::env::CellRequest;
 use il::Token;
-use il::types::{FieldLocation, TypeId, type_attributes};
+use il::types::{FieldLocation, Storage, TypeId, type_attributes};
 use ir::Type;
 use ir::entity::Value;
 use ir::instruction::{Alias, Memory, MemoryFlags};
@@ -56,11 +56,25 @@ impl<'a> Importer<'a, '_> {
     }
 
     /// The access of an instance field at `offset`; checks for null where a fault is not certain.
-    fn instance_access(&mut self, base: Value, offset: u32, alias: Alias) -> Memory {
+    fn instance_access(&mut self, base: Value, offset: u32, field: FieldRef) -> Outcome<Memory> {
         if offset >= GUARD_BYTES {
             self.b.null_check(base);
         }
-        self.access(Access::U8, alias).at(offset as i32)
+        let memory = self.access(Access::U8, self.field_alias(field)).at(offset as i32);
+        Ok(Memory { flags: memory.flags | self.alignment_flags(field, offset)?, ..memory })
+    }
+
+    /// What says that a field may lie at an address that is not aligned for it: its own offset is not, or its structure is packed, so that
+    /// nothing around it need be aligned.
+    fn alignment_flags(&self, field: FieldRef, offset: u32) -> Outcome<MemoryFlags> {
+        let layout = self.types.layout();
+        let wanted = self.types.storage(self.types.field_type(field.field)?)?.align(layout);
+        let packed = match self.types.storage(field.owner.ty)? {
+            Storage::Struct { align, .. } => align < wanted,
+            _ => false,
+        };
+        let aligned = !packed && offset % wanted == 0;
+        Ok(if aligned { MemoryFlags::empty() } else { MemoryFlags::UNALIGNED })
     }
 
     pub(super) fn import_ldfld(&mut self, token: Token) -> Outcome {
@@ -70,10 +84,10 @@ impl<'a> Importer<'a, '_> {
             self.pop()?;
             return self.load_static(field);
         };
-        let alias = self.field_alias(field);
         let operand = self.pop()?;
         if let Shape::Struct(_) = operand.shape {
-            let memory = Memory { flags: MemoryFlags::NO_TRAP, ..self.frame_access(Access::U8, offset as i32) };
+            let memory = self.frame_access(Access::U8, offset as i32);
+            let memory = Memory { flags: memory.flags | self.alignment_flags(field, offset)?, ..memory };
             return self.load_at(ty, operand.value, memory, operand.origin == Origin::Borrowed);
         }
         if self.may_be_proxy(field.owner.ty, &operand) {
@@ -82,7 +96,7 @@ impl<'a> Importer<'a, '_> {
             return self.load_at(ty, address, memory, false);
         }
         let base = self.field_base(operand)?;
-        let memory = self.instance_access(base, offset, alias);
+        let memory = self.instance_access(base, offset, field)?;
         self.load_at(ty, base, memory, false)
     }
 
@@ -137,7 +151,6 @@ impl<'a> Importer<'a, '_> {
             self.settle()?;
             return self.store_static(field, ty, value);
         };
-        let alias = self.field_alias(field);
         let operand = self.pop()?;
         self.settle()?;
         let base = self.field_base(operand)?;
@@ -147,11 +160,11 @@ impl<'a> Importer<'a, '_> {
         };
         if self.may_be_proxy(field.owner.ty, &operand) {
             return self.store_remote_field(field.field, base, value, |importer| {
-                let memory = importer.instance_access(base, offset, alias);
+                let memory = importer.instance_access(base, offset, field)?;
                 importer.store_at(ty, destination, memory, value)
             });
         }
-        let memory = self.instance_access(base, offset, alias);
+        let memory = self.instance_access(base, offset, field)?;
         self.store_at(ty, destination, memory, value)
     }
 
