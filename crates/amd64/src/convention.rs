@@ -195,4 +195,17 @@ mod tests {
         assert_eq!(layout.params[8], Location::General(CONTEXT_REGISTER));
         assert_eq!(layout.stack_bytes, 8);
     }
+
+    #[test]
+    fn native_structures_stay_together() {
+        use Location::*;
+        let mut signature = Signature::new(CallConvention::Native);
+        signature.params.extend([Param::normal(Type::I32); 5]);
+        signature.params.push(Param { ty: Type::I64, kind: ParamKind::FirstPiece { pieces: 2, align: 8 } });
+        signature.params.extend([Param::normal(Type::I64), Param::normal(Type::I32), Param::normal(Type::F64)]);
+        // One register is left, so the structure is on the stack, and the next integer takes the register.
+        let layout = call_layout(&signature).unwrap();
+        assert_eq!(layout.params[5..], [Stack(0), Stack(8), General(INTEGER_ARGUMENTS[5]), Vector(0)]);
+        assert_eq!(layout.stack_bytes, 16);
+    }
 }

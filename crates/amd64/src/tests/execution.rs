@@ -4,11 +4,9 @@
 
 use super::{compile, options, parse};
 use crate::Amd64;
-use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use ir::Function;
-use ir::function::SymbolRef;
 use ir::instruction::{FloatCompare, IntCompare};
-use ir::mach::{Backend, CompiledCode, StubKind};
+use ir::mach::Backend;
 
 const TRAP: u64 = 0x1000_0000;
 
@@ -16,85 +14,23 @@ const TRAP: u64 = 0x1000_0000;
 const RAISE: [u8; 8] = [0x8d, 0x87, 0x00, 0x00, 0x00, 0x10, 0xc9, 0xc3];
 
 /// Functions in executable memory.
-struct Loaded {
-    buffer: ExecutableBuffer,
-    starts: Vec<usize>,
-}
-
-type Enter = unsafe extern "C" fn(
-    code: *const u8,
-    thread: *mut u64,
-    integers: *const u64,
-    floats: *const u64,
-    stack: *const u64,
-    words: usize,
-    results: *mut u64,
-);
+struct Loaded(execution::Loaded);
 
 impl Loaded {
-    /// Method number n is `functions[n]`; helper n is native code at `helpers[n]`, of which 0 is taken.
+    /// Method number n is `functions[n]`; helper n is native code at `helpers[n - 1]`, 0 raises.
     fn new(functions: &[Function], features: u64, helpers: &[usize]) -> Loaded {
-        let enter = Amd64.stub(StubKind::EnterManaged, &options(features)).code;
-        let mut codes: Vec<CompiledCode> = functions.iter().map(|function| compile(function, features)).collect();
-        codes.push(enter);
-        let mut image = Vec::new();
-        let raise = place(&mut image, &RAISE);
-        let starts: Vec<usize> = codes.iter().map(|code| place(&mut image, &code.bytes)).collect();
-        let cells = place(&mut image, &vec![0; 8 * (helpers.len() + 1)]);
-        let mut buffer = MutableBuffer::new(image.len()).unwrap();
-        buffer.set_len(image.len());
-        buffer.copy_from_slice(&image);
-        let base = buffer.as_ptr() as usize;
-        for (index, &helper) in [base + raise].iter().chain(helpers).enumerate() {
-            buffer[cells + 8 * index..][..8].copy_from_slice(&(helper as u64).to_le_bytes());
-        }
-        for (code, start) in codes.iter().zip(&starts) {
-            for reloc in &code.relocs {
-                let target = match reloc.target {
-                    SymbolRef::Method(number) => base + starts[number as usize],
-                    SymbolRef::Helper(number) => base + cells + 8 * usize::from(number),
-                    other => panic!("no {other:?} in tests"),
-                };
-                let field = start + reloc.offset as usize;
-                Amd64
-                    .apply_reloc(reloc.kind, &mut buffer[field..field + 4], (base + field) as u64, target as u64, reloc.addend)
-                    .unwrap();
-            }
-        }
-        Loaded { buffer: buffer.make_exec().unwrap(), starts }
+        let codes = functions.iter().map(|function| compile(function, features)).collect();
+        Loaded(execution::Loaded::link(&Amd64, &options(features), codes, &RAISE, helpers))
     }
 
     /// Calls function 0; gives integer and float result.
     fn call(&self, integers: &[u64], floats: &[u64], stack: &[u64]) -> (u64, u64) {
-        let mut integer_args = [0u64; 8];
-        integer_args[..integers.len()].copy_from_slice(integers);
-        let mut float_args = [0u64; 8];
-        float_args[..floats.len()].copy_from_slice(floats);
-        let mut results = [0u64; 4];
-        let mut thread = [0u64; 8];
-        let base = self.buffer.as_ptr();
-        // SAFETY: the stub is at its start, the code obeys the convention, and all arrays are as long as the stub reads.
-        unsafe {
-            let enter: Enter = std::mem::transmute(base.add(*self.starts.last().unwrap()));
-            enter(
-                base.add(self.starts[0]),
-                thread.as_mut_ptr(),
-                integer_args.as_ptr(),
-                float_args.as_ptr(),
-                stack.as_ptr(),
-                stack.len(),
-                results.as_mut_ptr(),
-            );
-        }
+        let words = |list: &[u64]| list.iter().map(|&word| word as usize).collect::<Vec<_>>();
+        let mut thread = [0; 8];
+        // SAFETY: the code obeys the convention, and the thread is as long as it reads.
+        let results = unsafe { self.0.enter(thread.as_mut_ptr(), &words(integers), floats, &words(stack)) };
         (results[0], results[2])
     }
-}
-
-fn place(image: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    image.resize(image.len().next_multiple_of(16), 0);
-    let start = image.len();
-    image.extend_from_slice(bytes);
-    start
 }
 
 fn load(signature: &str, body: &str) -> Loaded {

@@ -23,122 +23,34 @@ fn raise_helper() -> Vec<u8> {
 }
 
 /// Functions in executable memory.
-pub(super) struct Loaded {
-    base: usize,
-    bytes: usize,
-    starts: Vec<usize>,
-    cells: usize,
-}
-
-type Enter = unsafe extern "C" fn(
-    code: usize,
-    thread: *mut u32,
-    integers: *const u32,
-    floats: *const u64,
-    stack: *const u32,
-    words: usize,
-    results: *mut u64,
-);
-
-unsafe extern "C" {
-    fn __clear_cache(start: usize, end: usize);
-}
-
-fn place(image: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    image.resize(image.len().next_multiple_of(16), 0);
-    let start = image.len();
-    image.extend_from_slice(bytes);
-    start
-}
+pub(super) struct Loaded(execution::Loaded);
 
 impl Loaded {
-    /// Method number n is `codes[n]`; helper n is native code at `helpers[n - 1]`, 0 raises. Cell n is the n-th of `cells`.
-    pub(super) fn link(mut codes: Vec<CompiledCode>, helpers: &[usize], cells: &[usize]) -> Loaded {
-        codes.push(Arm.stub(StubKind::EnterManaged, &options(0)).code);
-        let mut image = Vec::new();
-        let raise = place(&mut image, &raise_helper());
-        let starts: Vec<usize> = codes.iter().map(|code| place(&mut image, &code.bytes)).collect();
-        let helper_cells = place(&mut image, &vec![0; 4 * (helpers.len() + 1)]);
-        let data_cells = place(&mut image, &vec![0; 4 * cells.len() + 4]);
-        let bytes = image.len();
-        let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
-        // SAFETY: new memory; it is filled before anything runs in it.
-        let base = unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) as usize
-        };
-        assert!(base as isize != -1);
-        let mut put = |at: usize, value: usize| image[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
-        for (index, &helper) in [base + raise].iter().chain(helpers).enumerate() {
-            put(helper_cells + 4 * index, helper);
-        }
-        for (index, &value) in cells.iter().enumerate() {
-            put(data_cells + 4 * index, value);
-        }
-        for (code, start) in codes.iter().zip(&starts) {
-            for reloc in &code.relocs {
-                let target = match reloc.target {
-                    SymbolRef::Method(number) => base + starts[number as usize],
-                    SymbolRef::Helper(number) => base + helper_cells + 4 * usize::from(number),
-                    SymbolRef::Cell(number) => base + data_cells + 4 * number as usize,
-                    other => panic!("no {other:?} in tests"),
-                };
-                let field = start + reloc.offset as usize;
-                let address = (base + field) as u64;
-                Arm.apply_reloc(reloc.kind, &mut image[field..], address, target as u64, reloc.addend).unwrap();
-            }
-        }
-        // SAFETY: the memory was mapped above.
-        unsafe {
-            std::ptr::copy_nonoverlapping(image.as_ptr(), base as *mut u8, bytes);
-            __clear_cache(base, base + bytes);
-        }
-        Loaded { base, bytes, starts, cells: base + data_cells }
+    /// Method number n is `codes[n]`; helper n is native code at `helpers[n - 1]`, 0 raises.
+    pub(super) fn link(codes: Vec<CompiledCode>, helpers: &[usize]) -> Loaded {
+        Loaded(execution::Loaded::link(&Arm, &options(0), codes, &raise_helper(), helpers))
     }
 
     fn new(functions: &[Function], features: u64, helpers: &[usize]) -> Loaded {
-        Loaded::link(functions.iter().map(|function| compile(function, features)).collect(), helpers, &[])
+        Loaded::link(functions.iter().map(|function| compile(function, features)).collect(), helpers)
     }
 
     /// Address of method `number`.
     fn address(&self, number: usize) -> usize {
-        self.base + self.starts[number]
+        self.0.address(number)
     }
 
     /// Calls function 0; gives the four results.
-    fn call_with(&self, thread: &mut [u32; 16], integers: &[u32; 6], floats: &[u64], stack: &[u32]) -> [u64; 4] {
-        let mut float_args = [0u64; 8];
-        float_args[..floats.len()].copy_from_slice(floats);
-        let mut results = [0u64; 4];
-        // SAFETY: the stub is the last code, the code obeys the convention, and all arrays are as long as the stub reads.
-        unsafe {
-            let enter: Enter = std::mem::transmute(self.address(self.starts.len() - 1));
-            enter(
-                self.address(0),
-                thread.as_mut_ptr(),
-                integers.as_ptr(),
-                float_args.as_ptr(),
-                stack.as_ptr(),
-                stack.len(),
-                results.as_mut_ptr(),
-            );
-        }
-        results
+    fn call_with(&self, thread: &mut [u32; 16], integers: &[u32], floats: &[u64], stack: &[u32]) -> [u64; 4] {
+        let words = |list: &[u32]| list.iter().map(|&word| word as usize).collect::<Vec<_>>();
+        // SAFETY: the code obeys the convention, and the thread is as long as it reads.
+        unsafe { self.0.enter(thread.as_mut_ptr().cast(), &words(integers), floats, &words(stack)) }
     }
 
     /// The same; gives integer and float result.
     pub(super) fn call(&self, integers: &[u32], floats: &[u64], stack: &[u32]) -> (u32, u64) {
-        let mut integer_args = [0; 6];
-        integer_args[..integers.len()].copy_from_slice(integers);
-        let results = self.call_with(&mut [0; 16], &integer_args, floats, stack);
+        let results = self.call_with(&mut [0; 16], integers, floats, stack);
         (results[0] as u32, results[2])
-    }
-}
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        // SAFETY: nothing runs in it any more.
-        unsafe { libc::munmap(self.base as *mut libc::c_void, self.bytes) };
     }
 }
 
@@ -524,7 +436,7 @@ fn large_functions_keep_their_constants_in_reach() {
     let function = parse("managed (f64, i32) -> f64", &body);
     let compiled = compile(&function, 0);
     assert!(compiled.bytes.len() > 64 << 10);
-    let code = Loaded::link(vec![compiled], &[], &[]);
+    let code = Loaded::link(vec![compiled], &[]);
     assert_eq!(f64::from_bits(code.call(&[1], &[3.0f64.to_bits()], &[]).1), expected);
     assert_eq!(f64::from_bits(code.call(&[0], &[3.0f64.to_bits()], &[]).1), 3.0);
 }
@@ -561,12 +473,11 @@ fn thunks_resolve_to_their_code_with_all_arguments_in_place() {
     );
     let stub = Arm.stub(StubKind::Resolve { helper: 1 }, &options(0));
     let codes = vec![Arm.thunk(TOKEN, SymbolRef::Cell(0)), stub.code, compile(&target, 0)];
-    let code = Loaded::link(codes, &[resolve as *const () as usize], &[0]);
+    let code = Loaded::link(codes, &[resolve as *const () as usize]);
     let mut thread = [0; 16];
     thread[4] = code.address(2) as u32;
     thread[5] = code.address(1) as u32 + stub.return_offset;
-    // SAFETY: the cell is in the mapped memory.
-    unsafe { *(code.cells as *mut u32) = code.address(1) as u32 };
+    code.0.set_cell(0, code.address(1));
     let results = code.call_with(&mut thread, &[1, 2, 3, 4, 55, 66], &[1000.0f64.to_bits()], &[]);
     assert_eq!(results[0], 1 + 2 + 3 + 4 + 1000 + 55 + 66);
     // The entry restores what was published before.
@@ -582,45 +493,44 @@ fn small_stubs_jump_where_they_say() {
     let run = |stub: CompiledCode, targets: Vec<CompiledCode>, cells: &[u32], integers: [u32; 6], helpers: &[usize]| {
         let mut codes = vec![stub];
         codes.extend(targets);
-        let code = Loaded::link(codes, helpers, &vec![0; cells.len()]);
+        let code = Loaded::link(codes, helpers);
         for (index, &cell) in cells.iter().enumerate() {
-            let value = if cell < 16 { code.address(cell as usize) as u32 } else { cell };
-            // SAFETY: the cell is in the mapped memory.
-            unsafe { *(code.cells as *mut u32).add(index) = value };
+            let value = cell as usize;
+            code.0.set_cell(index, if value < 16 { code.address(value) } else { value });
         }
-        (code.call_with(&mut [0; 16], &integers, &[], &[])[0], code.cells)
+        code.call_with(&mut [0; 16], &integers, &[], &[])[0]
     };
     let with_context = StubKind::WithContext { context: SymbolRef::Cell(0), target: SymbolRef::Cell(1) };
     let stub = Arm.stub(with_context, &options(0)).code;
-    assert_eq!(run(stub, vec![context()], &[777, 1], [1, 2, 3, 4, 5, 6], &[]).0, 777);
+    assert_eq!(run(stub, vec![context()], &[777, 1], [1, 2, 3, 4, 5, 6], &[]), 777);
 
     for payload in [8, 4096 + 8] {
         let unbox = StubKind::Unbox { payload, context_from_object: false, target: SymbolRef::Cell(0) };
         let stub = Arm.stub(unbox, &options(0)).code;
-        assert_eq!(run(stub, vec![this()], &[1], [1000, 2, 3, 4, 5, 6], &[]).0, 1000 + payload as u64);
+        assert_eq!(run(stub, vec![this()], &[1], [1000, 2, 3, 4, 5, 6], &[]), 1000 + payload as u64);
     }
     let object = [0x1234u32, 0];
     let unbox = StubKind::Unbox { payload: 8, context_from_object: true, target: SymbolRef::Cell(0) };
     let integers = [object.as_ptr() as u32, 2, 3, 4, 5, 6];
-    assert_eq!(run(Arm.stub(unbox, &options(0)).code, vec![context()], &[1], integers, &[]).0, 0x1234);
+    assert_eq!(run(Arm.stub(unbox, &options(0)).code, vec![context()], &[1], integers, &[]), 0x1234);
 
     let entries = [(16, SymbolRef::Cell(0)), (0x7654_3210, SymbolRef::Cell(1))];
     let miss = || identity(&format!("{header} v4 = iconst.iptr 99\n return v4"));
     for (key, expected) in [(16, 1), (0x7654_3210, 5), (17, 99)] {
         let stub = Arm.dispatch(&entries, SymbolRef::Cell(2));
-        assert_eq!(run(stub, vec![this(), context(), miss()], &[1, 2, 3], [1, 2, 3, 4, 5, key], &[]).0, expected);
+        assert_eq!(run(stub, vec![this(), context(), miss()], &[1, 2, 3], [1, 2, 3, 4, 5, key], &[]), expected);
     }
 
     let import = StubKind::Import { cell: SymbolRef::Cell(0), resolve: 1 };
     let stub = || Arm.stub(import, &options(0)).code;
-    assert_eq!(run(stub(), vec![this()], &[1], [42, 2, 3, 4, 5, 6], &[]).0, 42);
+    assert_eq!(run(stub(), vec![this()], &[1], [42, 2, 3, 4, 5, 6], &[]), 42);
 }
 
 #[test]
 fn closed_delegates_get_their_target() {
     let target = compile(&parse("managed (iptr, i32) -> iptr", "block0(v0: iptr, v1: i32):\n return v0"), 0);
     let stub = Arm.stub(StubKind::InvokeClosed { code: 8, target: 4 }, &options(0)).code;
-    let code = Loaded::link(vec![stub, target], &[], &[]);
+    let code = Loaded::link(vec![stub, target], &[]);
     let delegate = [0, 4321, code.address(1) as u32];
     assert_eq!(code.call(&[delegate.as_ptr() as u32, 2], &[], &[]).0, 4321);
 }
@@ -652,7 +562,7 @@ fn filters_run_and_return() {
     bytes.extend_from_slice(&end.bytes);
     let filter = CompiledCode { code_len: bytes.len() as u32, bytes, align: 4, ..CompiledCode::default() };
     let run = Arm.stub(StubKind::RunFilter { filter_sp: FILTER_SP }, &options(0)).code;
-    let code = Loaded::link(vec![filter, run], &[], &[]);
+    let code = Loaded::link(vec![filter, run], &[]);
     let mut frame = [700u32, 0];
     let mut thread = [0u32; 16];
     thread[FILTER_SP as usize / 4] = 4711;
@@ -689,7 +599,7 @@ fn landing_leaves_managed_code() {
     let compiled = compile(&function, 0);
     let frame_size = compiled.frame.frame_size;
     let land = Arm.stub(StubKind::Land, &options(0)).code;
-    let code = Loaded::link(vec![compiled, land], &[raise as *const () as usize], &[]);
+    let code = Loaded::link(vec![compiled, land], &[raise as *const () as usize]);
     let enter = Arm.stub(StubKind::EnterManaged, &options(0));
     let mut thread = [0u32; 16];
     thread[4] = code.address(1) as u32;

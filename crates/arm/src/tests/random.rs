@@ -323,7 +323,7 @@ fn check(seed: u64, function: &Function, code: CompiledCode) {
         ([i32::MIN, 7, -0x7000_0001], 4_294_967_295.5, -7.5),
         ([31, 0x8001, i32::MAX], f64::NAN, f32::INFINITY),
     ];
-    let loaded = Loaded::link(vec![code], &[], &[]);
+    let loaded = Loaded::link(vec![code], &[]);
     for (ints, double, single) in ARGUMENTS {
         let bits: Vec<u128> = ints
             .iter()

@@ -4,7 +4,6 @@
 
 use super::{compile, options, parse};
 use crate::X86;
-use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use ir::Function;
 use ir::function::SymbolRef;
 use ir::instruction::{FloatCompare, IntCompare};
@@ -17,20 +16,7 @@ const TRAP: u32 = 0x1000_0000;
 const RAISE: [u8; 11] = [0x8b, 0x44, 0x24, 0x04, 0x05, 0x00, 0x00, 0x00, 0x10, 0xc9, 0xc3];
 
 /// Functions in executable memory.
-struct Loaded {
-    buffer: ExecutableBuffer,
-    starts: Vec<usize>,
-}
-
-type Enter = unsafe extern "C" fn(
-    code: *const u8,
-    thread: *mut u32,
-    integers: *const u32,
-    floats: *const u64,
-    stack: *const u32,
-    words: usize,
-    results: *mut u64,
-);
+struct Loaded(execution::Loaded);
 
 /// What a function gives: integer results and float results.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -41,7 +27,7 @@ struct Results {
 }
 
 /// Lets fs point to `thread`, in a descriptor that each thread of the test asks for once.
-fn set_thread(thread: *mut u32) {
+fn set_thread(thread: *mut usize) {
     #[repr(C)]
     struct Descriptor {
         entry: u32,
@@ -62,70 +48,21 @@ fn set_thread(thread: *mut u32) {
 }
 
 impl Loaded {
-    /// Method number n is `functions[n]`; helper n is native code at `helpers[n]`, of which 0 is taken. Behind the functions come `codes`.
+    /// Method number n is `functions[n]`; helper n is native code at `helpers[n - 1]`, 0 raises. Behind the functions come `codes`.
     fn new(functions: &[Function], codes: Vec<CompiledCode>, features: u64, helpers: &[usize]) -> Loaded {
-        let enter = X86.stub(StubKind::EnterManaged, &options(features)).code;
         let mut all: Vec<CompiledCode> = functions.iter().map(|function| compile(function, features)).collect();
         all.extend(codes);
-        all.push(enter);
-        let mut image = Vec::new();
-        let raise = place(&mut image, &RAISE);
-        let starts: Vec<usize> = all.iter().map(|code| place(&mut image, &code.bytes)).collect();
-        let cells = place(&mut image, &vec![0; 4 * (helpers.len() + 1)]);
-        // Cell n of a method or stub holds its address.
-        let method_cells = place(&mut image, &vec![0; 4 * starts.len()]);
-        let mut buffer = MutableBuffer::new(image.len()).unwrap();
-        buffer.set_len(image.len());
-        buffer.copy_from_slice(&image);
-        let base = buffer.as_ptr() as usize;
-        let helper_values = [base + raise].into_iter().chain(helpers.iter().copied());
-        let contents =
-            [(cells, helper_values.collect::<Vec<_>>()), (method_cells, starts.iter().map(|start| base + start).collect())];
-        for (cells, values) in contents {
-            for (index, value) in values.into_iter().enumerate() {
-                buffer[cells + 4 * index..][..4].copy_from_slice(&(value as u32).to_le_bytes());
-            }
-        }
-        for (code, start) in all.iter().zip(&starts) {
-            for reloc in &code.relocs {
-                let target = match reloc.target {
-                    SymbolRef::Method(number) => base + starts[number as usize],
-                    SymbolRef::Helper(number) => base + cells + 4 * usize::from(number),
-                    SymbolRef::Cell(number) => base + method_cells + 4 * number as usize,
-                    other => panic!("no {other:?} in tests"),
-                };
-                let field = start + reloc.offset as usize;
-                X86.apply_reloc(reloc.kind, &mut buffer[field..field + 4], (base + field) as u64, target as u64, reloc.addend)
-                    .unwrap();
-            }
-        }
-        Loaded { buffer: buffer.make_exec().unwrap(), starts }
+        Loaded(execution::Loaded::link(&X86, &options(features), all, &RAISE, helpers))
     }
 
     /// Calls function 0 with the argument registers (ecx, edx, context, key), floats and stack words.
     fn call_all(&self, integers: &[u32], floats: &[u64], stack: &[u32]) -> Results {
-        let mut integer_args = [0u32; 4];
-        integer_args[..integers.len()].copy_from_slice(integers);
-        let mut float_args = [0u64; 4];
-        float_args[..floats.len()].copy_from_slice(floats);
-        let mut results = [0u64; 4];
-        let mut thread = [0u32; 16];
-        thread[3] = thread.as_mut_ptr() as u32;
+        let words = |list: &[u32]| list.iter().map(|&word| word as usize).collect::<Vec<_>>();
+        let mut thread = [0; 16];
+        thread[3] = thread.as_mut_ptr() as usize;
         set_thread(thread.as_mut_ptr());
-        let base = self.buffer.as_ptr();
-        // SAFETY: the stub is at its start, the code obeys the convention, and all arrays are as long as the stub reads.
-        unsafe {
-            let enter: Enter = std::mem::transmute(base.add(*self.starts.last().unwrap()));
-            enter(
-                base.add(self.starts[0]),
-                thread.as_mut_ptr(),
-                integer_args.as_ptr(),
-                float_args.as_ptr(),
-                stack.as_ptr(),
-                stack.len(),
-                results.as_mut_ptr(),
-            );
-        }
+        // SAFETY: the code obeys the convention, and the thread is as long as it reads.
+        let results = unsafe { self.0.enter(thread.as_mut_ptr(), &words(integers), floats, &words(stack)) };
         Results { low: results[0] as u32, high: results[1] as u32, floats: [results[2], results[3]] }
     }
 
@@ -134,13 +71,6 @@ impl Loaded {
         let (registers, stack) = integers.split_at(integers.len().min(2));
         self.call_all(registers, &[], stack).low
     }
-}
-
-fn place(image: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    image.resize(image.len().next_multiple_of(16), 0);
-    let start = image.len();
-    image.extend_from_slice(bytes);
-    start
 }
 
 fn load(signature: &str, body: &str) -> Loaded {
@@ -508,14 +438,14 @@ fn a_thunk_resolves_with_all_arguments_kept() {
     let functions = [parse("managed (iptr) -> i32", &caller), parse(signature, callee)];
     let sum = 11 + 22 + 55 + 66 + 33 + 44;
     let direct = Loaded::new(&functions, Vec::new(), 0, &[]);
-    let callee_address = |code: &Loaded| code.buffer.as_ptr() as usize + code.starts[1];
+    let callee_address = |code: &Loaded| code.0.address(1);
     assert_eq!(direct.call(&[callee_address(&direct) as u32]), sum);
     // The token is the address of the callee in the first buffer. Code 2 is the thunk, code 3 the stub that its cell names.
     let token = callee_address(&direct) as u64;
     let resolve = X86.stub(StubKind::Resolve { helper: 1 }, &options(0)).code;
     let codes = vec![X86.thunk(token, SymbolRef::Cell(3)), resolve];
     let code = Loaded::new(&functions, codes, 0, &[resolver as *const () as usize]);
-    assert_eq!(code.call(&[(code.buffer.as_ptr() as usize + code.starts[2]) as u32]), sum);
+    assert_eq!(code.call(&[code.0.address(2) as u32]), sum);
 }
 
 #[test]
@@ -532,7 +462,7 @@ fn a_dispatch_stub_goes_by_the_key() {
     let cell = SymbolRef::Cell;
     let dispatch = X86.dispatch(&[(7, cell(1)), (0xffff_fff0, cell(2))], cell(3));
     let code = Loaded::new(&functions, vec![dispatch], 0, &[]);
-    let address = (code.buffer.as_ptr() as usize + code.starts[4]) as u32;
+    let address = code.0.address(4) as u32;
     for (key, expected) in [(7, 15), (0xffff_fff0, 25), (8, 35)] {
         assert_eq!(code.call(&[address, key]), expected, "key {key}");
     }
@@ -557,10 +487,9 @@ fn resolvers_find_their_cells_and_keep_registers() {
     assert_eq!(table.entry_bytes, 5);
     // Cell n holds the address of code n: function, table, stub.
     let code = Loaded::new(&functions, vec![table.code], 0, &[fill as *const () as usize]);
-    let base = code.buffer.as_ptr() as usize;
     for entry in 0..3 {
-        let address = base + code.starts[1] + 5 * entry;
-        assert_eq!(code.call(&[address as u32, 9]) as usize, base + code.starts[entry]);
+        let address = code.0.address(1) + 5 * entry;
+        assert_eq!(code.call(&[address as u32, 9]) as usize, code.0.address(entry));
     }
 }
 
