@@ -392,7 +392,7 @@ extern "C" fn unload(id: i32) {
         super::collector::finalize_domain(domain);
         domain.advance(DomainState::Unloaded);
         // A thread cannot go on in what it has unloaded itself.
-        if std::ptr::eq(home, domain) { Err(super::threads::abort_exception()) } else { Ok(()) }
+        if std::ptr::eq(home, domain) { Err(crate::abort::exception()) } else { Ok(()) }
     })
 }
 
