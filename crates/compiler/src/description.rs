@@ -98,6 +98,9 @@ const ERROR_KINDS: &[ErrorKind] = &[
     ErrorKind::FieldAccess,
     ErrorKind::NotSupported,
     ErrorKind::MarshalDirective,
+    ErrorKind::MemberAccess,
+    ErrorKind::AmbiguousImplementation,
+    ErrorKind::OpenGeneric,
 ];
 
 const CONVENTIONS: &[CallConvention] = &[

@@ -204,7 +204,9 @@ pub fn context_source(types: &TypeSystem, method: MethodId) -> Option<ContextSou
         return None;
     }
     let is_static = !types.method_signature(method).is_ok_and(|signature| signature.has_this);
-    Some(if is_static || types.is_value_type(data.owner) { ContextSource::ClassParameter } else { ContextSource::This })
+    // The object of a default interface method does not tell which instance of the interface was called: it may have several.
+    let by_parameter = is_static || types.is_value_type(data.owner) || types.is_interface(data.owner);
+    Some(if by_parameter { ContextSource::ClassParameter } else { ContextSource::This })
 }
 
 /// Type of the `this` argument of `method` as a location, if it has one.

@@ -248,7 +248,12 @@ impl Assembly {
     /// Row in CustomAttribute of the first attribute of a type on something. The attribute's type is known by name only
     /// (that of a type which is not nested), so that no other assembly need be loaded.
     pub fn find_custom_attribute(&self, parent: Token, namespace: &str, name: &str) -> Option<u32> {
-        self.metadata.custom_attributes_of(parent).find(|row| {
+        self.custom_attributes(parent, namespace, name).next()
+    }
+
+    /// Rows in CustomAttribute of all attributes of a type on something, as [`Assembly::find_custom_attribute`] finds the first.
+    pub fn custom_attributes(&self, parent: Token, namespace: &str, name: &str) -> impl Iterator<Item = u32> {
+        self.metadata.custom_attributes_of(parent).filter(move |row| {
             let attribute = self.metadata.row::<CustomAttributeRow>(*row);
             attribute.is_ok_and(|attribute| self.is_declared_by(attribute.constructor, namespace, name))
         })

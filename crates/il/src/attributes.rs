@@ -118,6 +118,15 @@ impl AttributeArguments {
     }
 }
 
+/// The first argument of an attribute whose constructor takes a string first.
+pub(crate) fn first_string(blob: &[u8]) -> Option<Box<str>> {
+    let mut cursor = Cursor::new(blob);
+    match cursor.u16() {
+        Ok(1) => string(&mut cursor).ok().flatten(),
+        _ => None,
+    }
+}
+
 /// The type of a constructor's parameter.
 fn argument_type(sig: &TypeSig, cursor: &Cursor<'_>) -> Result<ArgumentType> {
     Ok(ArgumentType::Primitive(match sig.unmodified() {

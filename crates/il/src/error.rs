@@ -30,6 +30,12 @@ pub enum ErrorKind {
     NotSupported,
     /// A value has no native form (`MarshalDirectiveException`).
     MarshalDirective,
+    /// An instance of an abstract class is asked for (`MemberAccessException`).
+    MemberAccess,
+    /// Several default implementations of an interface method are equally good (`AmbiguousImplementationException`).
+    AmbiguousImplementation,
+    /// The method belongs to a type, or is one, whose type parameters have no arguments (`InvalidOperationException`).
+    OpenGeneric,
 }
 
 /// A failure with its place: file, table row or byte offset, as far as they are known.

@@ -29,7 +29,7 @@ const EXTENSIONS: [&str; 2] = ["dll", "exe"];
 
 /// Public key tokens of class libraries. A reference to any version of those is served by the installed one, as are
 /// references to the same library of another platform (Silverlight, portable).
-const FRAMEWORK_TOKENS: [[u8; 8]; 6] = [
+pub(crate) const FRAMEWORK_TOKENS: [[u8; 8]; 6] = [
     [0xb7, 0x7a, 0x5c, 0x56, 0x19, 0x34, 0xe0, 0x89],
     [0xb0, 0x3f, 0x5f, 0x7f, 0x11, 0xd5, 0x0a, 0x3a],
     [0x31, 0xbf, 0x38, 0x56, 0xad, 0x36, 0x4e, 0x35],

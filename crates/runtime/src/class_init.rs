@@ -3,10 +3,11 @@
 
 use crate::exceptions::{self, Exception, Result};
 use crate::icalls::threads;
-use crate::method_table::{MethodTable, ensure_statics};
+use crate::method_table::{MethodTable, ensure_statics, method_table};
 use crate::object::ObjectRef;
 use crate::{abort, invoke, roots, runtime};
 use compiler::abi::method_table_flags as flags;
+use il::types::AssemblyId;
 use parking_lot::{Condvar, Mutex};
 use std::thread::ThreadId;
 
@@ -101,7 +102,23 @@ struct Failure {
     raised: ObjectRef,
 }
 
+/// Runs a module's initialiser, the global `.cctor`, if it has not run.
+pub fn ensure_module_initialized(assembly: AssemblyId) -> Result<()> {
+    let global = runtime().types.type_definition(assembly, 1);
+    ensure_initialized(method_table(global)?).map(|_| ())
+}
+
 fn run(table: &'static MethodTable) -> std::result::Result<(), Failure> {
+    // The module's initialiser comes before those of its classes.
+    match runtime().types.definition_of(table.ty()) {
+        Some((assembly, row)) if row != 1 => {
+            ensure_module_initialized(assembly).map_err(|exception| {
+                let exception = exception.into_object();
+                Failure { exception, raised: exception }
+            })?;
+        }
+        _ => {}
+    }
     let outcome = runtime().types.class_initializer(table.ty());
     let called = match outcome {
         Ok(Some(initializer)) => invoke::call(initializer, &[]).map(|_| ()),

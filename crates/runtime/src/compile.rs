@@ -142,6 +142,15 @@ fn compile_changed(
     guarded(compile).unwrap_or_else(|message| Err(CompileError::Internal(message)))
 }
 
+/// Whether a method has type parameters, or its class has, that no arguments stand for.
+fn is_open(method: MethodId) -> bool {
+    let types = &runtime().types;
+    let data = types.method(method);
+    let is_open_class = types.generic_definition_type(data.owner) == data.owner
+        && types.generic_params(data.owner).is_ok_and(|params| !params.is_empty());
+    is_open_class || data.generic_param_count as usize != data.method_args.len()
+}
+
 /// Compiles a canonical method and gives its address.
 pub fn compile(method: MethodId) -> Result<usize> {
     let runtime = runtime();
@@ -153,6 +162,10 @@ pub fn compile(method: MethodId) -> Result<usize> {
         report::print(format_args!("converting method {}", report::name_with_result(method)));
     }
     let started = Instant::now();
+    if is_open(method) {
+        let message = "Could not execute the method because the containing type is not fully instantiated.";
+        return Err(il::Error::new(il::ErrorKind::OpenGeneric, message).into());
+    }
     let env = JitEnv { runtime };
     let traced = runtime.options.trace.as_ref().is_some_and(|expression| trace::matches(expression, method));
     let compiled = match traced || runtime.options.interpreter {

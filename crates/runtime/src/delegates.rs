@@ -40,6 +40,8 @@ struct Shape {
     unboxing: Option<usize>,
     /// What `Invoke` jumps to.
     invoke: usize,
+    /// Whether the method is virtual and the target may override it.
+    is_virtual: bool,
 }
 
 /// The `Invoke` method of a delegate class.
@@ -81,6 +83,11 @@ pub fn initialize(delegate: ObjectRef, target: ObjectRef, code: usize, handle: u
     if shape.closed && !target.is_null() {
         TARGET.set_ref(delegate, target);
     }
+    // The code of `ldvirtftn` is that of the target's own method, which is then what the delegate is of.
+    let handle = match handles::to_method(handle).filter(|_| shape.is_virtual) {
+        Some(method) => handles::from_method(methods::known_override(target.type_id(), method, code)),
+        None => handle,
+    };
     CODE.set(delegate, shape.unboxing.unwrap_or(code));
     METHOD.set(delegate, handle);
     INVOKE.set(delegate, shape.invoke);
@@ -91,6 +98,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
     let types = &runtime().types;
     let mut unboxing = None;
     let mut closed = has_target;
+    let mut is_virtual = false;
     let mut stub = DelegateStub::OpenStatic;
     if let Some(method) = handles::to_method(handle) {
         let data = types.method(method);
@@ -102,6 +110,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
                 return Err(Exception::argument("this", "Delegate to an instance method cannot have null 'this'."));
             }
             let by_address = types.is_value_type(data.owner);
+            is_virtual = data.is_virtual() && closed && !by_address;
             if closed && by_address {
                 unboxing = Some(methods::unboxing_entry(method)?);
             }
@@ -117,7 +126,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
         (true, DelegateStub::ClosedStatic) | (false, _) => stub_for(class, stub)?,
         (true, _) => closed_invoke()?,
     };
-    Ok(Shape { closed, unboxing, invoke })
+    Ok(Shape { closed, unboxing, invoke, is_virtual })
 }
 
 /// A delegate that calls the native function at `pointer`.

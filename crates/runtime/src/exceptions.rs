@@ -194,6 +194,9 @@ impl From<il::Error> for Exception {
             ErrorKind::FieldAccess => ("System", "FieldAccessException"),
             ErrorKind::NotSupported => ("System", "NotSupportedException"),
             ErrorKind::MarshalDirective => ("System.Runtime.InteropServices", "MarshalDirectiveException"),
+            ErrorKind::MemberAccess => ("System", "MemberAccessException"),
+            ErrorKind::AmbiguousImplementation => ("System.Runtime", "AmbiguousImplementationException"),
+            ErrorKind::OpenGeneric => ("System", "InvalidOperationException"),
         };
         match (error.kind(), error.name()) {
             (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {
@@ -203,9 +206,18 @@ impl From<il::Error> for Exception {
             (ErrorKind::TypeLoad, Some(name)) if error.message().is_empty() => {
                 Exception::new(namespace, class, format!("Could not load type '{name}'"))
             }
-            (ErrorKind::TypeLoad | ErrorKind::MissingMethod | ErrorKind::MissingField, _) => {
-                Exception::new(namespace, class, error.message())
-            }
+            (ErrorKind::MemberAccess, Some(name)) => Exception::new(namespace, class, format!("{}: {name}", error.message())),
+            (
+                ErrorKind::TypeLoad
+                | ErrorKind::MissingMethod
+                | ErrorKind::MissingField
+                | ErrorKind::MemberAccess
+                | ErrorKind::MethodAccess
+                | ErrorKind::FieldAccess
+                | ErrorKind::AmbiguousImplementation
+                | ErrorKind::OpenGeneric,
+                _,
+            ) => Exception::new(namespace, class, error.message()),
             _ => Exception::new(namespace, class, error.to_string()),
         }
     }

@@ -280,6 +280,7 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
 
 #[cold]
 fn make(ty: TypeId, entry: &AtomicPtr<MethodTable>) -> Result<&'static MethodTable> {
+    runtime().types.check_implementations(ty)?;
     let shape = shape_of(ty)?;
     let parent = shape.parent.map(method_table).transpose()?;
     let table = build(ty, shape, parent, Box::default())?;

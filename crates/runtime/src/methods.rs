@@ -184,7 +184,7 @@ fn receiver_entry(method: MethodId) -> Result<usize> {
         return unboxing_entry(method);
     }
     match context_source(types, types.canonical_method(method)) {
-        Some(ContextSource::MethodParameter) => function_pointer(method),
+        Some(ContextSource::MethodParameter | ContextSource::ClassParameter) => function_pointer(method),
         _ => code(method),
     }
 }
@@ -286,6 +286,12 @@ pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
     let code = receiver_entry(target)?;
     domain::current().methods.virtual_code.lock().insert((class, method), code);
     Ok(code)
+}
+
+/// What a virtual call of `method` on an object of `class` reaches, if that is known to be where `code` came from; else `method`.
+pub fn known_override(class: TypeId, method: MethodId, code: usize) -> MethodId {
+    let known = runtime().methods.virtual_code.lock().get(&(class, method)).copied();
+    if known == Some(code) { resolve_virtual(class, method).unwrap_or(method) } else { method }
 }
 
 /// The method that a virtual call of `method` reaches on an object of `class`.

@@ -228,6 +228,7 @@ impl Runtime {
         let signature = self.types.method_signature(main)?;
         let values = [invoke::Argument::reference(arguments.object())];
         let count = usize::from(!signature.params.is_empty());
+        crate::class_init::ensure_module_initialized(assembly)?;
         let result = invoke::call(main, &values[..count])?;
         Ok(if signature.ret == TypeId::VOID { 0 } else { result as i32 })
     }

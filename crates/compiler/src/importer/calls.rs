@@ -2,7 +2,7 @@
 
 use super::generics::{MethodRef, TypeRef};
 use super::stack::{Operand, Origin, Shape};
-use super::{Importer, Outcome, invalid};
+use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::env::CellRequest;
 use crate::intrinsics;
@@ -188,6 +188,9 @@ impl<'a> Importer<'a, '_> {
             let result = self.call_delegate(this_value, &abi, &arguments)?;
             return self.push_result(result_type, result);
         }
+        // Within an interface, Mono takes `call` of an abstract method for `callvirt`.
+        let own = self.types.method(self.method).owner;
+        let is_virtual = is_virtual || data.is_abstract() && self.types.is_interface(data.owner) && self.types.is_interface(own);
         if is_virtual && data.is_virtual() && !owner_is_value {
             let result = self.call_virtual(callee, this, &abi, &arguments)?;
             return self.push_result(result_type, result);
@@ -196,7 +199,8 @@ impl<'a> Importer<'a, '_> {
             self.b.null_check(this_value);
         }
         if data.is_abstract() {
-            return Err(invalid("a direct call of an abstract method"));
+            let error = il::Error::new(il::ErrorKind::BadImage, "a direct call of an abstract method");
+            return Err(Failure::Method(error.with_name(self.types.method_full_name(callee.method))));
         }
         let context = self.context_argument(callee)?;
         let result = self.emit_call(Callee::Method(canonical), &abi, Some(this_value), &arguments, context)?;

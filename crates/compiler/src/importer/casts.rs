@@ -160,6 +160,9 @@ impl<'a> Importer<'a, '_> {
             self.push(operand);
             return Ok(());
         }
+        if self.types.is_by_ref_like(ty.ty) {
+            return Err(self.misused_by_ref_like(ty.ty));
+        }
         self.box_value(ty)
     }
 

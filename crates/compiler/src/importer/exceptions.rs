@@ -334,6 +334,11 @@ impl<'a> Importer<'a, '_> {
     /// Takes the lock of a synchronized method and makes the region that gives it back when an exception passes.
     pub(super) fn take_lock(&mut self) -> Outcome {
         let is_static = self.types.method(self.method).is_static();
+        let owner = self.types.method(self.method).owner;
+        if !is_static && self.types.is_value_type(owner) {
+            let error = il::Error::type_load("a synchronized method of a value type");
+            return Err(super::Failure::Method(error.with_name(self.types.method_full_name(self.method))));
+        }
         let object = if is_static {
             let class = self.own_class();
             self.type_cell(class, CellRequest::TypeObject, Type::Ref)?

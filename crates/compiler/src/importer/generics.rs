@@ -7,8 +7,8 @@ use super::{Importer, Outcome};
 use crate::abi::HelperId;
 use crate::env::CellRequest;
 use crate::signature::{ContextSource, context_source};
-use il::Token;
 use il::types::{FieldId, GenericContext, MethodId, TypeId, TypeSystem};
+use il::{Error, ErrorKind, Token};
 use ir::Type;
 use ir::builder::Variable;
 use ir::entity::{StackSlot, Value};
@@ -137,6 +137,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn resolve_type(&self, token: Token) -> Outcome<TypeRef> {
         let ty = self.types.resolve_type(self.assembly, token, &self.context)?;
+        self.types.check_implementations(ty)?;
         let open =
             if self.needs_lookup(ty) { Some(self.types.resolve_type(self.assembly, token, &self.open_context())?) } else { None };
         Ok(TypeRef { ty, open })
@@ -144,10 +145,20 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn resolve_method(&self, token: Token) -> Outcome<MethodRef> {
         let method = self.types.resolve_method(self.assembly, token, &self.context)?;
+        if !self.types.can_access_method(self.method, method) {
+            let (member, from) = (self.types.member_name(method), self.types.member_name(self.method));
+            let message = format!("Method `{member}' is inaccessible from method `{from}'");
+            return Err(Error::new(ErrorKind::MethodAccess, message).into());
+        }
         self.method_ref(method, token)
     }
 
     pub(super) fn method_ref(&self, method: MethodId, token: Token) -> Outcome<MethodRef> {
+        for &argument in &self.types.method(method).method_args {
+            if self.types.is_by_ref_like(argument) {
+                return Err(self.misused_by_ref_like(argument));
+            }
+        }
         let open = if self.generic.source.is_some() && self.types.is_shared(method) {
             Some(self.types.resolve_method(self.assembly, token, &self.open_context())?)
         } else {
@@ -156,9 +167,21 @@ impl<'a> Importer<'a, '_> {
         Ok(MethodRef { method, open })
     }
 
+    /// The error for a type of the stack alone where a type argument or an object would be made of it.
+    pub(super) fn misused_by_ref_like(&self, ty: TypeId) -> super::Failure {
+        let error = Error::bad_image("a type that lives on the stack only cannot be boxed, nor be a type argument");
+        super::Failure::Method(error.with_name(self.types.type_name(ty)))
+    }
+
     pub(super) fn resolve_field(&self, token: Token) -> Outcome<FieldRef> {
         let field = self.types.resolve_field(self.assembly, token, &self.context)?;
         let owner = self.types.field(field).owner;
+        if !self.types.can_access_field(self.method, field) {
+            let (owner, name) = (self.types.type_name(owner), self.types.field_name(field));
+            let from = self.types.method_full_name(self.method);
+            let message = format!("Field `{owner}:{name}' is inaccessible from method `{from}'\n");
+            return Err(Error::new(ErrorKind::FieldAccess, message).into());
+        }
         let open = if self.needs_lookup(owner) {
             let open = self.types.resolve_field(self.assembly, token, &self.open_context())?;
             Some(self.types.field(open).owner)
@@ -218,6 +241,15 @@ impl<'a> Importer<'a, '_> {
             None => Ok(self.cell(request(method.method), result)),
             Some(open) => self.lookup(request(open), result),
         }
+    }
+
+    /// The handle of the field that `token` names.
+    pub(super) fn field_handle(&mut self, field: FieldRef, token: Token) -> Outcome<Value> {
+        if field.owner.open.is_none() {
+            return Ok(self.cell(CellRequest::FieldHandle(field.field), Type::Iptr));
+        }
+        let open = self.types.resolve_field(self.assembly, token, &self.open_context())?;
+        self.lookup(CellRequest::FieldHandle(open), Type::Iptr)
     }
 
     pub(crate) fn method_table(&mut self, ty: TypeRef) -> Outcome<Value> {

@@ -3,7 +3,7 @@
 use super::calls::Callee;
 use super::generics::{MethodRef, TypeRef};
 use super::stack::{Operand, Origin, Shape};
-use super::{Importer, Outcome, invalid};
+use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
 use crate::env::CellRequest;
@@ -27,12 +27,14 @@ impl<'a> Importer<'a, '_> {
         if owner.ty == TypeId::STRING {
             return self.new_string(constructor);
         }
+        self.types.check_implementations(owner.ty)?;
         let header = self.types.header(owner.ty)?;
         if header.is_delegate() {
             return self.new_delegate(owner);
         }
         if header.is_abstract() {
-            return Err(invalid("newobj of an abstract class"));
+            let error = il::Error::new(il::ErrorKind::MemberAccess, "Cannot create an abstract class");
+            return Err(Failure::Method(error.with_name(self.types.type_name(owner.ty))));
         }
         let is_value_type = header.is_value_type();
         let canonical = self.types.canonical_method(constructor.method);
@@ -250,10 +252,7 @@ impl<'a> Importer<'a, '_> {
             }
             Member::Field(_) => {
                 let field = self.resolve_field(token)?;
-                if field.owner.open.is_some() {
-                    return Err(self.not_supported("ldtoken of a field of a shared generic class"));
-                }
-                let handle = self.cell(CellRequest::FieldHandle(field.field), Type::Iptr);
+                let handle = self.field_handle(field, token)?;
                 (handle, known.runtime_field_handle, Origin::Unknown)
             }
         };

@@ -9,7 +9,7 @@ use super::intern::{IdCell, id_cells};
 use super::*;
 use crate::assembly::{Assembly, AssemblyName, ExportTarget};
 use crate::error::{Error, ErrorKind, Result};
-use crate::resolve::probe_all;
+use crate::resolve::{FRAMEWORK_TOKENS, probe_all};
 use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
 use crate::writer::ImageWriter;
 
@@ -28,6 +28,8 @@ pub(crate) struct LoadedAssembly {
     references: Box<[IdCell]>,
     /// The type around the second row of TypeDef, if that is in another assembly of the type system.
     enclosing: Option<TypeId>,
+    /// One of the class libraries, whose types need no proof that they are complete.
+    pub(crate) is_class_library: bool,
 }
 
 /// What rows of an assembly that the program made mean, known without looking for it by name.
@@ -89,6 +91,7 @@ impl LoadedAssembly {
             method_specs: cells(TableId::MethodSpec),
             references: cells(TableId::AssemblyRef),
             enclosing: None,
+            is_class_library: assembly.name().token().is_some_and(|token| FRAMEWORK_TOKENS.contains(&token)),
             assembly,
         }
     }

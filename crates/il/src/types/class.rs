@@ -27,6 +27,8 @@ pub mod type_attributes {
     pub const ABSTRACT: u32 = 0x80;
     /// Sealed.
     pub const SEALED: u32 = 0x100;
+    /// Stands for a class of another object system (COM).
+    pub const IMPORT: u32 = 0x1000;
     /// The class initialiser may run early.
     pub const BEFORE_FIELD_INIT: u32 = 0x10_0000;
 }
@@ -192,6 +194,12 @@ impl TypeSystem {
             if self.generic_params(*definition)?.len() != args.len() {
                 return Err(self.load_error(t, "wrong number of type arguments"));
             }
+            if args.iter().any(|&arg| arg == TypeId::VOID || matches!(self.kind(arg), TypeKind::ByRef(_))) {
+                return Err(self.load_error(t, "void or a by-ref is no type argument"));
+            }
+            if args.iter().any(|&arg| self.is_by_ref_like(arg)) {
+                return Err(self.load_error(t, "a type that lives on the stack only is no type argument"));
+            }
         }
         let parent = parent.filter(|_| !is_interface);
         let definition = self.generic_definition_type(t);
@@ -287,6 +295,13 @@ impl TypeSystem {
             TypeKind::Instance { definition, .. } => self.is_value_type(*definition),
             _ => false,
         }
+    }
+
+    /// Whether it is a structure marked as one that lives on the stack only.
+    pub fn is_by_ref_like(&self, t: TypeId) -> bool {
+        let is_structure = matches!(self.kind(t), TypeKind::Class { .. } | TypeKind::Instance { .. }) && self.is_value_type(t);
+        is_structure
+            && self.definition_of(t).is_some_and(|(assembly, row)| self.has_attribute(assembly, row, "IsByRefLikeAttribute"))
     }
 
     /// Whether it is an enumeration.

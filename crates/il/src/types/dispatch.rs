@@ -57,6 +57,53 @@ impl TypeSystem {
         }
     }
 
+    /// Whether a class has code for every virtual method and every method of its interfaces; one that lacks any cannot be used.
+    /// Types of the class libraries are taken to be complete.
+    pub fn check_implementations(&self, class: TypeId) -> Result<()> {
+        let Some((assembly, _)) = self.definition_of(class) else { return Ok(()) };
+        if self.loaded(assembly).is_class_library {
+            return Ok(());
+        }
+        self.entry(class).complete.get_or(|| self.find_implementations(class)).map(|_| ())
+    }
+
+    fn find_implementations(&self, class: TypeId) -> Result<()> {
+        let header = self.header(class)?;
+        if header.is_interface() || header.is_abstract() || header.attributes & type_attributes::IMPORT != 0 {
+            return Ok(());
+        }
+        self.vtable(class)?;
+        for &interface in self.interfaces(class)? {
+            let Some((assembly, row)) = self.definition_of(interface) else { continue };
+            for row in self.metadata(assembly).methods_of(row) {
+                let method = self.method_on(interface, row);
+                if !self.method(method).is_virtual() || self.method(method).is_static() {
+                    continue;
+                }
+                match self.resolve_interface_method(class, method) {
+                    // Which of several to take is asked when it is called.
+                    // So is what an interface made abstract again.
+                    Err(error) if error.kind() == ErrorKind::TypeLoad && !self.is_overridden_by_interface(class, method)? => {
+                        let name = self.type_name(class);
+                        return Err(Error::type_load(format!("VTable setup of type {name} failed")).with_name(name));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_overridden_by_interface(&self, class: TypeId, method: MethodId) -> Result<bool> {
+        for &interface in self.interfaces(class)? {
+            if interface != self.method(method).owner && self.find_declared_implementation_by_override(interface, method)?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn find_implementation(&self, class: TypeId, method: MethodId) -> Result<Option<MethodId>> {
         let called = self.method(method);
         let interface = called.owner;
@@ -194,7 +241,15 @@ impl TypeSystem {
         match *specific {
             [] => Ok(None),
             [found] => Ok(Some(found).filter(|&found| !self.method(found).is_abstract())),
-            _ => Err(self.load_error(class, "several default implementations of an interface method are equally specific")),
+            _ => Err(Error::new(
+                ErrorKind::AmbiguousImplementation,
+                format!(
+                    "Could not call method '{}' with type '{}' because there are multiple incompatible interface methods \
+                     overriding this method.",
+                    self.method_full_name(method),
+                    self.type_name(class)
+                ),
+            )),
         }
     }
 

@@ -408,7 +408,7 @@ impl TypeSystem {
         }
         is_blittable &= is_fixed || header.is_enum();
         let end = match mode {
-            type_attributes::EXPLICIT_LAYOUT => self.place_explicitly(t, &fields, &mut placed, start, loading)?,
+            type_attributes::EXPLICIT_LAYOUT => self.place_explicitly(t, &fields, &mut placed, start, &references, loading)?,
             type_attributes::SEQUENTIAL_LAYOUT => place_in_order(&mut placed, start),
             _ => place_packed(&mut placed, start),
         };
@@ -439,7 +439,13 @@ impl TypeSystem {
             ),
             false => None,
         };
-        let value_size = if is_value_type { align_up(end.max(1), align) } else { pointer };
+        // An explicit size of a structure with explicit offsets is taken at its word, but where the collector needs alignment.
+        let is_exact = mode == type_attributes::EXPLICIT_LAYOUT && class_size != 0 && references.is_empty();
+        let value_size = match (is_value_type, is_exact) {
+            (true, true) => end.max(1),
+            (true, false) => align_up(end.max(1), align),
+            (false, _) => pointer,
+        };
         let fields_end = if is_value_type { self.object_layout().boxed_payload() + value_size } else { end };
         Ok(Class {
             instance_size: if t == TypeId::STRING { fields_end } else { align_up(fields_end, pointer) },
@@ -459,20 +465,23 @@ impl TypeSystem {
         })
     }
 
-    /// Gives each field the offset from the metadata. Returns the end; checks that no reference overlaps anything else.
+    /// Gives each field the offset from the metadata. Returns the end; checks that no reference, `inherited` ones included,
+    /// overlaps anything else.
     fn place_explicitly(
         &self,
         t: TypeId,
         fields: &[FieldId],
         placed: &mut [Placed],
         start: u32,
+        inherited: &[u32],
         loading: &mut Vec<TypeId>,
     ) -> Result<u64> {
         let pointer = self.layout.pointer_bytes;
-        let base = if start == 0 { 0 } else { align_up(start, 8) };
+        // Offsets count from the object's beginning, so that fields may overlap those of the base class, as in Mono.
+        let base = if start == 0 { 0 } else { align_up(self.object_layout().first_field(), 8) };
         let mut end = u64::from(start);
         // Byte ranges: those that are references, and others.
-        let (mut references, mut others) = (Vec::new(), Vec::new());
+        let (mut references, mut others) = (inherited.to_vec(), Vec::new());
         for field in placed.iter_mut() {
             let row = self.field(fields[field.index]).row;
             let offset = self.metadata(self.field(fields[field.index]).assembly).field_offset(row);
@@ -501,10 +510,10 @@ impl TypeSystem {
         for &reference in &references {
             let overlaps = |range: &std::ops::Range<u32>| range.start < reference + pointer && reference < range.end;
             if reference % pointer != 0 || others.iter().any(overlaps) {
-                return Err(self.load_error(t, "a reference is misaligned or overlaps another field"));
+                return Err(self.load_error(t, "Failure has occurred while loading a type."));
             }
             if references.iter().any(|&other| other != reference && other.abs_diff(reference) < pointer) {
-                return Err(self.load_error(t, "references overlap in part"));
+                return Err(self.load_error(t, "Failure has occurred while loading a type."));
             }
         }
         Ok(end)
@@ -624,7 +633,7 @@ impl TypeSystem {
     }
 
     /// Whether a TypeDef has a custom attribute of `System.Runtime.CompilerServices` with this name.
-    fn has_attribute(&self, assembly: AssemblyId, row: u32, name: &str) -> bool {
+    pub(crate) fn has_attribute(&self, assembly: AssemblyId, row: u32, name: &str) -> bool {
         let parent = Token::new(TableId::TypeDef, row);
         self.has_custom_attribute(assembly, parent, "System.Runtime.CompilerServices", name)
     }

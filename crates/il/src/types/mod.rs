@@ -5,6 +5,7 @@
 //! levels, each of which needs only lower ones of other types, so that recursive types pose no problem: [`TypeKind`] (identity),
 //! [`ClassHeader`] (inheritance), interfaces, [`Class`] (instance layout), [`Statics`], [`VTable`].
 
+mod access;
 mod assemblies;
 mod cast;
 mod class;

@@ -98,6 +98,22 @@ impl TypeSystem {
         name
     }
 
+    /// A method as messages about access name it: `Namespace.Outer+Inner.Method(int,string)`.
+    pub fn member_name(&self, m: MethodId) -> String {
+        let mut name = self.reflection_name(self.method(m).owner);
+        name.push('.');
+        name.push_str(self.method_name(m));
+        name.push('(');
+        for (index, &param) in self.method_signature(m).iter().flat_map(|signature| signature.params.iter()).enumerate() {
+            if index > 0 {
+                name.push(',');
+            }
+            self.write_type(param, Some(m), Style::Mono, &mut name);
+        }
+        name.push(')');
+        name
+    }
+
     /// A type's name as traces have it, in which classes stand for all their instances and variables have their names:
     /// `System.Collections.Generic.List`1[T]`. The variables are those of `scope` and its class.
     pub fn trace_name(&self, t: TypeId, scope: MethodId) -> String {

@@ -36,6 +36,8 @@ pub(crate) struct TypeEntry {
     pub(crate) class: Lazy<Class>,
     pub(crate) statics: Lazy<Statics>,
     pub(crate) vtable: Lazy<VTable>,
+    /// There if the class was found to implement its interfaces.
+    pub(crate) complete: Lazy<()>,
     pub(crate) methods: std::sync::OnceLock<Box<[IdCell]>>,
     pub(crate) canonical: IdCell,
 }
@@ -55,6 +57,7 @@ impl TypeEntry {
             class: Lazy::default(),
             statics: Lazy::default(),
             vtable: Lazy::default(),
+            complete: Lazy::default(),
             methods: std::sync::OnceLock::new(),
             canonical: IdCell::default(),
         }

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::methods::method_attributes as attributes;
 use super::*;
 use crate::error::Result;
-use crate::tables::{MethodDefRow, TableId, Token};
+use crate::tables::MethodDefRow;
 
 /// The virtual slots of a class.
 #[derive(Debug, Default)]
@@ -149,7 +149,7 @@ impl TypeSystem {
             let is_hidden = match candidate.attributes & attributes::ACCESS {
                 attributes::PRIVATE => true,
                 attributes::ASSEMBLY | attributes::FAMILY_AND_ASSEMBLY => {
-                    candidate.assembly != assembly && !self.has_friends(candidate.assembly)
+                    candidate.assembly != assembly && !self.is_friend(candidate.assembly, assembly)
                 }
                 _ => false,
             };
@@ -179,12 +179,6 @@ impl TypeSystem {
         Ok(self.method_signature(a)?.matches(self.method_signature(b)?))
     }
 
-    /// Whether an assembly lets any other see its internals; which ones is not looked at.
-    fn has_friends(&self, assembly: AssemblyId) -> bool {
-        let token = Token::new(TableId::Assembly, 1);
-        self.has_custom_attribute(assembly, token, "System.Runtime.CompilerServices", "InternalsVisibleToAttribute")
-    }
-
     /// Applies the explicit overrides that a type lists (II.22.27).
     fn apply_method_impls(
         &self,
@@ -203,7 +197,13 @@ impl TypeSystem {
             let body =
                 if self.generic_definition_type(self.method(body).owner) == t { self.generic_definition(body) } else { body };
             let owner = self.method(declaration).owner;
+            if !self.method(body).is_virtual() {
+                return Err(self.load_error(t, "it overrides a method by one that is not virtual"));
+            }
             if self.is_interface(owner) {
+                if owner != t && !self.interfaces(t)?.contains(&owner) {
+                    return Err(self.load_error(t, "it overrides a method of an interface that it does not implement"));
+                }
                 interface_overrides.push((declaration, body));
                 continue;
             }

@@ -9,6 +9,7 @@ use crate::object::{self, ABI, ArrayRef, ObjectRef, StringRef, write_barrier};
 use crate::thread::Thread;
 use crate::{cells, delegates, handles, monitor, runtime, strings};
 use compiler::abi::method_table_flags as flags;
+use il::types::FieldLocation;
 
 /// Stack that `RuntimeHelpers.EnsureSufficientExecutionStack` asks for, in bytes.
 const SUFFICIENT_STACK: usize = 64 << 10;
@@ -67,9 +68,15 @@ extern "C" fn initialize_array(array: ArrayRef, handle: usize) {
         let field = handles::to_field(handle).ok_or_else(|| Exception::argument_null("fldHandle"))?;
         let types = &runtime().types;
         let bytes = array.len() * array.element_size();
+        if array.object().method_table().has(flags::HAS_REFERENCES) {
+            return Err(Exception::argument("array", "Cannot initialize array of non-primitive type"));
+        }
+        if !matches!(types.field_location(field)?, FieldLocation::Rva { .. }) {
+            return Err(Exception::argument("field_handle", "Field doesn't have an RVA"));
+        }
         let available = method_table(types.field_type(field)?)?.class().value_size as usize;
-        if array.object().method_table().has(flags::HAS_REFERENCES) || bytes > available {
-            return Err(Exception::argument("fldHandle", "Field doesn't have an RVA"));
+        if bytes > available {
+            return Err(Exception::argument("field_handle", "Field not large enough to fill array"));
         }
         let data = cells::field_data(field)? as *const u8;
         // SAFETY: the field's initial data are as long as its type says; the array has so many bytes.
@@ -84,8 +91,6 @@ extern "C" fn run_class_constructor(handle: usize) {
         ensure_initialized(method_table(ty)?).map(|_| ())
     })
 }
-
-extern "C" fn run_module_constructor(_module: usize) {}
 
 extern "C" fn offset_to_string_data() -> i32 {
     ABI.string_chars()
@@ -182,7 +187,6 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Runtime.CompilerServices.RuntimeHelpers:InitializeArray (System.Array,intptr)", initialize_array as *const ()),
     icall("System.Runtime.CompilerServices.RuntimeHelpers:GetObjectValue (object)", get_object_value as *const ()),
     icall("System.Runtime.CompilerServices.RuntimeHelpers:RunClassConstructor (intptr)", run_class_constructor as *const ()),
-    icall("System.Runtime.CompilerServices.RuntimeHelpers:RunModuleConstructor (intptr)", run_module_constructor as *const ()),
     icall("System.Runtime.CompilerServices.RuntimeHelpers:SufficientExecutionStack ()", has_sufficient_stack as *const ()),
     icall("System.Runtime.CompilerServices.RuntimeHelpers:get_OffsetToStringData ()", offset_to_string_data as *const ()),
     icall(

@@ -373,9 +373,12 @@ pub(super) fn modifier_types(
                 current = inner;
             }
             TypeSig::ByRef(inner) => current = inner,
-            _ => return Ok(found),
+            _ => break,
         }
     }
+    // The nearest to the type comes first.
+    found.reverse();
+    Ok(found)
 }
 
 extern "C" fn parameter_modifiers(_ty: ObjectRef, member: ObjectRef, position: i32, optional: u8) -> ArrayRef {

@@ -54,6 +54,10 @@ extern "C" fn global_type(module: Handle) -> ObjectRef {
     raising(|| handles::type_object(runtime().types.type_definition(assembly_of_handle(module)?, 1)))
 }
 
+extern "C" fn run_initializer(module: Handle) {
+    raising(|| crate::class_init::ensure_module_initialized(assembly_of_handle(module)?))
+}
+
 extern "C" fn file_kind(module: Handle, kind: *mut i32, machine: *mut i32) {
     /// `PortableExecutableKinds`
     const IL_ONLY: i32 = 1;
@@ -219,6 +223,7 @@ extern "C" fn resolve_signature(module: Handle, token: u32, error: *mut i32) -> 
 }
 
 pub(in crate::icalls) const TABLE: &[InternalCall] = &[
+    icall("System.Runtime.CompilerServices.RuntimeHelpers:RunModuleConstructor (intptr)", run_initializer as *const ()),
     icall("System.Reflection.RuntimeModule:GetGuidInternal", guid as *const ()),
     icall("System.Reflection.RuntimeModule:get_MetadataToken (System.Reflection.Module)", metadata_token as *const ()),
     icall("System.Reflection.RuntimeModule:GetMDStreamVersion", stream_version as *const ()),

@@ -219,7 +219,7 @@ extern "C" fn from_name(
             None => assemblies::assembly_outside_of_system().unwrap_or(types.corlib()),
         };
         let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case: ignore_case != 0 };
-        match find_named(&name, &lookup, throw_on_error != 0)? {
+        match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None if throw_on_error != 0 => Err(not_found(&name, caller)),
             None => Ok(ObjectRef::NULL),
@@ -227,11 +227,10 @@ extern "C" fn from_name(
     })
 }
 
-/// As [`find_type`]; what cannot be loaded is an error only if `throw_on_error`, and a missing assembly not even then.
-pub(super) fn find_named(name: &str, lookup: &Lookup<'_>, throw_on_error: bool) -> Result<Option<TypeId>> {
+/// As [`find_type`], but an assembly that cannot be loaded counts as a type that is not found.
+pub(super) fn find_named(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
     match find_type(name, lookup) {
-        Err(exception) if throw_on_error && !is_assembly_missing(name, lookup) => Err(exception),
-        Err(_) => Ok(None),
+        Err(_) if is_assembly_missing(name, lookup) => Ok(None),
         found => found,
     }
 }

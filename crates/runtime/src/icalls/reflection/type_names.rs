@@ -209,6 +209,7 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
         }
     }
     let Some(mut ty) = found else { return Ok(None) };
+    types.header(ty)?;
     if !parsed.args.is_empty() {
         let mut args = Vec::with_capacity(parsed.args.len());
         for arg in &parsed.args {
