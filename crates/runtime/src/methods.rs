@@ -290,7 +290,7 @@ pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
 
 /// What a virtual call of `method` on an object of `class` reaches, if that is known to be where `code` came from; else `method`.
 pub fn known_override(class: TypeId, method: MethodId, code: usize) -> MethodId {
-    let known = runtime().methods.virtual_code.lock().get(&(class, method)).copied();
+    let known = domain::current().methods.virtual_code.lock().get(&(class, method)).copied();
     if known == Some(code) { resolve_virtual(class, method).unwrap_or(method) } else { method }
 }
 

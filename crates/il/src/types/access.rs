@@ -59,16 +59,16 @@ impl TypeSystem {
         match level {
             accessibility::COMPILER_CONTROLLED => own_assembly == assembly,
             accessibility::PRIVATE => false,
-            accessibility::FAMILY_AND_ASSEMBLY => is_inside() && self.derives_from(class, owner),
+            accessibility::FAMILY_AND_ASSEMBLY => is_inside() && self.is_family(class, owner),
             accessibility::ASSEMBLY => is_inside(),
-            accessibility::FAMILY => self.derives_from(class, owner),
-            accessibility::FAMILY_OR_ASSEMBLY => is_inside() || self.derives_from(class, owner),
+            accessibility::FAMILY => self.is_family(class, owner),
+            accessibility::FAMILY_OR_ASSEMBLY => is_inside() || self.is_family(class, owner),
             _ => true,
         }
     }
 
     /// Whether a class is, or derives from, an instance of `base`, a definition. An interface is family to its implementers.
-    fn derives_from(&self, class: TypeId, base: TypeId) -> bool {
+    fn is_family(&self, class: TypeId, base: TypeId) -> bool {
         let is_base = |t: TypeId| self.generic_definition_type(t) == base;
         if self.is_interface(base) {
             return self.interfaces(class).is_ok_and(|interfaces| interfaces.iter().any(|&interface| is_base(interface)));

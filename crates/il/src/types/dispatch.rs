@@ -96,7 +96,8 @@ impl TypeSystem {
 
     fn is_overridden_by_interface(&self, class: TypeId, method: MethodId) -> Result<bool> {
         for &interface in self.interfaces(class)? {
-            if interface != self.method(method).owner && self.find_declared_implementation_by_override(interface, method)?.is_some()
+            if interface != self.method(method).owner
+                && self.find_declared_implementation_by_override(interface, method)?.is_some()
             {
                 return Ok(true);
             }
