@@ -77,7 +77,9 @@ impl TypeSystem {
             let Some((assembly, row)) = self.definition_of(interface) else { continue };
             for row in self.metadata(assembly).methods_of(row) {
                 let method = self.method_on(interface, row);
-                if !self.method(method).is_virtual() || self.method(method).is_static() {
+                // A final abstract one stands for a method of another interface that is made abstract again.
+                let data = self.method(method);
+                if !data.is_virtual() || data.is_static() || data.is_final() {
                     continue;
                 }
                 match self.resolve_interface_method(class, method) {
