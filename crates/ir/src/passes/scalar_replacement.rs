@@ -514,7 +514,10 @@ impl Promotion {
     fn access(&self, function: &Function, address: Value, offset: i64, access: Access) -> Aux {
         let mut flags = MemoryFlags::empty();
         flags.set(MemoryFlags::NO_TRAP, slot_address(function, address).is_some());
-        flags.set(MemoryFlags::UNALIGNED, offset % i64::from(access.bytes(function.pointer_bytes)) != 0);
+        let misplaced = offset % i64::from(access.bytes(function.pointer_bytes)) != 0;
+        // A copy says nothing of how its addresses are aligned, and machines that are strict at all are so with floats.
+        let strict = matches!(access, Access::Full(Type::F32 | Type::F64)) && slot_address(function, address).is_none();
+        flags.set(MemoryFlags::UNALIGNED, misplaced || strict);
         Aux::Memory(Memory { access, offset: offset as i32, flags, alias: Alias::Any })
     }
 }
