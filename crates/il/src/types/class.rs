@@ -297,11 +297,11 @@ impl TypeSystem {
         }
     }
 
-    /// Whether it is a structure marked as one that lives on the stack only.
+    /// Whether it is a structure marked as one that lives on the stack only. Looks at the definition alone: a class may derive from
+    /// an instance over itself, which must not lead back to it.
     pub fn is_by_ref_like(&self, t: TypeId) -> bool {
-        let is_structure = matches!(self.kind(t), TypeKind::Class { .. } | TypeKind::Instance { .. }) && self.is_value_type(t);
-        is_structure
-            && self.definition_of(t).is_some_and(|(assembly, row)| self.has_attribute(assembly, row, "IsByRefLikeAttribute"))
+        let definition = self.definition_of(t).filter(|_| !matches!(self.kind(t), TypeKind::Primitive(_)));
+        definition.is_some_and(|(assembly, row)| self.has_attribute(assembly, row, "IsByRefLikeAttribute"))
     }
 
     /// Whether it is an enumeration.
