@@ -1,3 +1,4 @@
+// compiled only: minutes when it is interpreted
 // The collector under load: survival, moving, weak references, finalisers.
 using System;
 using System.Collections.Generic;

@@ -1,3 +1,4 @@
+// compiled only: interpreted loops do not notice an abort
 // Thread.Abort: of running, waiting and blocked threads, put off by finally handlers and class initialisers, raised again after catch
 // handlers, called off by ResetAbort.
 using System;

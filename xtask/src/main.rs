@@ -24,7 +24,7 @@ const CHORES: &[Chore] = &[
     (
         "test",
         "[--target amd64|x86|arm] [CARGO TEST ARGUMENTS]",
-        "sets up and runs all tests: on this machine, on x86 (natively) and on ARM (under qemu-arm)",
+        "sets up and runs all tests of this machine, or those for x86 (natively) or ARM (under qemu-arm)",
         test::run,
     ),
     ("setup", "", "installs the packages that tests and demo need (Debian, root)", |_| packages::install()),

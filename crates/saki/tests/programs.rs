@@ -1,5 +1,6 @@
 //! The programs of `tests/programs`, each compiled by `mcs` or `ilasm` and run in several ways; what they print must be what Mono printed
 //! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0). `NAME.c` beside a program is the native library that it calls.
+//! A comment `// compiled only: WHY` keeps a program from being interpreted.
 //!
 //! They run on the host's `saki` that belongs to this test, or on another machine's (`cargo xtask test`) by these variables: `SAKI` is the command,
 //! `SAKI_RUNNER` the words that start it here, `SAKI_TARGET` the machine's name, `SAKI_CC` its C compiler. Images are compiled by the host's `saki`.
@@ -13,14 +14,13 @@ use std::time::{Duration, Instant};
 const CLASS_LIBRARY: &str = "/usr/lib/mono/4.5/mscorlib.dll";
 /// A program that runs longer than this hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Likewise when it is interpreted.
-const INTERPRETER_TIME_LIMIT: Duration = Duration::from_secs(1200);
 
 struct Program {
     name: String,
     executable: PathBuf,
     expected: Vec<u8>,
     exit_code: i32,
+    compiled_only: bool,
 }
 
 fn root() -> PathBuf {
@@ -91,8 +91,9 @@ fn compile(name: String, source: &Path) -> Program {
     let text = std::fs::read_to_string(source).expect("a readable source");
     let exit_code =
         text.lines().find_map(|line| line.strip_prefix("// exit: ")).map_or(0, |code| code.parse().expect("a number"));
+    let compiled_only = text.lines().any(|line| line.starts_with("// compiled only: "));
     let expected = std::fs::read(source.with_extension("expected")).expect("NAME.expected is there");
-    Program { name, executable, expected, exit_code }
+    Program { name, executable, expected, exit_code, compiled_only }
 }
 
 /// Compiles the native library of a program.
@@ -117,8 +118,6 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("saki does not start: {error}"))?;
-    let interpreted = options.iter().any(|option| option == "--interpreter");
-    let limit = if interpreted { INTERPRETER_TIME_LIMIT } else { TIME_LIMIT };
     let started = Instant::now();
     let stdout = read_aside(child.stdout.take().expect("piped"));
     let stderr = read_aside(child.stderr.take().expect("piped"));
@@ -126,7 +125,7 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             break status;
         }
-        if started.elapsed() > limit {
+        if started.elapsed() > TIME_LIMIT {
             let _ = child.kill();
             return Err("hangs".into());
         }
@@ -157,8 +156,11 @@ fn read_aside(mut stream: impl std::io::Read + Send + 'static) -> std::thread::J
 
 /// Runs all programs with these options, two at a time, and fails with a list of those that went wrong.
 fn run_all(options: &[&str]) {
+    run_these(&programs().iter().collect::<Vec<_>>(), options);
+}
+
+fn run_these(programs: &[&Program], options: &[&str]) {
     let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-    let programs = programs();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -193,7 +195,8 @@ fn just_in_time_with_all_optimizations() {
 
 #[test]
 fn interpreted() {
-    run_all(&["--interpreter"]);
+    let programs: Vec<&Program> = programs().iter().filter(|program| !program.compiled_only).collect();
+    run_these(&programs, &["--interpreter"]);
 }
 
 #[test]
