@@ -46,6 +46,6 @@ class Processes
         watched.Start();
         Console.WriteLine("exited event: " + done.WaitOne(10000));
         var current = Process.GetCurrentProcess();
-        Console.WriteLine(current.Id > 0 && current.WorkingSet64 > 0 && current.Threads != null && current.TotalProcessorTime.Ticks >= 0);
+        Console.WriteLine(current.Id > 0 && current.WorkingSet64 > 1000000 && current.VirtualMemorySize64 > current.WorkingSet64 && current.Threads != null && current.TotalProcessorTime.Ticks >= 0);
     }
 }

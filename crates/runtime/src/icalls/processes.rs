@@ -248,19 +248,19 @@ fn tick() -> i64 {
 
 /// What `GetProcessData` is asked for, with how to find it.
 const DATA: &[(i32, fn(i32) -> Option<i64>)] = &[
-    (1, |number| status_line(number, "Threads")),
-    (2, |number| Some(stat_column(number, STAT_USER_TIME)? * tick())),
-    (3, |number| Some(stat_column(number, STAT_SYSTEM_TIME)? * tick())),
-    (4, |number| Some((stat_column(number, STAT_USER_TIME)? + stat_column(number, STAT_SYSTEM_TIME)?) * tick())),
-    (5, |number| status_line(number, "VmRSS")),
-    (6, |number| status_line(number, "VmHWM")),
-    (7, |number| status_line(number, "VmData")),
-    (8, |number| status_line(number, "VmSize")),
-    (9, |number| status_line(number, "VmPeak")),
-    (10, |number| stat_column(number, 9)),
-    (11, |number| stat_column(number, STAT_START_TIME).map(|ticks| ticks * tick())),
-    (12, |number| stat_column(number, STAT_PARENT)),
-    (13, |number| status_line(number, "VmSwap")),
+    (0, |number| status_line(number, "Threads")),
+    (1, |number| Some(stat_column(number, STAT_USER_TIME)? * tick())),
+    (2, |number| Some(stat_column(number, STAT_SYSTEM_TIME)? * tick())),
+    (3, |number| Some((stat_column(number, STAT_USER_TIME)? + stat_column(number, STAT_SYSTEM_TIME)?) * tick())),
+    (4, |number| status_line(number, "VmRSS")),
+    (5, |number| status_line(number, "VmHWM")),
+    (6, |number| status_line(number, "VmData")),
+    (7, |number| status_line(number, "VmSize")),
+    (8, |number| status_line(number, "VmPeak")),
+    (9, |number| stat_column(number, 9)),
+    (10, |number| stat_column(number, STAT_START_TIME).map(|ticks| ticks * tick())),
+    (11, |number| stat_column(number, STAT_PARENT)),
+    (12, |number| status_line(number, "VmSwap")),
 ];
 
 extern "C" fn process_data(number: i32, data: i32, error: *mut i32) -> i64 {
