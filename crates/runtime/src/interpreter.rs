@@ -27,7 +27,7 @@ pub fn shell(function: Function) -> Function {
 }
 
 /// Helper of shells. The frame is the shell's, as `program` describes it.
-pub extern "C" fn interpret(frame: *mut u8, program: &'static Program) -> u32 {
+pub(crate) extern "C" fn interpret(frame: *mut u8, program: &'static Program) -> u32 {
     // SAFETY: the shell was made from the program and has room for header, cells and slots, aligned to 16; nothing else uses
     // header and cells while this function runs.
     let parts = unsafe {

@@ -18,11 +18,14 @@ use il::types::{MethodId, TypeId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+/// A class and the interfaces beside those of the class.
+type ProxiedTypes = (TypeId, Box<[TypeId]>);
+
 /// What was made for proxies so far.
 #[derive(Default)]
 pub struct Proxies {
-    /// Method tables by class and the interfaces beside those of the class.
-    tables: Mutex<FxHashMap<(TypeId, Box<[TypeId]>), &'static MethodTable>>,
+    /// Method tables.
+    tables: Mutex<FxHashMap<ProxiedTypes, &'static MethodTable>>,
     /// The stub of each exact method.
     stubs: Mutex<FxHashMap<MethodId, usize>>,
 }

@@ -56,6 +56,9 @@ pub(crate) struct AssemblyIndex {
     by_name: FxHashMap<Box<str>, Vec<AssemblyId>>,
 }
 
+/// An assembly, a namespace and a name in it.
+type QualifiedName = (AssemblyId, Box<str>, Box<str>);
+
 /// The assemblies of a type system.
 #[derive(Default)]
 pub(crate) struct Assemblies {
@@ -63,7 +66,7 @@ pub(crate) struct Assemblies {
     /// What a reserved number shows until it is filled: an assembly without types.
     empty: OnceLock<LoadedAssembly>,
     /// Types that the program made, by the assembly in which they are found, namespace and name.
-    made: RwLock<FxHashMap<(AssemblyId, Box<str>, Box<str>), TypeId>>,
+    made: RwLock<FxHashMap<QualifiedName, TypeId>>,
     /// Which types the program made within others.
     nested: RwLock<FxHashMap<TypeId, Vec<TypeId>>>,
     index: RwLock<AssemblyIndex>,

@@ -35,7 +35,7 @@ fn field_offset(class: TypeId, name: &str) -> Result<u32> {
     let location = types.find_field(class, name)?.map(|field| types.field_location(field)).transpose()?;
     match location {
         Some(FieldLocation::Instance { offset }) => Ok(offset),
-        _ => Err(Exception::engine(&format!("{} has no field {name}", types.type_name(class)))),
+        _ => Err(Exception::engine(format!("{} has no field {name}", types.type_name(class)))),
     }
 }
 
@@ -246,8 +246,11 @@ fn tick() -> i64 {
     10_000_000 / unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as i64
 }
 
+/// Finds a fact about the process with a number.
+type FindFact = fn(i32) -> Option<i64>;
+
 /// What `GetProcessData` is asked for, with how to find it.
-const DATA: &[(i32, fn(i32) -> Option<i64>)] = &[
+const DATA: &[(i32, FindFact)] = &[
     (0, |number| status_line(number, "Threads")),
     (1, |number| Some(stat_column(number, STAT_USER_TIME)? * tick())),
     (2, |number| Some(stat_column(number, STAT_SYSTEM_TIME)? * tick())),

@@ -311,7 +311,7 @@ pub unsafe fn load_field(proxy: ObjectRef, field: FieldId, value: *mut u8) -> Re
         None => {
             let message = field_message("FieldGetter", field, ObjectRef::NULL)?;
             let (_, outs) = send(proxies::real_proxy(proxy), message)?;
-            if outs.is_null() || outs.len() == 0 { ObjectRef::NULL } else { outs.get_ref(0) }
+            if outs.is_null() || outs.is_empty() { ObjectRef::NULL } else { outs.get_ref(0) }
         }
     };
     // SAFETY: the caller's promise.

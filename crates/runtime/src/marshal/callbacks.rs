@@ -211,7 +211,7 @@ fn moves(passed: &Passed, places: &mut impl Iterator<Item = u32>) -> Vec<Move> {
 
 /// Native code calls the delegate with this number: `area` holds what it passed and takes the result. Gives what the stub wants to know
 /// for its return.
-pub extern "C" fn enter(number: usize, area: *mut u8) -> usize {
+pub(crate) extern "C" fn enter(number: usize, area: *mut u8) -> usize {
     let thread = Thread::attach_for_callback();
     let suspended = thread.heap().suspend_native();
     // SAFETY: the stub of the delegate's number saved its arguments.

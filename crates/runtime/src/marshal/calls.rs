@@ -235,7 +235,7 @@ impl Call {
                 return Ok(());
             }
             match &param.conversion {
-                Conversion::SafeHandle(_) => return drop_reference(reference_at(managed)),
+                Conversion::SafeHandle(_) => drop_reference(reference_at(managed)),
                 Conversion::Pointer { by_ref: true, target } => {
                     let array = match **target {
                         Conversion::Array { .. } => reference_at(managed.cast::<*mut u8>().read()).as_array(),
