@@ -4,32 +4,9 @@ mod execution;
 mod patterns;
 
 use crate::Amd64;
-use ir::Function;
-use ir::mach::{Backend, CodegenOptions, CompiledCode, LinkModel, ThreadLayout};
-use ir::parse::parse_function;
 
-/// Options with everything checked.
-pub(crate) fn options(cpu_features: u64) -> CodegenOptions {
-    CodegenOptions {
-        link: LinkModel::Jit,
-        thread: ThreadLayout { last_managed_sp: 0, last_managed_pc: 8, stack_limit: 16, self_pointer: 24 },
-        optimize_allocation: false,
-        check_allocation: true,
-        cpu_features,
-        raise_trap: 0,
-        resume_unwind: 1,
-        end_filter: 2,
-        cell_resolver: None,
-    }
-}
-
-/// A function of one signature and some blocks.
-pub(crate) fn parse(signature: &str, body: &str) -> Function {
-    let text = format!("function \"test\" pointer 8 {signature} {{\n{body}\n}}\n");
-    parse_function(&text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
-}
-
-/// Compiles, showing the steps if that fails.
-pub(crate) fn compile(function: &Function, cpu_features: u64) -> CompiledCode {
-    Amd64.compile(function, &options(cpu_features)).unwrap_or_else(|error| panic!("{error} in\n{function}"))
+/// On every host; `execution` runs them as well where the host is the target.
+#[test]
+fn random_functions_compile() {
+    backend_testing::random::functions(&Amd64, 0, None);
 }

@@ -2,25 +2,36 @@
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
-use super::{compile, options, parse};
 use crate::Amd64;
+use backend_testing::{Call, TRAP, cases, random};
 use ir::Function;
-use ir::instruction::{FloatCompare, IntCompare};
-use ir::mach::Backend;
+use ir::mach::{Backend, CodegenOptions, CompiledCode};
 
-const TRAP: u64 = 0x1000_0000;
+const OVERFLOW: u64 = TRAP as u64 + 3;
+
+fn options(cpu_features: u64) -> CodegenOptions {
+    backend_testing::options(&Amd64, cpu_features)
+}
+
+fn parse(signature: &str, body: &str) -> Function {
+    backend_testing::parse(&Amd64, signature, body)
+}
+
+fn compile(function: &Function, cpu_features: u64) -> CompiledCode {
+    backend_testing::compile(&Amd64, function, &options(cpu_features))
+}
 
 /// Code of the raise helper: result = `TRAP` + code, and out of the frame that raised.
 const RAISE: [u8; 8] = [0x8d, 0x87, 0x00, 0x00, 0x00, 0x10, 0xc9, 0xc3];
 
 /// Functions in executable memory.
-struct Loaded(execution::Loaded);
+struct Loaded(backend_testing::Loaded);
 
 impl Loaded {
     /// Method number n is `functions[n]`; helper n is native code at `helpers[n - 1]`, 0 raises.
     fn new(functions: &[Function], features: u64, helpers: &[usize]) -> Loaded {
         let codes = functions.iter().map(|function| compile(function, features)).collect();
-        Loaded(execution::Loaded::link(&Amd64, &options(features), codes, &RAISE, helpers))
+        Loaded(backend_testing::Loaded::link(&Amd64, &options(features), codes, &RAISE, helpers))
     }
 
     /// Calls function 0; gives integer and float result.
@@ -33,99 +44,96 @@ impl Loaded {
     }
 }
 
+fn call_of(code: Loaded) -> Call {
+    Box::new(move |integers, floats| {
+        let words: Vec<u64> = integers.iter().map(|&integer| integer as u64).collect();
+        let (integer, float) = code.call(&words, floats, &[]);
+        (integer as u32, float)
+    })
+}
+
 fn load(signature: &str, body: &str) -> Loaded {
     Loaded::new(&[parse(signature, body)], Amd64.host_features(), &[])
 }
 
-/// One instruction on two integers, in a function.
-fn binary(name: &str, ty: &str, features: u64) -> Loaded {
-    let body = format!("block0(v0: {ty}, v1: {ty}):\n v2 = {name}.{ty} v0, v1\n return v2");
-    Loaded::new(&[parse(&format!("managed ({ty}, {ty}) -> {ty}"), &body)], features, &[])
+/// On a processor with none of the features that are asked for, and on this one.
+#[test]
+fn cases_of_every_machine() {
+    for features in [0, Amd64.host_features()] {
+        let load: cases::Load = &|signature, body| call_of(Loaded::new(&[parse(signature, body)], features, &[]));
+        cases::integer_arithmetic(load);
+        cases::divisions(load);
+        cases::shifts_and_bit_counts(load);
+        cases::integer_comparisons(load);
+        cases::float_comparisons(load);
+        cases::float_arithmetic_and_constants(load);
+        cases::conversions(load);
+        cases::switches(load);
+        cases::swapping_loops(load);
+        cases::many_values(load);
+        cases::stack_memory(load, 16);
+        cases::checks_raise(load);
+    }
+}
+
+#[test]
+fn random_functions() {
+    fn loaded(code: CompiledCode) -> Call {
+        call_of(Loaded(backend_testing::Loaded::link(&Amd64, &options(0), vec![code], &RAISE, &[])))
+    }
+    random::functions(&Amd64, Amd64.host_features(), Some(loaded));
 }
 
 const EDGES: [i64; 12] = [0, 1, -1, 2, 7, -7, 31, i32::MAX as i64, i32::MIN as i64, i64::MAX, i64::MIN, 0x1234_5678_9abc_def0];
 
-#[test]
-fn integer_arithmetic() {
-    type Row = (&'static str, fn(i32, i32) -> Option<i32>, fn(i64, i64) -> Option<i64>);
-    let rows: [Row; 14] = [
-        ("iadd", |a, b| Some(a.wrapping_add(b)), |a, b| Some(a.wrapping_add(b))),
-        ("isub", |a, b| Some(a.wrapping_sub(b)), |a, b| Some(a.wrapping_sub(b))),
-        ("imul", |a, b| Some(a.wrapping_mul(b)), |a, b| Some(a.wrapping_mul(b))),
-        ("iand", |a, b| Some(a & b), |a, b| Some(a & b)),
-        ("ior", |a, b| Some(a | b), |a, b| Some(a | b)),
-        ("ixor", |a, b| Some(a ^ b), |a, b| Some(a ^ b)),
-        (
-            "smul_high",
-            |a, b| Some(((i64::from(a) * i64::from(b)) >> 32) as i32),
-            |a, b| Some(((i128::from(a) * i128::from(b)) >> 64) as i64),
-        ),
-        (
-            "umul_high",
-            |a, b| Some(((u64::from(a as u32) * u64::from(b as u32)) >> 32) as i32),
-            |a, b| Some(((u128::from(a as u64) * u128::from(b as u64)) >> 64) as i64),
-        ),
-        ("sadd_ovf", i32::checked_add, i64::checked_add),
-        ("ssub_ovf", i32::checked_sub, i64::checked_sub),
-        ("smul_ovf", i32::checked_mul, i64::checked_mul),
-        (
-            "uadd_ovf",
-            |a, b| (a as u32).checked_add(b as u32).map(|x| x as i32),
-            |a, b| (a as u64).checked_add(b as u64).map(|x| x as i64),
-        ),
-        (
-            "usub_ovf",
-            |a, b| (a as u32).checked_sub(b as u32).map(|x| x as i32),
-            |a, b| (a as u64).checked_sub(b as u64).map(|x| x as i64),
-        ),
-        (
-            "umul_ovf",
-            |a, b| (a as u32).checked_mul(b as u32).map(|x| x as i32),
-            |a, b| (a as u64).checked_mul(b as u64).map(|x| x as i64),
-        ),
-    ];
-    const OVERFLOW: u64 = TRAP + 3;
-    for (name, narrow, wide) in rows {
-        let (code32, code64) = (binary(name, "i32", 0), binary(name, "i64", 0));
-        for a in EDGES {
-            for b in EDGES {
-                let expected = narrow(a as i32, b as i32).map_or(OVERFLOW as u32, |value| value as u32);
-                assert_eq!(code32.call(&[a as u64, b as u64], &[], &[]).0 as u32, expected, "{name}.i32 {a} {b}");
-                let expected = wide(a, b).map_or(OVERFLOW, |value| value as u64);
-                assert_eq!(code64.call(&[a as u64, b as u64], &[], &[]).0, expected, "{name}.i64 {a} {b}");
-            }
+/// What an instruction on two 64-bit integers gives; nothing if it raises.
+type Binary = (&'static str, fn(i64, i64) -> Option<i64>);
+
+fn check_binary((name, expected): Binary, is_allowed: fn(i64) -> bool) {
+    let body = format!("block0(v0: i64, v1: i64):\n v2 = {name}.i64 v0, v1\n return v2");
+    let code = Loaded::new(&[parse("managed (i64, i64) -> i64", &body)], 0, &[]);
+    for a in EDGES {
+        for b in EDGES.into_iter().filter(|&b| is_allowed(b)) {
+            let expected = expected(a, b).map_or(OVERFLOW, |value| value as u64);
+            assert_eq!(code.call(&[a as u64, b as u64], &[], &[]).0, expected, "{name} {a} {b}");
         }
     }
 }
 
 #[test]
-fn divisions() {
-    type Row = (&'static str, fn(i32, i32) -> Option<i32>, fn(i64, i64) -> Option<i64>);
-    let rows: [Row; 4] = [
-        ("sdiv", i32::checked_div, i64::checked_div),
-        ("srem", i32::checked_rem, i64::checked_rem),
-        ("udiv", |a, b| Some((a as u32 / b as u32) as i32), |a, b| Some((a as u64 / b as u64) as i64)),
-        ("urem", |a, b| Some((a as u32 % b as u32) as i32), |a, b| Some((a as u64 % b as u64) as i64)),
+fn arithmetic_on_64_bits() {
+    let rows: [Binary; 14] = [
+        ("iadd", |a, b| Some(a.wrapping_add(b))),
+        ("isub", |a, b| Some(a.wrapping_sub(b))),
+        ("imul", |a, b| Some(a.wrapping_mul(b))),
+        ("iand", |a, b| Some(a & b)),
+        ("ior", |a, b| Some(a | b)),
+        ("ixor", |a, b| Some(a ^ b)),
+        ("smul_high", |a, b| Some(((i128::from(a) * i128::from(b)) >> 64) as i64)),
+        ("umul_high", |a, b| Some(((u128::from(a as u64) * u128::from(b as u64)) >> 64) as i64)),
+        ("sadd_ovf", i64::checked_add),
+        ("ssub_ovf", i64::checked_sub),
+        ("smul_ovf", i64::checked_mul),
+        ("uadd_ovf", |a, b| (a as u64).checked_add(b as u64).map(|x| x as i64)),
+        ("usub_ovf", |a, b| (a as u64).checked_sub(b as u64).map(|x| x as i64)),
+        ("umul_ovf", |a, b| (a as u64).checked_mul(b as u64).map(|x| x as i64)),
     ];
-    for (name, narrow, wide) in rows {
-        let (code32, code64) = (binary(name, "i32", 0), binary(name, "i64", 0));
-        for a in EDGES {
-            for b in EDGES {
-                if b as i32 != 0 {
-                    let expected = narrow(a as i32, b as i32).map_or(TRAP as u32 + 3, |value| value as u32);
-                    assert_eq!(code32.call(&[a as u64, b as u64], &[], &[]).0 as u32, expected, "{name}.i32 {a} {b}");
-                }
-                if b != 0 {
-                    let expected = wide(a, b).map_or(TRAP + 3, |value| value as u64);
-                    assert_eq!(code64.call(&[a as u64, b as u64], &[], &[]).0, expected, "{name}.i64 {a} {b}");
-                }
-            }
-        }
+    for row in rows {
+        check_binary(row, |_| true);
+    }
+    let divisions: [Binary; 4] = [
+        ("sdiv", i64::checked_div),
+        ("srem", i64::checked_rem),
+        ("udiv", |a, b| (a as u64).checked_div(b as u64).map(|x| x as i64)),
+        ("urem", |a, b| (a as u64).checked_rem(b as u64).map(|x| x as i64)),
+    ];
+    for row in divisions {
+        check_binary(row, |divisor| divisor != 0);
     }
 }
 
 #[test]
-fn shifts_and_bit_counts() {
+fn shifts_and_bit_counts_on_64_bits() {
     let features = [0, Amd64.host_features()];
     for features in features {
         for (name, expected) in [
@@ -155,79 +163,7 @@ fn shifts_and_bit_counts() {
 }
 
 #[test]
-fn comparisons_as_values_branches_and_selections() {
-    for compare in IntCompare::ALL {
-        let name = compare.name();
-        let code = load(
-            "managed (i32, i32) -> i32",
-            &format!(
-                "block0(v0: i32, v1: i32):\n v2 = icmp.i32 {name} v0, v1\n v3 = iconst.i32 10\n v4 = iconst.i32 20\n \
-                 v5 = select.i32 v2, v3, v4\n v6 = iadd.i32 v2, v5\n brif v2 block1(v6), block2(v6)\n\
-                 block1(v7: i32):\n v8 = iconst.i32 100\n v9 = iadd.i32 v7, v8\n return v9\nblock2(v10: i32):\n return v10"
-            ),
-        );
-        for a in EDGES {
-            for b in EDGES {
-                let (x, y) = (a as i32, b as i32);
-                let holds = match compare {
-                    IntCompare::Eq => x == y,
-                    IntCompare::Ne => x != y,
-                    IntCompare::Slt => x < y,
-                    IntCompare::Sle => x <= y,
-                    IntCompare::Sgt => x > y,
-                    IntCompare::Sge => x >= y,
-                    IntCompare::Ult => (x as u32) < y as u32,
-                    IntCompare::Ule => x as u32 <= y as u32,
-                    IntCompare::Ugt => x as u32 > y as u32,
-                    IntCompare::Uge => x as u32 >= y as u32,
-                };
-                let expected = if holds { 111 } else { 20 };
-                assert_eq!(code.call(&[a as u64, b as u64], &[], &[]).0 as u32, expected, "{name} {x} {y}");
-            }
-        }
-    }
-}
-
-#[test]
-fn float_comparisons_with_nan() {
-    let numbers = [0.0, -0.0, 1.5, -1.5, f64::INFINITY, f64::NAN];
-    for compare in FloatCompare::ALL {
-        let name = compare.name();
-        let code = load(
-            "managed (f64, f64) -> i32",
-            &format!(
-                "block0(v0: f64, v1: f64):\n v2 = fcmp.i32 {name} v0, v1\n v3 = iconst.i32 10\n v4 = iconst.i32 20\n \
-                 v5 = select.i32 v2, v3, v4\n v6 = iadd.i32 v2, v5\n brif v2 block1(v6), block2(v6)\n\
-                 block1(v7: i32):\n v8 = iconst.i32 100\n v9 = iadd.i32 v7, v8\n return v9\nblock2(v10: i32):\n return v10"
-            ),
-        );
-        for a in numbers {
-            for b in numbers {
-                let unordered = a.is_nan() || b.is_nan();
-                let holds = match compare {
-                    FloatCompare::Oeq => a == b,
-                    FloatCompare::Une => a != b,
-                    FloatCompare::Olt => a < b,
-                    FloatCompare::Ole => a <= b,
-                    FloatCompare::Ogt => a > b,
-                    FloatCompare::Oge => a >= b,
-                    FloatCompare::Ueq => unordered || a == b,
-                    FloatCompare::One => !unordered && a != b,
-                    FloatCompare::Ult => unordered || a < b,
-                    FloatCompare::Ule => unordered || a <= b,
-                    FloatCompare::Ugt => unordered || a > b,
-                    FloatCompare::Uge => unordered || a >= b,
-                };
-                let expected = if holds { 111 } else { 20 };
-                let result = code.call(&[], &[a.to_bits(), b.to_bits()], &[]).0 as u32;
-                assert_eq!(result, expected, "{name} {a} {b}");
-            }
-        }
-    }
-}
-
-#[test]
-fn conversions() {
+fn conversions_of_64_bits() {
     let to_float = load("managed (i64) -> f64", "block0(v0: i64):\n v1 = uint_to_float.f64 v0\n return v1");
     let signed = load("managed (i64) -> f64", "block0(v0: i64):\n v1 = sint_to_float.f64 v0\n return v1");
     for a in EDGES {
@@ -245,32 +181,6 @@ fn conversions() {
     for (a, expected) in [(1.9, 1), (-1.9, -1), (3e9, i32::MIN), (f64::NAN, i32::MIN)] {
         assert_eq!(narrow.call(&[], &[f64::to_bits(a)], &[]).0 as i32, expected);
     }
-}
-
-#[test]
-fn a_switch_goes_to_its_case_or_the_default() {
-    let code = load(
-        "managed (i32) -> i32",
-        "block0(v0: i32):\n br_table v0 block4, block1, block2, block3, block1\n\
-         block1:\n v1 = iconst.i32 11\n return v1\nblock2:\n v2 = iconst.i32 12\n return v2\n\
-         block3:\n v3 = iconst.i32 13\n return v3\nblock4:\n v4 = iconst.i32 99\n return v4",
-    );
-    for (index, expected) in [(0, 11), (1, 12), (2, 13), (3, 11), (4, 99), (-1i64, 99), (i64::from(i32::MIN), 99)] {
-        assert_eq!(code.call(&[index as u64], &[], &[]).0, expected, "case {index}");
-    }
-}
-
-#[test]
-fn a_loop_swaps_its_variables() {
-    // Fibonacci numbers: both parameters change at once on the back edge.
-    let code = load(
-        "managed (i64) -> i64",
-        "block0(v0: i64):\n v1 = iconst.i64 0\n v2 = iconst.i64 1\n jump block1(v0, v1, v2)\n\
-         block1(v3: i64, v4: i64, v5: i64):\n v6 = iconst.i64 0\n v7 = icmp.i32 eq v3, v6\n brif v7 block2, block3\n\
-         block2:\n return v4\n\
-         block3:\n v8 = iconst.i64 1\n v9 = isub.i64 v3, v8\n v10 = iadd.i64 v4, v5\n jump block1(v9, v5, v10)",
-    );
-    assert_eq!(code.call(&[50], &[], &[]).0, 12_586_269_025);
 }
 
 #[test]
@@ -330,7 +240,7 @@ fn native_helpers_are_called_through_their_cells() {
 }
 
 #[test]
-fn stack_slots_copies_and_the_dynamic_stack() {
+fn stack_memory_on_64_bits() {
     let code = load(
         "managed (i64, i64) -> i64",
         " ss0 = slot 40 align 8\n ss1 = slot 40 align 8\nblock0(v0: i64, v1: i64):\n v2 = stack_addr.mptr ss0\n \
@@ -346,15 +256,6 @@ fn stack_slots_copies_and_the_dynamic_stack() {
     );
     assert_eq!(code.call(&[100_000, 77], &[], &[]).0, 77);
     assert_eq!(code.call(&[16, 78], &[], &[]).0, 78);
-}
-
-#[test]
-fn checks_raise() {
-    let code =
-        load("managed (i32, i32) -> i32", "block0(v0: i32, v1: i32):\n bounds_check v0, v1\n v2 = iconst.i32 5\n return v2");
-    assert_eq!(code.call(&[3, 4], &[], &[]).0, 5);
-    assert_eq!(code.call(&[4, 4], &[], &[]).0, TRAP + 1);
-    assert_eq!(code.call(&[-1i64 as u64, 4], &[], &[]).0, TRAP + 1);
 }
 
 #[test]

@@ -1,13 +1,9 @@
 //! What lowering chooses for typical code, as disassembly. `BLESS=1 cargo test -p arm` rewrites the expectations.
 
-use super::{compile, parse};
-use crate::FEATURE_DIVIDE;
-use crate::disassemble::disassemble;
-use std::fmt::Write;
-use std::path::Path;
+use crate::{Arm, FEATURE_DIVIDE};
+use backend_testing::patterns::{Pattern, compare};
 
-/// Name, signature and blocks of each pattern.
-const PATTERNS: &[(&str, &str, &str)] = &[
+const PATTERNS: &[Pattern] = &[
     (
         "tail calls",
         "managed (ref, i32, i32, i32, i32, i32) -> i32",
@@ -145,15 +141,5 @@ const PATTERNS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn patterns_have_the_expected_code() {
-    let mut text = String::new();
-    for (name, signature, body) in PATTERNS {
-        let code = compile(&parse(signature, body), FEATURE_DIVIDE);
-        let _ = writeln!(text, "; {name}\n{}", disassemble(&code.bytes[..code.code_len as usize], 0));
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/patterns.txt");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, expected, "run with BLESS=1 if the new code is better");
+    compare(&Arm, FEATURE_DIVIDE, PATTERNS, &[], env!("CARGO_MANIFEST_DIR"));
 }

@@ -2,21 +2,31 @@
 
 #![cfg(all(target_arch = "x86", target_os = "linux"))]
 
-use super::{compile, options, parse};
 use crate::X86;
+use backend_testing::{Call, cases, random};
+use cases::EDGES;
 use ir::Function;
 use ir::function::SymbolRef;
-use ir::instruction::{FloatCompare, IntCompare};
-use ir::mach::{Backend, CompiledCode, SavedArguments, StubKind};
+use ir::mach::{Backend, CodegenOptions, CompiledCode, SavedArguments, StubKind};
 use std::cell::Cell;
 
-const TRAP: u32 = 0x1000_0000;
+fn options(cpu_features: u64) -> CodegenOptions {
+    backend_testing::options(&X86, cpu_features)
+}
+
+fn parse(signature: &str, body: &str) -> Function {
+    backend_testing::parse(&X86, signature, body)
+}
+
+fn compile(function: &Function, cpu_features: u64) -> CompiledCode {
+    backend_testing::compile(&X86, function, &options(cpu_features))
+}
 
 /// Code of the raise helper: result = `TRAP` + code, and out of the frame that raised.
 const RAISE: [u8; 11] = [0x8b, 0x44, 0x24, 0x04, 0x05, 0x00, 0x00, 0x00, 0x10, 0xc9, 0xc3];
 
 /// Functions in executable memory.
-struct Loaded(execution::Loaded);
+struct Loaded(backend_testing::Loaded);
 
 /// What a function gives: integer results and float results.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -52,7 +62,7 @@ impl Loaded {
     fn new(functions: &[Function], codes: Vec<CompiledCode>, features: u64, helpers: &[usize]) -> Loaded {
         let mut all: Vec<CompiledCode> = functions.iter().map(|function| compile(function, features)).collect();
         all.extend(codes);
-        Loaded(execution::Loaded::link(&X86, &options(features), all, &RAISE, helpers))
+        Loaded(backend_testing::Loaded::link(&X86, &options(features), all, &RAISE, helpers))
     }
 
     /// Calls function 0 with the argument registers (ecx, edx, context, key), floats and stack words.
@@ -73,167 +83,43 @@ impl Loaded {
     }
 }
 
+/// Floats go to registers, as few as cases have.
+fn call_of(code: Loaded) -> Call {
+    Box::new(move |integers, floats| {
+        let words: Vec<u32> = integers.iter().map(|&integer| integer as u32).collect();
+        let (registers, stack) = words.split_at(words.len().min(2));
+        let results = code.call_all(registers, floats, stack);
+        (results.low, results.floats[0])
+    })
+}
+
 fn load(signature: &str, body: &str) -> Loaded {
     Loaded::new(&[parse(signature, body)], Vec::new(), X86.host_features(), &[])
 }
 
-/// One instruction on two integers, in a function.
-fn binary(name: &str) -> Loaded {
-    let body = format!("block0(v0: i32, v1: i32):\n v2 = {name}.i32 v0, v1\n return v2");
-    load("managed (i32, i32) -> i32", &body)
-}
-
-const EDGES: [i32; 10] = [0, 1, -1, 2, 7, -7, 31, i32::MAX, i32::MIN, 0x1234_5678];
-
+/// On a processor with none of the features that are asked for, and on this one.
 #[test]
-fn integer_arithmetic() {
-    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
-    let rows: [Row; 14] = [
-        ("iadd", |a, b| Some(a.wrapping_add(b))),
-        ("isub", |a, b| Some(a.wrapping_sub(b))),
-        ("imul", |a, b| Some(a.wrapping_mul(b))),
-        ("iand", |a, b| Some(a & b)),
-        ("ior", |a, b| Some(a | b)),
-        ("ixor", |a, b| Some(a ^ b)),
-        ("smul_high", |a, b| Some(((i64::from(a) * i64::from(b)) >> 32) as i32)),
-        ("umul_high", |a, b| Some(((u64::from(a as u32) * u64::from(b as u32)) >> 32) as i32)),
-        ("sadd_ovf", i32::checked_add),
-        ("ssub_ovf", i32::checked_sub),
-        ("smul_ovf", i32::checked_mul),
-        ("uadd_ovf", |a, b| (a as u32).checked_add(b as u32).map(|x| x as i32)),
-        ("usub_ovf", |a, b| (a as u32).checked_sub(b as u32).map(|x| x as i32)),
-        ("umul_ovf", |a, b| (a as u32).checked_mul(b as u32).map(|x| x as i32)),
-    ];
-    for (name, expected) in rows {
-        let code = binary(name);
-        for a in EDGES {
-            for b in EDGES {
-                let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
-                assert_eq!(code.call(&[a as u32, b as u32]), expected, "{name} {a} {b}");
-            }
-        }
-    }
-}
-
-#[test]
-fn divisions() {
-    type Row = (&'static str, fn(i32, i32) -> Option<i32>);
-    let rows: [Row; 4] = [
-        ("sdiv", i32::checked_div),
-        ("srem", i32::checked_rem),
-        ("udiv", |a, b| Some((a as u32 / b as u32) as i32)),
-        ("urem", |a, b| Some((a as u32 % b as u32) as i32)),
-    ];
-    for (name, expected) in rows {
-        let code = binary(name);
-        for a in EDGES {
-            for b in EDGES.into_iter().filter(|&b| b != 0) {
-                let expected = expected(a, b).map_or(TRAP + 3, |value| value as u32);
-                assert_eq!(code.call(&[a as u32, b as u32]), expected, "{name} {a} {b}");
-            }
-        }
-    }
-}
-
-#[test]
-fn shifts_and_bit_counts() {
+fn cases_of_every_machine() {
     for features in [0, X86.host_features()] {
-        let rows: [(&str, fn(i32, u32) -> i32); 4] = [
-            ("ishl", |a, n| a << n),
-            ("sshr", |a, n| a >> n),
-            ("ushr", |a, n| (a as u32 >> n) as i32),
-            ("rotl", i32::rotate_left),
-        ];
-        for (name, expected) in rows {
-            let body = format!("block0(v0: i32, v1: i32):\n v2 = {name}.i32 v0, v1\n return v2");
-            let code = Loaded::new(&[parse("managed (i32, i32) -> i32", &body)], Vec::new(), features, &[]);
-            for a in EDGES {
-                for n in [0u32, 1, 8, 31, 32, 35] {
-                    assert_eq!(code.call(&[a as u32, n]) as i32, expected(a, n & 31), "{name} {a} {n}");
-                }
-            }
-        }
-        let counts: [(&str, fn(i32) -> u32); 4] = [
-            ("clz", i32::leading_zeros),
-            ("ctz", i32::trailing_zeros),
-            ("popcnt", i32::count_ones),
-            ("bswap", |a| a.swap_bytes() as u32),
-        ];
-        for (name, expected) in counts {
-            let body = format!("block0(v0: i32):\n v1 = {name}.i32 v0\n return v1");
-            let code = Loaded::new(&[parse("managed (i32) -> i32", &body)], Vec::new(), features, &[]);
-            for a in EDGES {
-                assert_eq!(code.call(&[a as u32]), expected(a), "{name} {a}");
-            }
-        }
-    }
-}
-
-/// A value of the comparison, a selection and a branch by it: 111 if it holds, else 20.
-fn comparison(ty: &str, opcode: &str, name: &str) -> Loaded {
-    load(
-        &format!("managed ({ty}, {ty}) -> i32"),
-        &format!(
-            "block0(v0: {ty}, v1: {ty}):\n v2 = {opcode}.i32 {name} v0, v1\n v3 = iconst.i32 10\n v4 = iconst.i32 20\n \
-             v5 = select.i32 v2, v3, v4\n v6 = iadd.i32 v2, v5\n brif v2 block1(v6), block2(v6)\n\
-             block1(v7: i32):\n v8 = iconst.i32 100\n v9 = iadd.i32 v7, v8\n return v9\nblock2(v10: i32):\n return v10"
-        ),
-    )
-}
-
-#[test]
-fn comparisons_as_values_branches_and_selections() {
-    for compare in IntCompare::ALL {
-        let code = comparison("i32", "icmp", compare.name());
-        for x in EDGES {
-            for y in EDGES {
-                let holds = match compare {
-                    IntCompare::Eq => x == y,
-                    IntCompare::Ne => x != y,
-                    IntCompare::Slt => x < y,
-                    IntCompare::Sle => x <= y,
-                    IntCompare::Sgt => x > y,
-                    IntCompare::Sge => x >= y,
-                    IntCompare::Ult => (x as u32) < y as u32,
-                    IntCompare::Ule => x as u32 <= y as u32,
-                    IntCompare::Ugt => x as u32 > y as u32,
-                    IntCompare::Uge => x as u32 >= y as u32,
-                };
-                let expected = if holds { 111 } else { 20 };
-                assert_eq!(code.call(&[x as u32, y as u32]), expected, "{} {x} {y}", compare.name());
-            }
-        }
+        let load: cases::Load = &|signature, body| call_of(Loaded::new(&[parse(signature, body)], Vec::new(), features, &[]));
+        cases::integer_arithmetic(load);
+        cases::divisions(load);
+        cases::shifts_and_bit_counts(load);
+        cases::integer_comparisons(load);
+        cases::float_comparisons(load);
+        cases::float_arithmetic_and_constants(load);
+        cases::conversions(load);
+        cases::switches(load);
+        cases::swapping_loops(load);
+        cases::many_values(load);
+        cases::stack_memory(load, 16);
+        cases::checks_raise(load);
     }
 }
 
 #[test]
-fn float_comparisons_with_nan() {
-    let numbers = [0.0, -0.0, 1.5, -1.5, f64::INFINITY, f64::NAN];
-    for compare in FloatCompare::ALL {
-        let code = comparison("f64", "fcmp", compare.name());
-        for a in numbers {
-            for b in numbers {
-                let unordered = a.is_nan() || b.is_nan();
-                let holds = match compare {
-                    FloatCompare::Oeq => a == b,
-                    FloatCompare::Une => a != b,
-                    FloatCompare::Olt => a < b,
-                    FloatCompare::Ole => a <= b,
-                    FloatCompare::Ogt => a > b,
-                    FloatCompare::Oge => a >= b,
-                    FloatCompare::Ueq => unordered || a == b,
-                    FloatCompare::One => !unordered && a != b,
-                    FloatCompare::Ult => unordered || a < b,
-                    FloatCompare::Ule => unordered || a <= b,
-                    FloatCompare::Ugt => unordered || a > b,
-                    FloatCompare::Uge => unordered || a >= b,
-                };
-                let expected = if holds { 111 } else { 20 };
-                let result = code.call_all(&[], &[a.to_bits(), b.to_bits()], &[]).low;
-                assert_eq!(result, expected, "{} {a} {b}", compare.name());
-            }
-        }
-    }
+fn random_functions() {
+    random::functions(&X86, X86.host_features(), Some(|code| call_of(Loaded::new(&[], vec![code], 0, &[]))));
 }
 
 #[test]
@@ -264,19 +150,6 @@ fn conversions() {
 }
 
 #[test]
-fn a_switch_goes_to_its_case_or_the_default() {
-    let code = load(
-        "managed (i32) -> i32",
-        "block0(v0: i32):\n br_table v0 block4, block1, block2, block3, block1\n\
-         block1:\n v1 = iconst.i32 11\n return v1\nblock2:\n v2 = iconst.i32 12\n return v2\n\
-         block3:\n v3 = iconst.i32 13\n return v3\nblock4:\n v4 = iconst.i32 99\n return v4",
-    );
-    for (index, expected) in [(0, 11), (1, 12), (2, 13), (3, 11), (4, 99), (-1, 99), (i32::MIN, 99)] {
-        assert_eq!(code.call(&[index as u32]), expected, "case {index}");
-    }
-}
-
-#[test]
 fn arguments_beyond_the_registers_and_two_results() {
     // Five integers and six floats: registers, then the stack in order. The caller passes them on in another order.
     let signature = "managed (i32, f64, i32, f32, i32, f64, i32, f64, i32, f64, f64) -> i32, f64";
@@ -301,39 +174,6 @@ fn arguments_beyond_the_registers_and_two_results() {
     let results = code.call_all(&[1, 2], &floats, &stack);
     assert_eq!(results.low as i32, -(5 - 4 - 3 - 2 - 1));
     assert_eq!(f64::from_bits(results.floats[0]), 6.0 - 2.0 - 5.0 - 4.0 - 3.0 - 1.0);
-}
-
-#[test]
-fn registers_run_out() {
-    // Ten values live over a loop with a division, byte stores and shifts by a variable.
-    let mut body = String::from("block0(v0: i32, v1: mptr):\n");
-    for index in 0..10 {
-        body += &format!(" v{} = iconst.i32 {}\n v{} = imul.i32 v0, v{}\n", 10 + index, index + 3, 30 + index, 10 + index);
-    }
-    body += " v2 = iconst.i32 0\n jump block1(v2, v2)\nblock1(v3: i32, v4: i32):\n";
-    let mut sum = 4;
-    for index in 0..10 {
-        body += &format!(" v{} = rotl.i32 v{}, v3\n", 50 + index, 30 + index);
-        body += &format!(" v{} = iadd.i32 v{sum}, v{}\n", 70 + index, 50 + index);
-        body += &format!(" store v1, v{} [u8 +{index} no_trap]\n", 70 + index);
-        sum = 70 + index;
-    }
-    body += " v90 = iconst.i32 7\n v91 = udiv.i32 v79, v90\n v92 = iconst.i32 1\n v93 = iadd.i32 v3, v92\n \
-             v94 = iconst.i32 5\n v95 = icmp.i32 slt v93, v94\n brif v95 block1(v93, v91), block2\nblock2:\n return v91";
-    let function = parse("managed (i32, mptr) -> i32", &body);
-    let mut expected_bytes = [0u8; 10];
-    let mut expected = 0u32;
-    for turn in 0..5 {
-        for index in 0..10u32 {
-            expected = expected.wrapping_add((index + 3).wrapping_mul(0x1_2345).rotate_left(turn));
-            expected_bytes[index as usize] = expected as u8;
-        }
-        expected /= 7;
-    }
-    let code = Loaded::new(&[function], Vec::new(), 0, &[]);
-    let mut bytes = [0u8; 10];
-    assert_eq!(code.call(&[0x1_2345, bytes.as_mut_ptr() as u32]), expected);
-    assert_eq!(bytes, expected_bytes);
 }
 
 extern "C" fn helper(a: i32, b: f64, c: f32) -> f64 {
@@ -371,36 +211,6 @@ fn native_helpers_follow_the_c_convention() {
     let [first, second] = &mut areas;
     assert_eq!(code.call(&[first.as_mut_ptr() as u32, second.as_mut_ptr() as u32, 5]), 75);
     assert_eq!(areas, [[5, 10, 15], [25, 50, 75]]);
-}
-
-#[test]
-fn stack_slots_copies_and_the_dynamic_stack() {
-    let code = load(
-        "managed (i32, i32) -> i32",
-        " ss0 = slot 40 align 8\n ss1 = slot 40 align 16\nblock0(v0: i32, v1: i32):\n v2 = stack_addr.mptr ss0\n \
-         v3 = stack_addr.mptr ss1\n zero_memory 39 v2\n store v2, v0 [i32 +8 no_trap]\n store v2, v1 [i32 +31 no_trap]\n \
-         copy_memory 39 v3, v2\n v4 = load.i32 v3 [i32 +8 no_trap]\n v5 = load.i32 v3 [i32 +31 no_trap]\n \
-         v6 = load.i32 v3 [i32 +16 no_trap]\n v7 = iadd.i32 v4, v5\n v8 = iadd.i32 v7, v6\n v9 = trunc.i32 v3\n \
-         v10 = iconst.i32 15\n v11 = iand.i32 v9, v10\n v12 = iadd.i32 v8, v11\n return v12",
-    );
-    assert_eq!(code.call(&[5, 9]), 14);
-    let code = load(
-        "managed (iptr, i32) -> i32",
-        "block0(v0: iptr, v1: i32):\n v2 = stack_alloc.iptr v0\n v3 = stack_alloc.iptr v0\n store v2, v1 [i32 no_trap]\n \
-         store v3, v0 [iptr no_trap]\n v4 = load.i32 v2 [i32 no_trap]\n v5 = trunc.i32 v3\n v6 = iconst.i32 15\n \
-         v7 = iand.i32 v5, v6\n v8 = iadd.i32 v4, v7\n return v8",
-    );
-    assert_eq!(code.call(&[100_000, 77]), 77);
-    assert_eq!(code.call(&[16, 78]), 78);
-}
-
-#[test]
-fn checks_raise() {
-    let code =
-        load("managed (i32, i32) -> i32", "block0(v0: i32, v1: i32):\n bounds_check v0, v1\n v2 = iconst.i32 5\n return v2");
-    assert_eq!(code.call(&[3, 4]), 5);
-    assert_eq!(code.call(&[4, 4]), TRAP + 1);
-    assert_eq!(code.call(&[u32::MAX, 4]), TRAP + 1);
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! What lowering chooses for typical code, as disassembly. `BLESS=1 cargo test -p x86` rewrites the expectations.
 
-use super::{compile, options, parse};
 use crate::X86;
-use crate::family::disassemble::disassemble;
+use backend_testing::options;
+use backend_testing::patterns::{Pattern, compare};
 use ir::function::SymbolRef;
 use ir::mach::{Backend, StubKind};
-use std::fmt::Write;
-use std::path::Path;
 
-/// Name, signature and blocks of each pattern.
-const PATTERNS: &[(&str, &str, &str)] = &[
+const PATTERNS: &[Pattern] = &[
     (
         "tail calls",
         "managed (ref, i32, i32, i32, i32, i32) -> i32",
@@ -74,26 +71,13 @@ const PATTERNS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn patterns_have_the_expected_code() {
-    let mut text = String::new();
-    for (name, signature, body) in PATTERNS {
-        let code = compile(&parse(signature, body), 0);
-        let _ = writeln!(text, "; {name}\n{}", disassemble(32, &code.bytes[..code.code_len as usize], 0));
-    }
-    let cell = SymbolRef::Cell;
+    let (cell, options) = (SymbolRef::Cell, options(&X86, 0));
     let stubs = [
         ("thunk", X86.thunk(0x1234, cell(1))),
         ("dispatch", X86.dispatch(&[(5, cell(1)), (0xffff_0000, cell(2))], cell(3))),
-        ("Resolve", X86.stub(StubKind::Resolve { helper: 1 }, &options(0)).code),
-        ("Import", X86.stub(StubKind::Import { cell: cell(1), resolve: 2 }, &options(0)).code),
-        ("Publish", X86.stub(StubKind::Publish { helper: 1 }, &options(0)).code),
+        ("Resolve", X86.stub(StubKind::Resolve { helper: 1 }, &options).code),
+        ("Import", X86.stub(StubKind::Import { cell: cell(1), resolve: 2 }, &options).code),
+        ("Publish", X86.stub(StubKind::Publish { helper: 1 }, &options).code),
     ];
-    for (name, code) in stubs {
-        let _ = writeln!(text, "; {name}\n{}", disassemble(32, &code.bytes, 0));
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/patterns.txt");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, expected, "run with BLESS=1 if the new code is better");
+    compare(&X86, 0, PATTERNS, &stubs, env!("CARGO_MANIFEST_DIR"));
 }

@@ -1,5 +1,4 @@
-//! Test support for the back ends: what one has compiled, linked in executable memory of this process and entered by the stub that the runtime uses.
-//! Knows no machine but by its [`Backend`]; the tests in `crates/{amd64,x86,arm}/src/tests/execution.rs` say what to run.
+//! Compiled functions linked in executable memory of this process and entered by the stub that the runtime uses.
 
 use ir::function::SymbolRef;
 use ir::mach::{Backend, CodegenOptions, CompiledCode, StubKind};
