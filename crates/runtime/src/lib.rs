@@ -36,6 +36,7 @@ pub mod metadata;
 pub mod method_table;
 pub mod methods;
 pub mod monitor;
+pub mod named_fields;
 pub mod object;
 pub mod options;
 pub mod pinvoke;

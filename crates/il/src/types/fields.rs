@@ -256,6 +256,18 @@ impl TypeSystem {
         Ok(self.fields_of(t)?.iter().copied().find(|&f| self.field_name(f) == name))
     }
 
+    /// The field of this name that a type or one of its bases declares, the nearest first.
+    pub fn find_inherited_field(&self, t: TypeId, name: &str) -> Result<Option<FieldId>> {
+        let mut class = Some(t);
+        while let Some(current) = class {
+            if let Some(field) = self.find_field(current, name)? {
+                return Ok(Some(field));
+            }
+            class = self.header(current)?.parent;
+        }
+        Ok(None)
+    }
+
     /// Where a field's value is.
     pub fn field_location(&self, f: FieldId) -> Result<FieldLocation> {
         let field = self.field(f);

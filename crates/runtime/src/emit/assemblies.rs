@@ -1,9 +1,9 @@
 //! `AssemblyBuilder` and `ModuleBuilder`: the assemblies of the type system that stand for them have a name and no types.
 
 use super::module::ModuleScope;
-use super::objects::Fields;
 use super::registry::{self, Kept, Owner, module_assembly};
 use crate::exceptions::Result;
+use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use crate::{domain, runtime};
 use il::types::AssemblyId;

@@ -1,10 +1,11 @@
 //! Custom attributes: their rows, and the blobs of their arguments (ECMA-335 II.23.3).
 
 use super::module::ModuleScope;
-use super::objects::{Elements, Fields, boxed_bytes, class_name};
+use super::objects::{boxed_bytes, class_name};
 use super::references::{field_reference, method_reference, type_id};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::reflection::{property_type_and_name, qualified_type_name};
+use crate::named_fields::{Elements, Fields};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::runtime;
 use il::signature::element;

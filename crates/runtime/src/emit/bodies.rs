@@ -1,9 +1,9 @@
 //! Method bodies: from what an `ILGenerator` has collected to the bytes of a body.
 
 use super::module::ModuleScope;
-use super::objects::Fields;
 use super::references::{Reference, reference, type_id};
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use crate::runtime;
 use il::Token;

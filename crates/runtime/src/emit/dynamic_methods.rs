@@ -2,9 +2,9 @@
 
 use super::bodies::{Operand, generated_body};
 use super::module::ModuleScope;
-use super::objects::Fields;
 use super::references::built_signature;
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::TableId;

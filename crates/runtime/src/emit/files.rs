@@ -3,11 +3,11 @@
 use super::assemblies::add_manifest;
 use super::attributes::add_attributes;
 use super::module::ModuleScope;
-use super::objects::Fields;
 use super::references::method_reference;
 use super::registry::{builder_of, made_type, module_assembly};
 use super::types::{declare, define};
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use il::types::TypeId;
 use il::writer::FileFacts;

@@ -1,10 +1,11 @@
 //! What reflection and builder objects stand for, in the type system's terms: types by number, members by owner, name and signature,
 //! so that members of types that are not finished can be named, too.
 
-use super::objects::{Elements, Fields, class_name};
+use super::objects::class_name;
 use super::registry;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::reflection::{field_of, hide, method_of};
+use crate::named_fields::{Elements, Fields};
 use crate::object::{ArrayRef, ObjectRef};
 use crate::{handles, runtime};
 use il::types::{CallConvention, FieldId, MADE_TYPE_ROW, MethodId, MethodSignature, TypeId, method_attributes};

@@ -1,9 +1,10 @@
 //! What must be known beyond one call: which assemblies of the type system belong to which builder, and what the tokens that
 //! were given out stand for.
 
-use super::objects::{Fields, class_name};
+use super::objects::class_name;
 use super::references::made_type_of;
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use crate::{handles, roots, runtime};
 use il::types::{AssemblyId, TypeId};

@@ -4,10 +4,11 @@ use super::assemblies;
 use super::attributes::add_attributes;
 use super::bodies::{Operand, generated_body};
 use super::module::ModuleScope;
-use super::objects::{Fields, boxed_bytes, class_name};
+use super::objects::{boxed_bytes, class_name};
 use super::references::{built_signature, method_reference, type_id};
 use super::registry::{self, module_assembly};
 use crate::exceptions::Result;
+use crate::named_fields::{Elements, Fields};
 use crate::object::{ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::signature::element;
@@ -172,7 +173,7 @@ fn modified_signature(scope: &mut ModuleScope, method: Fields, signature: &Metho
         for (list, kind) in lists {
             let Some(list) = method.reference(list)?.as_array().filter(|list| index < list.len()) else { continue };
             let Some(modifiers) = list.get_ref(index).as_array() else { continue };
-            for modifier in super::objects::Elements::of(modifiers) {
+            for modifier in Elements::of(modifiers) {
                 push_modifier(scope, &mut bytes, kind, modifier)?;
             }
         }

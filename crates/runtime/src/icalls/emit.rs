@@ -1,9 +1,9 @@
 //! Internal calls of `System.Reflection.Emit`.
 
 use super::{InternalCall, icall, raising};
-use crate::emit::objects::Fields;
 use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, types};
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use il::Token;
 use il::types::{AssemblyId, TypeId};

@@ -5,9 +5,10 @@ use super::native_text::blocking;
 use super::wait_handles::{self, ProcessState};
 use super::{InternalCall, icall, io_errors, raising};
 use crate::exceptions::{Exception, Result};
+use crate::named_fields::{Fields, offset_of};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::runtime;
-use il::types::{FieldLocation, TypeId};
+use il::types::TypeId;
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -30,22 +31,6 @@ struct Start {
     streams: Option<[isize; 3]>,
 }
 
-fn field_offset(class: TypeId, name: &str) -> Result<u32> {
-    let types = &runtime().types;
-    let location = types.find_field(class, name)?.map(|field| types.field_location(field)).transpose()?;
-    match location {
-        Some(FieldLocation::Instance { offset }) => Ok(offset),
-        _ => Err(Exception::engine(format!("{} has no field {name}", types.type_name(class)))),
-    }
-}
-
-fn text_field(object: ObjectRef, name: &str) -> Result<String> {
-    let offset = field_offset(object.type_id(), name)?;
-    // SAFETY: a field of the class, which is a string.
-    let text: ObjectRef = unsafe { object.read(offset) };
-    Ok(text.as_string().map_or(String::new(), StringRef::text))
-}
-
 /// The structure `Process.ProcInfo` of the library to which `start_info` belongs.
 fn information_type(start_info: ObjectRef) -> Result<TypeId> {
     let types = &runtime().types;
@@ -59,17 +44,17 @@ fn information_type(start_info: ObjectRef) -> Result<TypeId> {
 fn start(start_info: ObjectRef, streams: Option<[isize; 3]>, information: *mut u8) -> Result<bool> {
     let start_info = start_info.argument("startInfo")?;
     let structure = information_type(start_info)?;
-    let offsets =
-        [field_offset(structure, "process_handle")?, field_offset(structure, "pid")?, field_offset(structure, "envVariables")?];
+    let offsets = [offset_of(structure, "process_handle")?, offset_of(structure, "pid")?, offset_of(structure, "envVariables")?];
     let [handle_at, number_at, environment_at] = offsets.map(|offset| information.wrapping_add(offset as usize));
     // SAFETY: a field of the caller's structure, which is an array of strings.
     let environment: ObjectRef = unsafe { environment_at.cast::<ObjectRef>().read() };
     let texts =
         |array: ArrayRef| (0..array.len()).filter_map(|index| array.get_ref(index).as_string().map(StringRef::text)).collect();
+    let settings = Fields::of(start_info)?;
     let request = Start {
-        file: text_field(start_info, "fileName")?,
-        arguments: text_field(start_info, "arguments")?,
-        directory: text_field(start_info, "directory")?,
+        file: settings.text("fileName")?,
+        arguments: settings.text("arguments")?,
+        directory: settings.text("directory")?,
         environment: environment.as_array().map(texts),
         streams,
     };

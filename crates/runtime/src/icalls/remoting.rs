@@ -376,14 +376,8 @@ extern "C" fn virtual_method(ty: ObjectRef, method: ObjectRef) -> ObjectRef {
 fn field_named(object: ObjectRef, name: ObjectRef) -> Result<FieldId> {
     let types = &runtime().types;
     let name = name.as_string().ok_or_else(Exception::null_reference)?.text();
-    let mut class = Some(object.type_id());
-    while let Some(current) = class {
-        if let Some(field) = types.find_field(current, &name)? {
-            return Ok(field);
-        }
-        class = types.header(current)?.parent;
-    }
-    Err(Exception::new("System", "MissingFieldException", name))
+    let field = types.find_inherited_field(object.type_id(), &name)?;
+    field.ok_or_else(|| Exception::new("System", "MissingFieldException", name))
 }
 
 /// Calls a method on the object that a message is for; gives the result and the values of the arguments passed by reference.

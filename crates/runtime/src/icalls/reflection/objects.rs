@@ -3,6 +3,7 @@
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
+use crate::named_fields::Fields;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{domain, emit, handles, roots, runtime};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, method_attributes};
@@ -179,7 +180,7 @@ pub(super) fn assembly_of_handle(handle: usize) -> Result<AssemblyId> {
 pub fn assembly_of_object(object: ObjectRef) -> Result<AssemblyId> {
     let object = object.check()?;
     if emit::objects::class_name(object) == "AssemblyBuilder" {
-        return emit::registry::module_assembly(emit::objects::Fields::of(object)?);
+        return emit::registry::module_assembly(Fields::of(object)?);
     }
     if !is_exactly(object, "RuntimeAssembly") {
         return Err(Exception::argument("assembly", "Argument must be a runtime assembly object."));
