@@ -13,8 +13,57 @@ use x86::family::convention::Location;
 use x86::family::encoding::Sink;
 use x86::family::sequence::Sequence;
 
-/// Bytes that `Resolve` saves, in the order of `SavedArguments`: key, context and six integer argument registers; eight vector registers.
-const SAVED_ARGUMENTS: i32 = 8 * 8 + 8 * 16;
+/// Numbers of r10 and r11, which carry the generic context and the interface key.
+const CONTEXT: u8 = 10;
+const KEY: u8 = 11;
+/// Vector registers that carry arguments, and all of them.
+const VECTOR_ARGUMENTS: u8 = 8;
+const VECTOR_REGISTERS: u8 = 16;
+
+/// General registers that carry arguments, as `Resolve` saves them: the beginning is a `SavedArguments`.
+const ARGUMENT_WORDS: [u8; 8] = {
+    let [a, b, c, d, e, f] = INTEGER_ARGUMENTS;
+    [KEY, CONTEXT, a, b, c, d, e, f]
+};
+/// Where the vector registers lie behind them, and the bytes of all.
+const ARGUMENT_VECTORS: i32 = 8 * ARGUMENT_WORDS.len() as i32;
+const SAVED_ARGUMENTS: i32 = ARGUMENT_VECTORS + 16 * VECTOR_ARGUMENTS as i32;
+
+/// Stores general registers in the words from the stack pointer on.
+#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
+fn save_words(sequence: &mut Sequence, registers: &[u8]) {
+    for (place, &register) in (0..).step_by(8).zip(registers) {
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; mov [rsp + place], Rq(register));
+    }
+}
+
+/// Loads what [`save_words`] stored.
+#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
+fn restore_words(sequence: &mut Sequence, registers: &[u8]) {
+    for (place, &register) in (0..).step_by(8).zip(registers) {
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; mov Rq(register), [rsp + place]);
+    }
+}
+
+/// Stores the first vector registers whole, `from` bytes behind the stack pointer, which must be aligned.
+#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
+fn save_vectors(sequence: &mut Sequence, count: u8, from: i32) {
+    for (place, register) in (from..).step_by(16).zip(0..count) {
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; movaps [rsp + place], Rx(register));
+    }
+}
+
+/// Loads what [`save_vectors`] stored.
+#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
+fn restore_vectors(sequence: &mut Sequence, count: u8, from: i32) {
+    for (place, register) in (from..).step_by(16).zip(0..count) {
+        let mut sink = Sink(&mut sequence.bytes);
+        dynasm!(sink ; .arch x64 ; movaps Rx(register), [rsp + place]);
+    }
+}
 
 /// Jumps through a cell.
 fn jump_through(sequence: &mut Sequence, target: SymbolRef) {
@@ -138,25 +187,11 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, SAVED_ARGUMENTS);
     let prologue = sequence.bytes.len() as u32;
+    save_words(sequence, &ARGUMENT_WORDS);
+    save_vectors(sequence, VECTOR_ARGUMENTS, ARGUMENT_VECTORS);
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x64
-        ; mov [rsp + 16], rdi
-        ; mov [rsp + 24], rsi
-        ; mov [rsp + 32], rdx
-        ; mov [rsp + 40], rcx
-        ; mov [rsp + 48], r8
-        ; mov [rsp + 56], r9
-        ; mov [rsp + 8], r10
-        ; mov [rsp], r11
-        ; movaps [rsp + 64], xmm0
-        ; movaps [rsp + 80], xmm1
-        ; movaps [rsp + 96], xmm2
-        ; movaps [rsp + 112], xmm3
-        ; movaps [rsp + 128], xmm4
-        ; movaps [rsp + 144], xmm5
-        ; movaps [rsp + 160], xmm6
-        ; movaps [rsp + 176], xmm7
         ; mov rdi, r15
         ; mov rsi, rax
         ; mov rdx, rsp
@@ -165,27 +200,10 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
     );
     sequence.reloc(SymbolRef::Helper(helper));
     sequence.returns_here();
+    restore_words(sequence, &ARGUMENT_WORDS);
+    restore_vectors(sequence, VECTOR_ARGUMENTS, ARGUMENT_VECTORS);
     let mut sink = Sink(&mut sequence.bytes);
-    dynasm!(sink
-        ; .arch x64
-        ; mov rdi, [rsp + 16]
-        ; mov rsi, [rsp + 24]
-        ; mov rdx, [rsp + 32]
-        ; mov rcx, [rsp + 40]
-        ; mov r8, [rsp + 48]
-        ; mov r9, [rsp + 56]
-        ; mov r10, [rsp + 8]
-        ; mov r11, [rsp]
-        ; movaps xmm0, [rsp + 64]
-        ; movaps xmm1, [rsp + 80]
-        ; movaps xmm2, [rsp + 96]
-        ; movaps xmm3, [rsp + 112]
-        ; movaps xmm4, [rsp + 128]
-        ; movaps xmm5, [rsp + 144]
-        ; movaps xmm6, [rsp + 160]
-        ; movaps xmm7, [rsp + 176]
-        ; leave
-    );
+    dynasm!(sink ; .arch x64 ; leave);
     let epilogue = sequence.bytes.len() as u32;
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; jmp rax);
@@ -232,15 +250,10 @@ fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, CALLBACK_AREA as i32);
     let prologue = sequence.bytes.len() as u32;
+    save_words(sequence, &INTEGER_ARGUMENTS);
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x64
-        ; mov [rsp], rdi
-        ; mov [rsp + 8], rsi
-        ; mov [rsp + 16], rdx
-        ; mov [rsp + 24], rcx
-        ; mov [rsp + 32], r8
-        ; mov [rsp + 40], r9
         ; movsd [rsp + 48], xmm0
         ; movsd [rsp + 56], xmm1
         ; movsd [rsp + 64], xmm2
@@ -383,8 +396,14 @@ const RESOLVER_BYTES: u32 = 5;
 const RESOLVER_INVERSE: (i32, i8) = (0xcccc_cccd_u32 as i32, 34);
 /// Bytes of a cell.
 const CELL_BYTES: i32 = 8;
-/// Bytes that a preserving call keeps: seven general registers (not rax and r11) and sixteen vector registers, and padding.
-const PRESERVED: i32 = 8 * 8 + 16 * 16;
+/// General registers that a preserving call keeps: not rax and r11, nor those that the helper keeps itself.
+const PRESERVED_WORDS: [u8; 7] = {
+    let [a, b, c, d, e, f] = INTEGER_ARGUMENTS;
+    [a, b, c, d, e, f, CONTEXT]
+};
+/// Where the vector registers lie behind them and a word of padding, and the bytes of all.
+const PRESERVED_VECTORS: i32 = 8 * (PRESERVED_WORDS.len() as i32 + 1);
+const PRESERVED: i32 = PRESERVED_VECTORS + 16 * VECTOR_REGISTERS as i32;
 
 /// Publishes as [`publish`] does and calls the helper with all registers as they are; afterwards all but rax and r11 are as before.
 pub fn preserver(helper: u16, options: &CodegenOptions) -> CompiledCode {
@@ -426,29 +445,14 @@ pub fn resolvers(count: u32, helper: u16, options: &CodegenOptions) -> Resolvers
     Resolvers { code: sequence.finish(frame), entry_bytes: RESOLVER_BYTES }
 }
 
-#[allow(clippy::useless_conversion)] // dynasm converts the numbers of registers.
 fn preserving_call(sequence: &mut Sequence, options: &CodegenOptions, helper: u16, argument_in_rax: bool) -> FrameInfo {
     let last_managed_sp = options.thread.last_managed_sp;
     let start = sequence.bytes.len() as u32;
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; push rbp ; mov rbp, rsp ; sub rsp, PRESERVED);
     let prologue = sequence.bytes.len() as u32;
-    let mut sink = Sink(&mut sequence.bytes);
-    dynasm!(sink
-        ; .arch x64
-        ; mov [rsp], rdi
-        ; mov [rsp + 8], rsi
-        ; mov [rsp + 16], rdx
-        ; mov [rsp + 24], rcx
-        ; mov [rsp + 32], r8
-        ; mov [rsp + 40], r9
-        ; mov [rsp + 48], r10
-    );
-    for number in 0..16u8 {
-        let place = 64 + 16 * i32::from(number);
-        let mut sink = Sink(&mut sequence.bytes);
-        dynasm!(sink ; .arch x64 ; movaps [rsp + place], Rx(number));
-    }
+    save_words(sequence, &PRESERVED_WORDS);
+    save_vectors(sequence, VECTOR_REGISTERS, PRESERVED_VECTORS);
     let mut sink = Sink(&mut sequence.bytes);
     if argument_in_rax {
         dynasm!(sink ; .arch x64 ; mov rdi, rax);
@@ -461,23 +465,10 @@ fn preserving_call(sequence: &mut Sequence, options: &CodegenOptions, helper: u1
     );
     sequence.reloc(SymbolRef::Helper(helper));
     sequence.returns_here();
-    for number in 0..16u8 {
-        let place = 64 + 16 * i32::from(number);
-        let mut sink = Sink(&mut sequence.bytes);
-        dynasm!(sink ; .arch x64 ; movaps Rx(number), [rsp + place]);
-    }
+    restore_words(sequence, &PRESERVED_WORDS);
+    restore_vectors(sequence, VECTOR_REGISTERS, PRESERVED_VECTORS);
     let mut sink = Sink(&mut sequence.bytes);
-    dynasm!(sink
-        ; .arch x64
-        ; mov rdi, [rsp]
-        ; mov rsi, [rsp + 8]
-        ; mov rdx, [rsp + 16]
-        ; mov rcx, [rsp + 24]
-        ; mov r8, [rsp + 32]
-        ; mov r9, [rsp + 40]
-        ; mov r10, [rsp + 48]
-        ; leave
-    );
+    dynasm!(sink ; .arch x64 ; leave);
     let epilogue = sequence.bytes.len() as u32;
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x64 ; ret);
