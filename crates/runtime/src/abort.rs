@@ -11,6 +11,7 @@
 use crate::code_map::CodeRange;
 use crate::exceptions::{Exception, Result};
 use crate::object::ObjectRef;
+use crate::stack_trace::TraceStart;
 use crate::stack_walk::{Frame, Step, Walk};
 use crate::thread::{ROOT_ABORT, Thread};
 use crate::{runtime, traps, unwind};
@@ -267,7 +268,7 @@ pub fn raise_at(code: &'static CodeRange, pc: usize, fp: usize, sp: usize) -> ! 
     let object = exception_object();
     let thread = Thread::current();
     let walk = Walk::from_fault(thread, code, pc, fp, sp);
-    unwind::throw_from(thread, object, walk, true)
+    unwind::throw_from(thread, object, walk, TraceStart::Fresh)
 }
 
 /// Notes which frame catches the exception of an abort.

@@ -225,9 +225,12 @@ impl From<il::Error> for Exception {
 
 /// Raises an exception in the managed code that called the running helper or internal call. Nothing in the frames between may need a
 /// drop.
+///
+/// What other managed code threw goes on with the trace that it has.
 pub fn raise(exception: Exception) -> ! {
+    let is_passed_on = matches!(*exception.0, Kind::Object(_));
     let object = exception.into_object();
-    unwind::throw(object)
+    if is_passed_on { unwind::pass_on(object) } else { unwind::throw(object) }
 }
 
 /// Whether an object is a `System.Exception`.

@@ -16,6 +16,17 @@ static REMOTE_TRACE: KnownField = KnownField::new("System", "Exception", "_stack
 /// Frames that a trace keeps.
 const MAX_TRACE: usize = 4096;
 
+/// Where the trace of an exception begins that is thrown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceStart {
+    /// At the innermost frame: what trace there was is dropped.
+    Fresh,
+    /// The trace goes on; the innermost frame stands in it already.
+    InLastFrame,
+    /// The trace goes on with the innermost frame.
+    AfterLastFrame,
+}
+
 /// Gathers a trace while an exception is on its way.
 pub struct Recorder {
     exception: ObjectRef,
@@ -26,17 +37,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// For a throw (`fresh`) or a rethrow, which goes on with the trace that there is.
-    pub fn new(exception: ObjectRef, fresh: bool) -> Recorder {
+    /// For an exception that is thrown now.
+    pub fn new(exception: ObjectRef, start: TraceStart) -> Recorder {
         let mut recorder = Recorder { exception, addresses: Vec::new(), skip: false, stored: 0 };
         if !exceptions::is_exception(exception) {
             recorder.exception = ObjectRef::NULL;
-        } else if !fresh {
-            recorder.addresses = addresses(exception);
-            recorder.skip = !recorder.addresses.is_empty();
-            recorder.stored = recorder.addresses.len();
-        } else {
+        } else if start == TraceStart::Fresh {
             REMOTE_TRACE.set_ref(exception, ObjectRef::NULL);
+        } else {
+            recorder.addresses = addresses(exception);
+            recorder.skip = start == TraceStart::InLastFrame && !recorder.addresses.is_empty();
+            recorder.stored = recorder.addresses.len();
         }
         recorder
     }
@@ -105,6 +116,9 @@ pub fn frame_at(address: usize) -> Option<TracedFrame> {
 
 /// A line of a trace as Mono writes it, without the `at`.
 pub fn line(frame: &TracedFrame) -> String {
+    if is_native(frame.method) {
+        return native_text(frame.method);
+    }
     let types = &runtime().types;
     let offset = frame.il_offset.unwrap_or(0);
     let place = match frame.position() {
@@ -143,6 +157,26 @@ pub fn method_text(method: MethodId) -> String {
     text
 }
 
+/// Whether a method's code is the runtime's or a library's, so that its frame is that of the wrapper around it.
+fn is_native(method: MethodId) -> bool {
+    let method = runtime().types.method(method);
+    method.is_internal_call() || method.is_pinvoke()
+}
+
+/// `(wrapper managed-to-native) Namespace.Type.Method(Namespace.Type,int)`: the name of a wrapper, whose first parameter is `this`.
+fn native_text(method: MethodId) -> String {
+    let types = &runtime().types;
+    let data = types.method(method);
+    let mut params = Vec::new();
+    if let Ok(signature) = types.method_signature(method) {
+        params.extend(signature.has_this.then_some(data.owner));
+        params.extend(&signature.params);
+    }
+    let params: Vec<String> = params.into_iter().map(|param| types.type_name(param)).collect();
+    let owner = types.trace_name(data.owner, method);
+    format!("(wrapper managed-to-native) {owner}.{}({})", types.method_name(method), params.join(","))
+}
+
 static NATIVE_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "nativeOffset");
 static IL_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "ilOffset");
 static METHOD: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "methodBase");
@@ -171,10 +205,11 @@ pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> R
             LINE.set(frame, position.line as i32);
             COLUMN.set(frame, position.column as i32);
         }
-        // The class library writes a frame with a method as Mono does; the name serves where reflection cannot show the method.
-        match reflection::method_object(traced.method, None) {
-            Ok(method) => METHOD.set_ref(frame, method),
-            Err(_) => NAME.set_ref(frame, StringRef::new(&line(traced))?.object()),
+        // The class library writes a frame with a method as Mono does; the name serves where reflection cannot show the method, and for wrappers.
+        let shown = if is_native(traced.method) { None } else { reflection::method_object(traced.method, None).ok() };
+        match shown {
+            Some(method) => METHOD.set_ref(frame, method),
+            None => NAME.set_ref(frame, StringRef::new(&line(traced))?.object()),
         }
     }
     Ok(array)

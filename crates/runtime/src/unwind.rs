@@ -8,6 +8,7 @@ use crate::code_map::CodeRange;
 use crate::exceptions::Exception;
 use crate::gc::{self, HandleKind};
 use crate::object::ObjectRef;
+use crate::stack_trace::TraceStart;
 use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::wrapped_exceptions::seen_by;
@@ -45,26 +46,33 @@ pub struct Unwind {
 pub fn throw(exception: ObjectRef) -> ! {
     let thread = Thread::current();
     let walk = Walk::from_runtime(thread);
-    throw_from(thread, exception, walk, true)
+    throw_from(thread, exception, walk, TraceStart::Fresh)
 }
 
 /// Throws it again: the trace goes on where it ended.
 pub fn rethrow(exception: ObjectRef) -> ! {
     let thread = Thread::current();
     let walk = Walk::from_runtime(thread);
-    throw_from(thread, exception, walk, false)
+    throw_from(thread, exception, walk, TraceStart::InLastFrame)
+}
+
+/// Throws what managed code threw that the running function of the runtime had called: the frames from here on follow in the trace.
+pub fn pass_on(exception: ObjectRef) -> ! {
+    let thread = Thread::current();
+    let walk = Walk::from_runtime(thread);
+    throw_from(thread, exception, walk, TraceStart::AfterLastFrame)
 }
 
 /// Throws from the start of `walk`.
-pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: bool) -> ! {
+pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: TraceStart) -> ! {
     trace::exception_thrown(exception);
-    let target = find_target(&mut *thread, exception, walk, fresh);
+    let target = find_target(&mut *thread, exception, walk, start);
     second_pass(thread, exception, target, walk, None)
 }
 
 /// First pass.
-fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, fresh: bool) -> Target {
-    let mut trace = stack_trace::Recorder::new(exception, fresh);
+fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: TraceStart) -> Target {
+    let mut trace = stack_trace::Recorder::new(exception, start);
     // SAFETY: the innermost running filter, on the stack of `run_filter`.
     let filter = unsafe { thread.filter.as_ref() };
     for step in walk.take(MAX_FRAMES) {
@@ -274,5 +282,5 @@ pub fn raise_at_fault(code: &'static CodeRange, pc: usize, fp: usize, sp: usize,
     // Making the exception runs managed code: the walk from there must find the faulting frame, which made no call.
     let object = exception.into_object();
     let walk = Walk::from_fault(thread, code, pc, fp, sp);
-    throw_from(thread, object, walk, true)
+    throw_from(thread, object, walk, TraceStart::Fresh)
 }

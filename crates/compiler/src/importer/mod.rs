@@ -30,7 +30,7 @@ use crate::signature::{AbiSignature, method_signature};
 use crate::{intrinsics, wrappers};
 use exceptions::{BODY, Clone, CloneId};
 use generics::GenericState;
-use il::instruction::Decoder;
+use il::instruction::{Decoder, Opcode};
 use il::method_body::MethodBody;
 use il::types::{AssemblyId, GenericContext, MethodId, TypeId, method_impl_attributes};
 use il::{Error, ErrorKind};
@@ -371,6 +371,7 @@ impl<'a, 'f> Importer<'a, 'f> {
         self.b.set_source(SourceOffset(start));
         self.reload_stack(&shapes);
         let body: &'a MethodBody<'a> = self.body;
+        let mut is_after_call = false;
         for instruction in Decoder::at(body.il, start) {
             let instruction = instruction.map_err(Failure::Method)?;
             if instruction.offset != start && self.scan.blocks.contains_key(&instruction.offset) {
@@ -378,7 +379,11 @@ impl<'a, 'f> Importer<'a, 'f> {
                 return Ok(());
             }
             self.offset = instruction.offset;
-            self.b.set_source(SourceOffset(instruction.offset));
+            // Positions are those that Mono's traces show: where the stack is empty, and behind calls.
+            if self.stack.is_empty() || is_after_call {
+                self.b.set_source(SourceOffset(instruction.offset));
+            }
+            is_after_call = matches!(instruction.opcode, Opcode::Call | Opcode::Callvirt | Opcode::Calli);
             match self.import_instruction(&instruction) {
                 Ok(()) => {}
                 Err(Failure::Instruction(error)) => {

@@ -69,26 +69,46 @@ extern "C" fn entry() -> ObjectRef {
     })
 }
 
+/// The file that a program means by a path or by a `file:` URI, in which Mono knows no escape sequences.
+fn file_of(path: &str) -> &Path {
+    Path::new(path.strip_prefix("file://").filter(|address| address.starts_with('/')).unwrap_or(path))
+}
+
 /// Loads an assembly by its path as a program gave it.
-fn load(path: StringRef, load: impl FnOnce(&Path) -> il::Result<AssemblyId>) -> Result<ObjectRef> {
-    let path = path.argument("assemblyFile")?.text();
-    if !Path::new(&path).exists() {
-        let message = format!("Could not load file or assembly '{path}' or one of its dependencies.");
-        let arguments = vec![Some(message), Some(path)];
-        return Err(Exception::with_arguments("System.IO", "FileNotFoundException", arguments));
+fn load(path: &str, load: impl FnOnce(&Path) -> il::Result<AssemblyId>) -> Result<ObjectRef> {
+    let refused = |class: &'static str, namespace: &'static str| {
+        Exception::with_arguments(namespace, class, vec![Some("Invalid Image".to_owned()), Some(path.to_owned())])
+    };
+    let file = file_of(path);
+    if !file.exists() {
+        return Err(refused("FileNotFoundException", "System.IO"));
     }
-    assembly_object(load(Path::new(&path))?)
+    if file.is_dir() {
+        return Err(refused("BadImageFormatException", "System"));
+    }
+    let loaded = load(file).map_err(|error| match error.kind() {
+        il::ErrorKind::BadImage => refused("BadImageFormatException", "System"),
+        _ => error.into(),
+    })?;
+    assembly_object(loaded)
 }
 
 extern "C" fn load_from(path: StringRef, reflection_only: u8, _stack_mark: *mut i32) -> ObjectRef {
     let types = &runtime().types;
-    raising(|| load(path, |path| if reflection_only != 0 { types.load_file(path) } else { types.load_from(path) }))
+    raising(|| {
+        let path = path.argument("assemblyFile")?.text();
+        load(&path, |path| if reflection_only != 0 { types.load_file(path) } else { types.load_from(path) })
+    })
 }
 
 extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
     let types = &runtime().types;
     raising(|| {
-        load(path, |path| match types.redirect(il::Assembly::open(path)?.name()) {
+        let path = path.argument("assemblyFile")?.text();
+        if !Path::new(&path).is_absolute() {
+            return Err(Exception::argument("assemblyFile", "Absolute path information is required."));
+        }
+        load(&path, |path| match types.redirect(il::Assembly::open(path)?.name()) {
             Some(redirected) => types.load_by_name(&redirected, None),
             None => types.load_file(path),
         })
