@@ -19,6 +19,7 @@ pub const ENTRIES: &[Entry] = &[("assembly", assembly), ("image", image), ("func
 
 /// Reads an assembly and loads each of its types, with all signatures, layouts, virtual tables, bodies and locals.
 pub fn assembly(bytes: &[u8]) {
+    let _ = il::version_info::VersionInfo::of_file(bytes);
     let Ok(read) = Assembly::from_bytes(bytes.into(), "fuzz.dll") else { return };
     for (row, _) in read.resources() {
         let _ = read.resource(row);

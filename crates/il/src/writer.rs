@@ -53,11 +53,19 @@ pub struct FileFacts {
     pub is_graphical: bool,
     /// See [`crate::pe::cli_flags`].
     pub flags: u32,
+    /// Bytes to be left for the signature of a strong name.
+    pub signature_bytes: u32,
 }
 
 impl Default for FileFacts {
     fn default() -> FileFacts {
-        FileFacts { entry_point: Token::NULL, is_dll: true, is_graphical: false, flags: crate::pe::cli_flags::IL_ONLY }
+        FileFacts {
+            entry_point: Token::NULL,
+            is_dll: true,
+            is_graphical: false,
+            flags: crate::pe::cli_flags::IL_ONLY,
+            signature_bytes: 0,
+        }
     }
 }
 
@@ -218,16 +226,20 @@ impl ImageWriter {
         self.code.resize(self.code.len().next_multiple_of(8), 0);
         let resources_rva = CODE_RVA + self.code.len() as u32;
         self.resources.resize(self.resources.len().next_multiple_of(8), 0);
-        let metadata_rva = resources_rva + self.resources.len() as u32;
+        let signature_rva = resources_rva + self.resources.len() as u32;
+        let signature_bytes = self.facts.signature_bytes;
+        let metadata_rva = signature_rva + signature_bytes.next_multiple_of(8);
         let section_size = metadata_rva + metadata.len() as u32 - SECTION_RVA;
 
         let mut file = self.headers(section_size);
         let resources = if self.resources.is_empty() { (0, 0) } else { (resources_rva, self.resources.len() as u32) };
         push_u32s(&mut file, &[CLI_HEADER_SIZE, 2 | 5 << 16, metadata_rva, metadata.len() as u32, self.facts.flags]);
-        push_u32s(&mut file, &[self.facts.entry_point.0, resources.0, resources.1]);
+        let signature = if signature_bytes == 0 { (0, 0) } else { (signature_rva, signature_bytes) };
+        push_u32s(&mut file, &[self.facts.entry_point.0, resources.0, resources.1, signature.0, signature.1]);
         file.resize((SECTION_OFFSET + CLI_HEADER_SIZE) as usize, 0);
         file.extend(&self.code);
         file.extend(&self.resources);
+        file.resize(file.len() + signature_bytes.next_multiple_of(8) as usize, 0);
         file.extend(metadata);
         file.resize(file.len().next_multiple_of(FILE_ALIGNMENT as usize), 0);
         file

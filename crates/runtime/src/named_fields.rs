@@ -82,12 +82,31 @@ impl Fields {
         self.read(name)
     }
 
-    /// Writes a pointer or handle.
-    pub fn set_word(self, name: &'static str, value: usize) -> Result<()> {
+    fn write<T: Copy>(self, name: &'static str, value: T) -> Result<()> {
         let offset = offset_of(self.class, name)?;
-        // SAFETY: a pointer-sized field of an object.
+        // SAFETY: a field of an object; its type is the caller's promise.
         unsafe { self.owner.write(offset, value) };
         Ok(())
+    }
+
+    /// Writes a pointer or handle.
+    pub fn set_word(self, name: &'static str, value: usize) -> Result<()> {
+        self.write(name, value)
+    }
+
+    /// Writes an `int`.
+    pub fn set_int(self, name: &'static str, value: i32) -> Result<()> {
+        self.write(name, value)
+    }
+
+    /// Writes a `bool`.
+    pub fn set_flag(self, name: &'static str, value: bool) -> Result<()> {
+        self.write(name, u8::from(value))
+    }
+
+    /// Writes a string.
+    pub fn set_text(self, name: &'static str, value: &str) -> Result<()> {
+        self.set_reference(name, StringRef::new(value)?.object())
     }
 
     /// Writes a reference.

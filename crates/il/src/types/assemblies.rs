@@ -116,6 +116,12 @@ impl LoadedAssembly {
 /// Row in TypeDef of the type that a reserved assembly is for; the first is that of the module.
 pub const MADE_TYPE_ROW: u32 = 2;
 
+/// `FileAttributes` (ECMA-335 II.23.1.6).
+pub mod file_attributes {
+    /// Holds no metadata: mere data.
+    pub const NO_METADATA: u32 = 1;
+}
+
 impl TypeSystem {
     #[inline]
     pub(crate) fn loaded(&self, id: AssemblyId) -> &LoadedAssembly {
@@ -315,6 +321,18 @@ impl TypeSystem {
             Some(folder) => self.load_file(&folder.join(file)),
             None => Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file)),
         }
+    }
+
+    /// The modules of an assembly, the one with the manifest first; those that are mere data are left out.
+    pub fn modules_of(&self, assembly: AssemblyId) -> Result<Vec<AssemblyId>> {
+        let metadata = self.metadata(assembly);
+        let mut modules = vec![assembly];
+        for (_, file) in metadata.rows::<FileRow>() {
+            if file.flags & file_attributes::NO_METADATA == 0 {
+                modules.push(self.load_module(assembly, metadata.string(file.name))?);
+            }
+        }
+        Ok(modules)
     }
 
     /// The type of this name that is not nested, in an assembly or where it forwards it to.

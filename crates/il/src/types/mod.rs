@@ -33,7 +33,7 @@ use crate::error::Result;
 use crate::resolve::AssemblyResolver;
 
 pub use assemblies::LoadListener;
-pub use assemblies::{Bindings, MADE_TYPE_ROW};
+pub use assemblies::{Bindings, MADE_TYPE_ROW, file_attributes};
 pub use class::{ClassHeader, ClassKind, NESTING_LIMIT, type_attributes};
 pub use dispatch::INTERFACE_SLOTS;
 pub use fields::{Class, Field, FieldLocation, Statics, field_attributes};

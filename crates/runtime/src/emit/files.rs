@@ -9,7 +9,7 @@ use super::types::{declare, define};
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
-use il::types::TypeId;
+use il::types::{TypeId, file_attributes};
 use il::writer::FileFacts;
 use il::{TableId, Token};
 
@@ -40,6 +40,14 @@ pub fn module_image(module: ObjectRef) -> Result<Vec<u8>> {
     Ok(scope.writer.finish())
 }
 
+/// Bytes of a signature by those of the public key: those of the RSA modulus, before which stand 32 bytes of headers.
+fn signature_size(key_bytes: usize) -> u32 {
+    const HEADER_BYTES: usize = 32;
+    const STANDARD_BYTES: usize = 128;
+    let size = if key_bytes > HEADER_BYTES + 16 { key_bytes - HEADER_BYTES } else { STANDARD_BYTES };
+    size as u32
+}
+
 fn facts(scope: &mut ModuleScope, assembly: Fields, is_main: bool) -> Result<FileFacts> {
     // `PEFileKinds`
     const DLL: i32 = 1;
@@ -51,6 +59,9 @@ fn facts(scope: &mut ModuleScope, assembly: Fields, is_main: bool) -> Result<Fil
         FileFacts { is_dll: kind == DLL || !is_main, is_graphical: kind == WINDOWS_APPLICATION, ..Default::default() };
     if assembly.int("peKind")? & REQUIRES_32_BIT != 0 {
         facts.flags |= il::pe::cli_flags::REQUIRES_32_BIT;
+    }
+    if let Some(key) = assembly.bytes("public_key")?.filter(|key| is_main && !key.is_empty()) {
+        facts.signature_bytes = signature_size(key.len());
     }
     if let Some(entry_point) = assembly.reference("entry_point")?.non_null().filter(|_| is_main) {
         facts.entry_point = scope.open_method_token(&method_reference(entry_point)?);
@@ -119,9 +130,8 @@ fn add_resources(scope: &mut ModuleScope, owner: Fields) -> Result<()> {
         let (offset, implementation) = match resource.bytes("data")? {
             Some(data) => (scope.writer.add_resource(&data), Token::NULL),
             None => {
-                const NO_METADATA: u32 = 1;
                 let file = scope.writer.string(file.rsplit('/').next().unwrap_or_default());
-                (0, Token::new(TableId::File, scope.writer.add_row(TableId::File, &[NO_METADATA, file])))
+                (0, Token::new(TableId::File, scope.writer.add_row(TableId::File, &[file_attributes::NO_METADATA, file])))
             }
         };
         scope.writer.add_row(TableId::ManifestResource, &[offset, attributes, name, implementation.0]);

@@ -119,6 +119,11 @@ pub(super) fn find_culture_by_lcid(lcid: i32) -> Option<usize> {
     None
 }
 
+/// The English name of the culture with this locale identifier.
+pub(super) fn english_name(lcid: i32) -> Option<&'static str> {
+    find_culture_by_lcid(lcid).map(|index| cultures()[index].text(Column::EnglishName))
+}
+
 /// A country: two-letter code, geographical number, then the texts in the order of [`region`]'s callers: three-letter code, Windows's, English and
 /// native name, symbol, code, English and native name of the currency.
 #[derive(Clone, Copy)]

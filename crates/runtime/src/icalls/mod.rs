@@ -72,6 +72,7 @@ mod cultures;
 mod diagnostics;
 mod emit;
 pub mod environment;
+mod file_versions;
 mod files;
 mod globalization;
 mod interlocked;
@@ -127,6 +128,7 @@ static TABLES: &[&[InternalCall]] = &[
     diagnostics::TABLE,
     emit::TABLE,
     environment::TABLE,
+    file_versions::TABLE,
     files::TABLE,
     globalization::TABLE,
     interlocked::TABLE,

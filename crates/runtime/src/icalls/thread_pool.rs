@@ -132,6 +132,10 @@ extern "C" fn request_worker() -> bool {
     }
     if pool.requests.len() as i32 > pool.idle {
         if pool.workers < pool.minimum() {
+            if pool.workers == 0 {
+                // Programs see numbers of threads, and Mono starts the one that watches the pool first.
+                threads::fresh_number();
+            }
             add_worker(&mut pool);
         } else if !pool.is_watched {
             pool.is_watched = true;

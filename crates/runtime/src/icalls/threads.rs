@@ -71,7 +71,9 @@ struct Record {
     leaving: AtomicI32,
 }
 
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+const MAIN_NUMBER: u64 = 1;
+/// Programs see these numbers, and on Mono the second is that of the thread that runs finalisers.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(3);
 /// Threads that were started and have not ended.
 static LIVE: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
 
@@ -80,9 +82,9 @@ thread_local! {
 }
 
 impl Record {
-    fn new() -> Arc<Record> {
+    fn new(number: u64) -> Arc<Record> {
         Arc::new(Record {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            number,
             finished: AtomicBool::new(false),
             background: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
@@ -92,10 +94,17 @@ impl Record {
     }
 }
 
+/// A number that no thread has had.
+pub(super) fn fresh_number() -> u64 {
+    NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The current thread's record, made at the first use.
 fn current_record() -> Arc<Record> {
     let new = || {
-        let record = Record::new();
+        // SAFETY: no memory is involved.
+        let is_main = unsafe { libc::gettid() == libc::getpid() };
+        let record = Record::new(if is_main { MAIN_NUMBER } else { fresh_number() });
         record.abortable.begin();
         record
     };
@@ -236,7 +245,7 @@ extern "C" fn get_current_thread() -> ObjectRef {
 extern "C" fn construct_internal_thread(this: ObjectRef) {
     raising(|| {
         let this = this.check()?;
-        let internal = new_internal(Record::new())?;
+        let internal = new_internal(Record::new(fresh_number()))?;
         STATE.set(internal, STATE_UNSTARTED);
         INTERNAL.set_ref(this, internal);
         Ok(())

@@ -15,8 +15,8 @@ use crate::icalls::{InternalCall, assembly_events, icall, raising, store_out};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::assembly::Resource;
-use il::tables::TypeDefRow;
-use il::types::{AssemblyId, GenericContext, TypeId, type_attributes};
+use il::tables::{FileRow, TypeDefRow};
+use il::types::{AssemblyId, GenericContext, TypeId, file_attributes, type_attributes};
 use il::{AssemblyName, TableId, Token};
 use std::ffi::c_char;
 use std::path::Path;
@@ -164,7 +164,10 @@ pub(super) fn types_in(assembly: AssemblyId, exported_only: bool) -> Result<Vec<
 
 extern "C" fn all_types(this: ObjectRef, exported_only: u8) -> ArrayRef {
     raising(|| {
-        let found = types_in(assembly_of_object(this)?, exported_only != 0)?;
+        let mut found = Vec::new();
+        for module in runtime().types.modules_of(assembly_of_object(this)?)? {
+            found.extend(types_in(module, exported_only != 0)?);
+        }
         type_array(runtime().types.well_known().type_, &found)
     })
 }
@@ -258,13 +261,24 @@ extern "C" fn modules(this: ObjectRef) -> ArrayRef {
     })
 }
 
-extern "C" fn files(this: ObjectRef, name: StringRef, _resource_modules: u8) -> ObjectRef {
+/// `GetFilesInternal`: the path of one file of an assembly, or null if it has none of this name; without a name, the paths of all
+/// but the one with the manifest.
+extern "C" fn files(this: ObjectRef, name: StringRef, resource_modules: u8) -> ObjectRef {
     raising(|| {
-        let path = location(this);
-        if name.is_null() {
-            return Ok(object_array(TypeId::STRING, 1, |_| Ok(path.object()))?.object());
+        let types = &runtime().types;
+        let assembly = assembly_of_object(this)?;
+        let folder = types.assembly(assembly).path().and_then(Path::parent).unwrap_or(Path::new(""));
+        let metadata = types.metadata(assembly);
+        let path = |row: &FileRow| StringRef::new(&folder.join(metadata.string(row.name)).to_string_lossy());
+        let rows: Vec<FileRow> = metadata.rows::<FileRow>().map(|(_, row)| row).collect();
+        if let Some(name) = name.object().non_null() {
+            let wanted = name.as_string().map_or_else(String::new, StringRef::text);
+            let found = rows.iter().find(|row| metadata.string(row.name) == wanted);
+            return found.map_or(Ok(ObjectRef::NULL), |row| Ok(path(row)?.object()));
         }
-        Ok(ObjectRef::NULL)
+        let rows: Vec<&FileRow> =
+            rows.iter().filter(|row| resource_modules != 0 || row.flags & file_attributes::NO_METADATA == 0).collect();
+        Ok(object_array(TypeId::STRING, rows.len(), |index| Ok(path(rows[index])?.object()))?.object())
     })
 }
 

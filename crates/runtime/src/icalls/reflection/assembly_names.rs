@@ -3,6 +3,7 @@
 use super::native::{free, native_string};
 use crate::exceptions::{Exception, Result};
 use il::AssemblyName;
+use il::tables::AssemblyRow;
 use il::types::AssemblyId;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -97,7 +98,11 @@ pub(super) fn name_of_loaded(assembly: AssemblyId) -> Result<*mut NativeAssembly
     if let Some(&known) = NAMES.lock().get(&assembly) {
         return Ok(known as *mut NativeAssemblyName);
     }
-    let name = NativeAssemblyName::new(crate::runtime().types.assembly(assembly).name())?;
+    let types = &crate::runtime().types;
+    let mut name = NativeAssemblyName::new(types.assembly(assembly).name())?;
+    if let Ok(row) = types.metadata(assembly).row::<AssemblyRow>(1) {
+        name.hash_algorithm = row.hash_algorithm;
+    }
     let address = Box::into_raw(Box::new(name)) as usize;
     Ok(*NAMES.lock().entry(assembly).or_insert(address) as *mut NativeAssemblyName)
 }
