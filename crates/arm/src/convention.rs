@@ -47,6 +47,9 @@ pub struct CallLayout {
 
 /// Places parameters and results of `signature`.
 pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
+    if signature.convention == CallConvention::Variadic && signature.results.iter().any(|ty| ty.is_float()) {
+        return Err(error("returns a float from a function with variable arguments", signature));
+    }
     let native = signature.convention != CallConvention::Managed;
     let mut state = Assignment { native, ..Assignment::default() };
     // The native convention's hidden parameter comes first wherever the signature lists it.
@@ -204,7 +207,12 @@ pub fn pass_struct(shape: &StructShape, convention: CallConvention, usage: Struc
         return StructPassing::Nothing;
     }
     let native = convention != CallConvention::Managed;
-    let float_limit = if native || usage == StructUse::Param { NATIVE_FLOAT_RESULTS } else { MANAGED_FLOAT_RESULTS };
+    let float_limit = match (convention, usage) {
+        // The base standard knows no homogeneous aggregates.
+        (CallConvention::Variadic, _) => 0,
+        (CallConvention::Managed, StructUse::Result) => MANAGED_FLOAT_RESULTS,
+        _ => NATIVE_FLOAT_RESULTS,
+    };
     if let Some(pieces) = homogeneous_floats(shape, float_limit) {
         return StructPassing::Pieces(pieces);
     }

@@ -86,6 +86,10 @@ impl Abi {
     pub const fn string_chars(self) -> i32 {
         self.pointer_bytes as i32 + 8
     }
+    /// Argument list, which a call with variable arguments makes in its frame: their number, then a typed reference to each.
+    pub const fn argument_list_entries(self) -> i32 {
+        self.pointer_bytes as i32
+    }
     /// Vector: first element.
     pub const fn vector_data(self) -> i32 {
         16

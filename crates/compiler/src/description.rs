@@ -59,6 +59,7 @@ mod method_tag {
     pub const SET: u8 = 2;
     pub const ADDRESS: u8 = 3;
     pub const CONSTRUCTOR: u8 = 4;
+    pub const VARIADIC: u8 = 5;
 }
 
 mod cell_tag {
@@ -214,6 +215,11 @@ impl<'a> DescriptionWriter<'a> {
                 self.ty(method.owner);
                 self.unsigned(row);
                 self.types_list(&method.method_args);
+            }
+            MethodKind::Variadic { row, signature } => {
+                self.tagged_type(method_tag::VARIADIC, method.owner);
+                self.unsigned(row);
+                self.ty(signature);
             }
             MethodKind::Array(kind) => {
                 let (tag, count) = match kind {
@@ -419,6 +425,13 @@ impl<'a> DescriptionReader<'a> {
             method_tag::SET => types.array_method(owner, ArrayMethod::Set),
             method_tag::ADDRESS => types.array_method(owner, ArrayMethod::Address),
             method_tag::CONSTRUCTOR => types.array_method(owner, ArrayMethod::Constructor(self.unsigned()?)),
+            method_tag::VARIADIC => {
+                let definition = types.method_on(owner, self.unsigned()?);
+                match types.kind(self.ty()?) {
+                    TypeKind::FunctionPointer(signature) => types.variadic_method(definition, MethodSignature::clone(signature)),
+                    _ => return Err(damaged()),
+                }
+            }
             _ => return Err(damaged()),
         })
     }

@@ -122,13 +122,14 @@ pub fn abi_signature(
 
 /// The native side of a call between managed and native code. Its `Passed` name the managed types.
 pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature {
+    let convention = if native.is_variadic { CallConvention::Variadic } else { CallConvention::Native };
     let passed = |ty: TypeId, form: &NativeForm, usage: StructUse| {
         let passing = match form.storage {
             // An empty structure of C has no bytes.
             Storage::Struct { .. } if form.fields.is_empty() => Passing::Nothing,
             Storage::Struct { size, align } => {
                 let shape = StructShape { size, align, fields: form.fields.clone() };
-                passing_of(env.backend().pass_struct(&shape, CallConvention::Native, usage))
+                passing_of(env.backend().pass_struct(&shape, convention, usage))
             }
             scalar => storage_access(scalar).map_or(Passing::Nothing, Passing::Scalar),
         };
@@ -136,7 +137,7 @@ pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature
     };
     let params = native.params.iter().map(|param| passed(param.ty, &param.form, StructUse::Param)).collect();
     let result = passed(native.result.ty, &native.result.form, StructUse::Result);
-    lower(CallConvention::Native, params, result, false, false)
+    lower(convention, params, result, false, false)
 }
 
 fn passing_of(passing: StructPassing) -> Passing {
@@ -218,11 +219,28 @@ pub fn this_type(types: &TypeSystem, method: MethodId) -> il::Result<Option<Type
     Ok(Some(if types.is_value_type(owner) { types.by_ref(owner) } else { owner }))
 }
 
-/// The managed signature of a canonical method: that of its code.
+/// The managed signature of a canonical method: that of its code. The last parameter of a method with variable arguments is the address of an
+/// argument list (`abi::ObjectLayout::argument_list_entries`).
 pub fn method_signature(env: &dyn MethodEnv, method: MethodId) -> il::Result<AbiSignature> {
     let types = env.types();
     let needs_context =
         matches!(context_source(types, method), Some(ContextSource::ClassParameter | ContextSource::MethodParameter));
     let this = this_type(types, method)?;
-    abi_signature(env, CallConvention::Managed, this, types.method_signature(method)?, needs_context)
+    let signature = types.method_signature(method)?;
+    match takes_argument_list(types, method)? {
+        true => abi_signature(env, CallConvention::Managed, this, &with_argument_list(signature), needs_context),
+        false => abi_signature(env, CallConvention::Managed, this, signature, needs_context),
+    }
+}
+
+/// Whether a method gets variable arguments in an argument list (`abi::ObjectLayout::argument_list_entries`). Imported ones get them as C does.
+pub fn takes_argument_list(types: &TypeSystem, method: MethodId) -> il::Result<bool> {
+    let convention = types.method_signature(method)?.convention;
+    Ok(convention == il::signature::CallConvention::VarArg && !types.method(method).is_pinvoke())
+}
+
+/// A signature without its variable arguments, with the address of the argument list in their place.
+pub fn with_argument_list(signature: &MethodSignature) -> MethodSignature {
+    let params = signature.fixed().iter().copied().chain([TypeId::I]).collect();
+    MethodSignature { params, fixed_params: None, ..signature.clone() }
 }

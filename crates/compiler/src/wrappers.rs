@@ -161,7 +161,8 @@ pub(crate) fn address_list(importer: &mut Importer<'_, '_>, arguments: &[(Value,
     importer.b.stack_addr(list, 0)
 }
 
-fn scalar_place(importer: &mut Importer<'_, '_>, access: Access) -> Value {
+/// Memory in the frame for a scalar.
+pub(crate) fn scalar_place(importer: &mut Importer<'_, '_>, access: Access) -> Value {
     let bytes = access.bytes(importer.abi.pointer_bytes);
     importer.struct_temporary(bytes, bytes)
 }

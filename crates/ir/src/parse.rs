@@ -293,12 +293,13 @@ impl Line<'_> {
     }
 
     fn signature(&mut self) -> Parsed<Signature> {
-        let conventions = [CallConvention::Managed, CallConvention::Native, CallConvention::Leaf];
+        let conventions = [CallConvention::Managed, CallConvention::Native, CallConvention::Variadic, CallConvention::Leaf];
         let convention = self.named(
             &conventions,
             |convention| match convention {
                 CallConvention::Managed => "managed",
                 CallConvention::Native => "native",
+                CallConvention::Variadic => "variadic",
                 CallConvention::Leaf => "leaf",
             },
             "a call convention",

@@ -15,9 +15,19 @@ pub enum CallConvention {
     /// The platform's C convention. A call with it also publishes the caller's frame to the
     /// thread (`ThreadLayout::last_managed_sp`), so that the callee may walk the stack, collect or throw.
     Native,
+    /// Like `Native`, for a function of C that takes variable arguments: those conventions that tell them apart treat all its arguments in
+    /// another way. Only calls have it.
+    Variadic,
     /// A call to a small assembly stub or leaf helper: the C convention, but the frame is not published,
     /// and the callee neither walks the stack nor collects nor throws.
     Leaf,
+}
+
+impl CallConvention {
+    /// Whether a call publishes its frame to the thread.
+    pub fn publishes_frame(self) -> bool {
+        matches!(self, CallConvention::Native | CallConvention::Variadic)
+    }
 }
 
 /// The role of a parameter.
@@ -93,6 +103,7 @@ impl fmt::Display for CallConvention {
         f.write_str(match self {
             CallConvention::Managed => "managed",
             CallConvention::Native => "native",
+            CallConvention::Variadic => "variadic",
             CallConvention::Leaf => "leaf",
         })
     }

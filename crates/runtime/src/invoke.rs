@@ -1,12 +1,13 @@
 //! Calling managed code from the runtime: `Main`, class initialisers, reflection. An exception that leaves it comes back as an error.
 
 use crate::exceptions::{Exception, Result};
+use crate::icalls::typed_references::empty_list;
 use crate::jit_env::JitEnv;
 use crate::object::ObjectRef;
 use crate::stack_walk::Activation;
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::{methods, runtime};
-use compiler::signature::{AbiSignature, Passing, method_signature};
+use compiler::signature::{AbiSignature, Passing, method_signature, takes_argument_list};
 use il::types::{MethodId, Storage};
 use ir::Type;
 use ir::types::Access;
@@ -113,8 +114,13 @@ pub unsafe fn call_code(
 ) -> Result<()> {
     let runtime = runtime();
     let abi = method_signature(&JitEnv { runtime }, runtime.types.canonical_method(method))?;
+    let list = empty_list();
+    let mut args: SmallVec<[*const u8; 8]> = SmallVec::from_slice(args);
+    if takes_argument_list(&runtime.types, method)? {
+        args.push((&raw const list).cast());
+    }
     // SAFETY: the caller's promise.
-    unsafe { call_with(&abi, code, context, args, result) }
+    unsafe { call_with(&abi, code, context, &args, result) }
 }
 
 unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, args: &[*const u8], result: *mut u8) -> Result<()> {

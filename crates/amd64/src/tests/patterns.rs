@@ -11,6 +11,12 @@ const PATTERNS: &[Pattern] = &[
          v4 = iconst.i32 2\n v5 = ishl.iptr v3, v4\n v6 = iadd.mptr v0, v5\n v7 = load.i32 v6 [i32 +16 no_trap]\n return v7",
     ),
     (
+        "variadic calls",
+        "managed (iptr, i32, f64)",
+        " sig0 = variadic (i32, f64, f64)\n sig1 = variadic (i32)\nblock0(v0: iptr, v1: i32, v2: f64):\n \
+         call_indirect sig0 v0, v1, v2, v2\n call_indirect sig1 v0, v1\n return",
+    ),
+    (
         "field increment",
         "managed (ref)",
         "block0(v0: ref):\n v1 = load.i32 v0 [i32 +8]\n v2 = iconst.i32 1\n v3 = iadd.i32 v1, v2\n \

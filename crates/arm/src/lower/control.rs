@@ -12,7 +12,6 @@ use ir::instruction::{Aux, IntCompare, Opcode, TrapCode};
 use ir::mach::CodegenError;
 use ir::mach::registers::PReg;
 use ir::mach::vcode::MachBlock;
-use ir::signature::CallConvention;
 use ir::types::{Access, Type};
 use smallvec::SmallVec;
 
@@ -75,7 +74,7 @@ fn call(lowering: &Lowering<'_>, context: &mut Context<'_>, inst: IrInst) -> Res
     };
     let results: SmallVec<[Value; 2]> = context.function.results[inst].iter().copied().collect();
     let (defs, unpacked) = defined_registers(context, &results, &layout.results);
-    let publish = signature.convention == CallConvention::Native;
+    let publish = signature.convention.publishes_frame();
     let info = CallInfo { target, uses, defs, publish, convention: signature.convention };
     context.emit(Inst::Call(Box::new(info)));
     unpacked.into_iter().for_each(|inst| context.emit(inst));

@@ -54,7 +54,11 @@ pub fn has_code(types: &TypeSystem, method: MethodId) -> bool {
 /// How an image of `assembly` names a canonical method that belongs into it; `None` if it does not.
 pub fn key(types: &TypeSystem, assembly: AssemblyId, method: MethodId) -> Option<Key> {
     let data = types.method(method);
-    let MethodKind::Definition { row } = data.kind else { return None };
+    let row = match data.kind {
+        MethodKind::Definition { row } => row,
+        MethodKind::Array(_) => return None,
+        MethodKind::Variadic { .. } => return (data.assembly == assembly).then_some(Key::Instance),
+    };
     let type_args = types.type_args(data.owner);
     let mut args = type_args.iter().chain(&data.method_args).peekable();
     if args.peek().is_none() {

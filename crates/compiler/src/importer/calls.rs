@@ -2,11 +2,12 @@
 
 use super::generics::{MethodRef, TypeRef};
 use super::stack::{Operand, Origin, Shape};
+use super::variable_arguments::promoted;
 use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::env::CellRequest;
 use crate::intrinsics;
-use crate::signature::{AbiSignature, abi_signature, method_signature};
+use crate::signature::{AbiSignature, abi_signature, method_signature, with_argument_list};
 use il::Token;
 use il::signature::CallConvention as Convention;
 use il::types::{MethodId, MethodKind, TypeId};
@@ -139,10 +140,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn import_call(&mut self, token: Token, is_virtual: bool) -> Outcome {
         let callee = self.resolve_method(token)?;
-        let signature = self.types.method_signature(callee.method)?;
-        if signature.convention == Convention::VarArg {
-            return Err(self.not_supported("calls with variable arguments"));
-        }
+        let callee = self.take_variable_arguments(callee, token)?;
         if let MethodKind::Array(_) = self.types.method(callee.method).kind {
             return self.call_array_method(callee);
         }
@@ -376,16 +374,25 @@ impl<'a> Importer<'a, '_> {
     // Through pointers
 
     pub(super) fn import_calli(&mut self, token: Token) -> Outcome {
-        let signature = self.types.stand_alone_signature(self.assembly, token, &self.context)?;
+        let mut signature = self.types.stand_alone_signature(self.assembly, token, &self.context)?;
+        let code = self.pop()?;
+        let code = self.convert_scalar(code, Type::Iptr)?;
         let convention = match signature.convention {
             Convention::Default => CallConvention::Managed,
-            Convention::VarArg | Convention::NativeVarArg => return Err(self.not_supported("calls with variable arguments")),
+            Convention::VarArg => {
+                let open = self.types.stand_alone_signature(self.assembly, token, &self.open_context())?;
+                self.push_argument_list(signature.variable(), open.variable())?;
+                signature = with_argument_list(&signature);
+                CallConvention::Managed
+            }
+            Convention::NativeVarArg => {
+                signature = promoted(signature);
+                CallConvention::Variadic
+            }
             _ => CallConvention::Native,
         };
         let this = (signature.has_this && !signature.explicit_this).then_some(TypeId::OBJECT);
         let abi = abi_signature(self.env, convention, this, &signature, false)?;
-        let code = self.pop()?;
-        let code = self.convert_scalar(code, Type::Iptr)?;
         let arguments = self.pop_arguments(&abi)?;
         let this = if abi.has_this {
             let operand = self.pop()?;

@@ -123,7 +123,7 @@ impl<'a> Importer<'a, '_> {
             Mkrefany => self.import_mkrefany(token(operand)?),
             Refanyval => self.import_refanyval(token(operand)?),
             Refanytype => self.import_refanytype(),
-            Arglist => Err(self.not_supported("arglist")),
+            Arglist => self.import_arglist(),
             _ => self.import_convert(opcode),
         }
     }

@@ -127,7 +127,7 @@ impl<'a> Importer<'a, '_> {
 
     /// What leaves the variables open that the context of a lookup knows. A class's method table says nothing of the method's own
     /// arguments: without a dictionary these are exact.
-    fn open_context(&self) -> GenericContext<'a> {
+    pub(super) fn open_context(&self) -> GenericContext<'a> {
         if self.generic.has_method_dictionary() {
             GenericContext::EMPTY
         } else {
@@ -191,7 +191,7 @@ impl<'a> Importer<'a, '_> {
         Ok(FieldRef { field, owner: TypeRef { ty: owner, open } })
     }
 
-    fn needs_lookup(&self, ty: TypeId) -> bool {
+    pub(super) fn needs_lookup(&self, ty: TypeId) -> bool {
         self.generic.source.is_some() && self.types.contains_canon(ty)
     }
 

@@ -23,6 +23,7 @@ mod proxies;
 mod scan;
 pub(crate) mod stack;
 mod tail;
+mod variable_arguments;
 
 use crate::emit::Emitter;
 use crate::env::{CellRequest, GenericLookup, MethodEnv};
@@ -30,10 +31,10 @@ use crate::signature::{AbiSignature, method_signature};
 use crate::{intrinsics, wrappers};
 use exceptions::{BODY, Clone, CloneId};
 use generics::GenericState;
+use il::Error;
 use il::instruction::{Decoder, Opcode};
 use il::method_body::MethodBody;
 use il::types::{AssemblyId, GenericContext, MethodId, TypeId, method_impl_attributes};
-use il::{Error, ErrorKind};
 use ir::Function;
 use ir::builder::Variable;
 use ir::entity::{Block, Region, StackSlot};
@@ -416,11 +417,6 @@ impl<'a, 'f> Importer<'a, 'f> {
         let number = self.env.deferred_error(error);
         let cell = self.cell_address(CellRequest::DeferredError(number));
         self.helper(crate::abi::HelperId::RaiseDeferred, &[cell]);
-    }
-
-    /// An error for what this compiler does not do.
-    fn not_supported(&self, what: &str) -> Failure {
-        Failure::Instruction(Error::new(ErrorKind::NotSupported, what).with_name(self.types.method_full_name(self.method)))
     }
 
     /// Number for a lookup in the generic context.

@@ -19,6 +19,7 @@ use ir::types::Access;
 impl<'a> Importer<'a, '_> {
     pub(super) fn import_newobj(&mut self, token: Token) -> Outcome {
         let constructor = self.resolve_method(token)?;
+        let constructor = self.take_variable_arguments(constructor, token)?;
         let data = self.types.method(constructor.method);
         let owner = self.owner_of(constructor);
         if let MethodKind::Array(ArrayMethod::Constructor(count)) = data.kind {
@@ -277,15 +278,21 @@ impl<'a> Importer<'a, '_> {
             return Err(invalid("typed references are no structures"));
         };
         let temporary = self.struct_temporary(size, align);
+        self.store_typed_reference(temporary, 0, ty, address)?;
+        self.push_struct(TypeId::TYPED_REFERENCE, temporary);
+        Ok(())
+    }
+
+    /// Makes a typed reference to `address` in the frame, `offset` bytes behind `place`.
+    pub(super) fn store_typed_reference(&mut self, place: Value, offset: i32, ty: TypeRef, address: Value) -> Outcome {
         let handle = self.type_cell(ty, CellRequest::TypeHandle, Type::Iptr)?;
         let method_table = self.method_table(ty)?;
         let address = self.as_pointer(address, Type::Iptr);
         for (name, value) in [("type", handle), ("Value", address), ("Type", method_table)] {
-            let offset = self.typed_reference_field(name)?;
+            let offset = offset + self.typed_reference_field(name)?;
             let memory = self.frame_access(Access::Full(Type::Iptr), offset);
-            self.b.store(memory, temporary, value);
+            self.b.store(memory, place, value);
         }
-        self.push_struct(TypeId::TYPED_REFERENCE, temporary);
         Ok(())
     }
 

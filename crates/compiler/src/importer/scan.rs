@@ -2,7 +2,7 @@
 //! `leave` goes.
 
 use super::{Failure, invalid};
-use il::instruction::{Decoder, Opcode, Operand};
+use il::instruction::{Decoder, Instruction, Opcode, Operand};
 use il::method_body::{ClauseKind, MethodBody};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -143,6 +143,14 @@ impl Scan {
         chain
     }
 
+    /// An instruction's opcode and operand; `arglist` loads the last argument.
+    fn operation<'a>(&self, instruction: &Instruction<'a>) -> (Opcode, Operand<'a>) {
+        match instruction.general() {
+            (Opcode::Arglist, _) => (Opcode::Ldarg, Operand::Variable(self.args.len().saturating_sub(1) as u16)),
+            general => general,
+        }
+    }
+
     fn find_tries(&mut self, body: &MethodBody<'_>) {
         for (index, clause) in body.clauses.iter().enumerate() {
             let known = self.tries.iter_mut().find(|range| (range.start, range.end) == (clause.try_start, clause.try_end));
@@ -168,7 +176,7 @@ impl Scan {
         for instruction in Decoder::new(body.il) {
             let instruction = instruction.map_err(Failure::Method)?;
             self.instructions.insert(instruction.offset);
-            let (opcode, operand) = instruction.general();
+            let (opcode, operand) = self.operation(&instruction);
             self.has_rethrow |= opcode == Opcode::Rethrow;
             self.has_localloc |= opcode == Opcode::Localloc;
             match operand {
@@ -297,7 +305,7 @@ impl Scan {
         let mut block = 0;
         for instruction in Decoder::new(body.il).flatten() {
             block = number.get(&instruction.offset).copied().unwrap_or(block);
-            let (opcode, operand) = instruction.general();
+            let (opcode, operand) = self.operation(&instruction);
             match operand {
                 Operand::Variable(variable) => {
                     let is_arg = matches!(opcode, Opcode::Ldarg | Opcode::Ldarga | Opcode::Starg);

@@ -4,7 +4,7 @@ use super::{Conversion, NativeForm, Place, Text, conversion, layout};
 use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes};
 use il::signature::{MethodSig, element};
 use il::tables::{ImplMapRow, ParamRow};
-use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
+use il::types::{AssemblyId, CallConvention, MethodId, TypeId, TypeSystem};
 use il::{Error, ErrorKind, Result, TableId, Token};
 
 /// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
@@ -48,6 +48,8 @@ pub struct NativeSignature {
     pub area_size: u32,
     /// Whether errno is kept for `Marshal.GetLastWin32Error`.
     pub keeps_error: bool,
+    /// Whether it is a function of C with variable arguments.
+    pub is_variadic: bool,
 }
 
 /// Alignment of the area of native values.
@@ -145,7 +147,8 @@ fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool)
         return Err(error.with_name(types.method_full_name(method)));
     }
     let area_size = area_size.next_multiple_of(AREA_ALIGNMENT);
-    Ok(NativeSignature { params, result, area_size, keeps_error })
+    let is_variadic = signature.convention == CallConvention::VarArg;
+    Ok(NativeSignature { params, result, area_size, keeps_error, is_variadic })
 }
 
 /// Whether native code may return it.

@@ -231,6 +231,17 @@ pub struct MethodSignature {
 }
 
 impl MethodSignature {
+    /// The parameters before the variable ones.
+    pub fn fixed(&self) -> &[TypeId] {
+        self.params.split_at_checked(self.fixed_count()).map_or(&self.params, |(fixed, _)| fixed)
+    }
+    /// The variable arguments of a call site.
+    pub fn variable(&self) -> &[TypeId] {
+        self.params.get(self.fixed_count()..).unwrap_or_default()
+    }
+    fn fixed_count(&self) -> usize {
+        self.fixed_params.map_or(self.params.len(), |count| count as usize)
+    }
     /// A managed signature without generic parameters and variable arguments.
     pub fn managed(params: Vec<TypeId>, ret: TypeId, has_this: bool) -> MethodSignature {
         MethodSignature {

@@ -89,6 +89,13 @@ pub enum MethodKind {
     },
     /// A method of arrays.
     Array(ArrayMethod),
+    /// An imported method with variable arguments as one call site calls it (II.15.5): each list of arguments is a signature of its own, and a method.
+    Variadic {
+        /// The row of its definition.
+        row: u32,
+        /// All arguments, as those of a function pointer of this type.
+        signature: TypeId,
+    },
 }
 
 /// A method of a type, with its own type arguments if it is an instance of a generic method.
@@ -116,7 +123,7 @@ impl Method {
     /// Row in the MethodDef table, of methods that have one.
     pub fn row(&self) -> Option<u32> {
         match self.kind {
-            MethodKind::Definition { row } => Some(row),
+            MethodKind::Definition { row } | MethodKind::Variadic { row, .. } => Some(row),
             MethodKind::Array(_) => None,
         }
     }
@@ -277,12 +284,24 @@ impl TypeSystem {
         }))
     }
 
+    /// An imported method with variable arguments, called with the arguments of `signature`.
+    pub fn variadic_method(&self, definition: MethodId, signature: MethodSignature) -> MethodId {
+        let method = self.method(definition);
+        let Some(row) = method.row() else { return definition };
+        let kind = MethodKind::Variadic { row, signature: self.function_pointer(signature) };
+        let hash = hash_of((method.owner, kind));
+        let is_same = |entry: &MethodEntry| entry.method.owner == method.owner && entry.method.kind == kind;
+        MethodId(self.methods.intern(hash, is_same, |id| self.new_entry(Method { id: MethodId(id), kind, ..method.clone() })))
+    }
+
     /// The method that `definition` is on another instantiation `owner` of its type, with `args` for its own generic parameters.
     pub fn instantiate_method(&self, definition: MethodId, owner: TypeId, args: &[TypeId]) -> MethodId {
         let method = self.method(definition);
         let row = match method.kind {
             MethodKind::Definition { row } => row,
             MethodKind::Array(kind) => return self.array_method(owner, kind),
+            // Native code is not generic (II.15.5.2).
+            MethodKind::Variadic { .. } => return definition,
         };
         if args.is_empty() {
             return self.method_on(owner, row);
@@ -325,7 +344,7 @@ impl TypeSystem {
     pub fn method_name(&self, m: MethodId) -> &str {
         let method = self.method(m);
         match method.kind {
-            MethodKind::Definition { row } => {
+            MethodKind::Definition { row } | MethodKind::Variadic { row, .. } => {
                 let metadata = self.metadata(method.assembly);
                 metadata.row::<MethodDefRow>(row).map_or("", |row| metadata.string(row.name))
             }
@@ -353,6 +372,10 @@ impl TypeSystem {
                 signature.map_err(|error| metadata.locate(error).with_token(Token::new(TableId::MethodDef, row)))
             }
             MethodKind::Array(kind) => self.array_method_signature(method.owner, kind),
+            MethodKind::Variadic { signature, .. } => match self.kind(signature) {
+                TypeKind::FunctionPointer(signature) => Ok(MethodSignature::clone(signature)),
+                _ => Err(self.load_error(signature, "not a signature")),
+            },
         }
     }
 
@@ -382,7 +405,7 @@ impl TypeSystem {
         let method = self.method(m);
         match method.kind {
             MethodKind::Definition { row } => self.metadata(method.assembly).method_body(row),
-            MethodKind::Array(_) => Ok(None),
+            MethodKind::Array(_) | MethodKind::Variadic { .. } => Ok(None),
         }
     }
 

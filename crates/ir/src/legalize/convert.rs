@@ -60,7 +60,7 @@ impl Legalizer<'_> {
         }
     }
 
-    fn bits_of_float(&mut self, float: Value) -> Pair {
+    pub(super) fn bits_of_float(&mut self, float: Value) -> Pair {
         let address = self.transfer_address();
         self.append(Opcode::Store, Type::F64, &[address, float], Aux::Memory(Memory::frame(Type::F64)));
         let half = Memory::frame(Type::I32);

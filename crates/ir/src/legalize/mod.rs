@@ -127,21 +127,27 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
 }
 
 fn has_wide(signature: &Signature) -> bool {
-    signature.params.iter().any(|param| param.ty == Type::I64) || signature.results.contains(&Type::I64)
+    let by_bits = |ty: Type| ty.is_float() && signature.convention == CallConvention::Variadic;
+    signature.params.iter().any(|param| param.ty == Type::I64 || by_bits(param.ty)) || signature.results.contains(&Type::I64)
 }
 
-/// Splits the 64-bit parameters and results of a signature.
+/// Splits the 64-bit parameters and results of a signature. Functions with variable arguments take floats as integers of the same bits, in
+/// general registers or on the stack: so the base standard of ARM has it (AAPCS32, section 6.4.1), and on x86 it makes no difference.
 pub fn split_signature(signature: &mut Signature) {
     if !has_wide(signature) {
         return;
     }
     let params = std::mem::take(&mut signature.params);
+    let by_bits = signature.convention == CallConvention::Variadic;
     for param in params {
-        if param.ty == Type::I64 {
-            signature.params.push(Param { ty: Type::I32, kind: ParamKind::PairLow });
-            signature.params.push(Param::normal(Type::I32));
-        } else {
-            signature.params.push(param);
+        match param.ty {
+            Type::F64 if !by_bits => signature.params.push(param),
+            Type::I64 | Type::F64 => {
+                signature.params.push(Param { ty: Type::I32, kind: ParamKind::PairLow });
+                signature.params.push(Param::normal(Type::I32));
+            }
+            Type::F32 if by_bits => signature.params.push(Param::normal(Type::I32)),
+            _ => signature.params.push(param),
         }
     }
     let split = |ty: Type| if ty == Type::I64 { SmallVec::from_slice(&[Type::I32; 2]) } else { SmallVec::from_slice(&[ty]) };
@@ -228,7 +234,18 @@ impl Legalizer<'_> {
             || self.function.results[inst].iter().any(is_wide)
             || instruction.targets().iter().any(|target| target.args.iter().any(is_wide))
             || self.options.software_division && division_index(instruction.opcode).is_some()
+            || self.is_variadic(instruction)
             || self.is_deferred_condition(inst)
+    }
+
+    /// Whether this is a call of a function with variable arguments.
+    fn is_variadic(&self, instruction: &Instruction) -> bool {
+        match instruction.aux {
+            Aux::Call { signature, .. } | Aux::CallIndirect(signature) => {
+                self.function.signatures[signature].convention == CallConvention::Variadic
+            }
+            _ => false,
+        }
     }
 
     /// Whether this is a branch on a comparison that was left for it to make.
@@ -322,6 +339,21 @@ impl Legalizer<'_> {
         }
         split
     }
+    /// The same with floats as integers.
+    fn split_bits(&mut self, values: &[Value]) -> Values {
+        let mut split = Values::new();
+        for &value in values {
+            match self.function.value_type(value) {
+                Type::F32 => split.push(self.unary(Opcode::Bitcast, value)),
+                Type::F64 => {
+                    let pair = self.bits_of_float(value);
+                    split.extend([pair.low, pair.high]);
+                }
+                _ => split.extend(self.split_values(&[value])),
+            }
+        }
+        split
+    }
     fn split_target(&self, target: &BlockCall) -> BlockCall {
         BlockCall::new(target.block, &self.split_values(&target.args))
     }
@@ -384,7 +416,10 @@ impl Legalizer<'_> {
 
     /// A call whose signature has been split already.
     fn call(&mut self, inst: Inst, instruction: &Instruction, aux: Aux) {
-        let args = self.split_values(&instruction.args);
+        let args = match self.is_variadic(instruction) {
+            true => self.split_bits(&instruction.args),
+            false => self.split_values(&instruction.args),
+        };
         let old = self.function.results[inst].clone();
         let call = self.append(instruction.opcode, instruction.ty, &args, aux);
         let mut results = self.function.results[call].clone().into_iter();

@@ -53,6 +53,7 @@ const OFFSETS: &[fn(Abi) -> i32] = &[
     Abi::boxed_payload,
     Abi::length,
     Abi::string_chars,
+    Abi::argument_list_entries,
     Abi::vector_data,
     Abi::array_bounds,
     Abi::method_table_base_size,

@@ -90,6 +90,7 @@ pub mod remoting;
 pub mod system_native;
 mod thread_pool;
 pub mod threads;
+pub mod typed_references;
 mod wait_handles;
 
 use crate::abort;
@@ -142,6 +143,7 @@ static TABLES: &[&[InternalCall]] = &[
     remoting::TABLE,
     thread_pool::TABLE,
     threads::TABLE,
+    typed_references::TABLE,
     wait_handles::TABLE,
     reflection::assemblies::TABLE,
     reflection::attribute_data::TABLE,

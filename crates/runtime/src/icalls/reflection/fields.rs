@@ -10,6 +10,7 @@ use super::relations::is_bare;
 use crate::class_init::ensure_initialized;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
+use crate::icalls::typed_references::referent;
 use crate::icalls::{InternalCall, icall, owner_of, raising};
 use crate::method_table::{ensure_statics, method_table};
 use crate::object::{self, ArrayRef, ObjectRef, store_reference};
@@ -269,14 +270,13 @@ extern "C" fn marshal_info(this: ObjectRef) -> ObjectRef {
 }
 
 /// The field's place within the value that a typed reference points to.
-fn direct_place(field: ObjectRef, reference: *const usize) -> Result<(TypeId, Place)> {
+fn direct_place(field: ObjectRef, reference: *mut u8) -> Result<(TypeId, Place)> {
     let types = &runtime().types;
     let field = field_of(field)?;
     let FieldLocation::Instance { offset } = types.field_location(field)? else {
         return Err(Exception::argument("field", "The field is not of an instance."));
     };
-    // SAFETY: a typed reference begins with the address of the variable.
-    let variable = unsafe { reference.read() } as *mut u8;
+    let variable = referent(reference);
     let start = match types.is_value_type(types.field(field).owner) {
         true => variable,
         // SAFETY: the variable holds a reference.
@@ -286,7 +286,7 @@ fn direct_place(field: ObjectRef, reference: *const usize) -> Result<(TypeId, Pl
     Ok((types.field_type(field)?, Place { owner: owner_of(address as usize), address }))
 }
 
-extern "C" fn get_direct(field: ObjectRef, _ty: ObjectRef, reference: *const usize, _context: ObjectRef) -> ObjectRef {
+extern "C" fn get_direct(field: ObjectRef, _ty: ObjectRef, reference: *mut u8, _context: ObjectRef) -> ObjectRef {
     raising(|| {
         let (ty, place) = direct_place(field, reference)?;
         // SAFETY: the field's own place.
@@ -294,7 +294,7 @@ extern "C" fn get_direct(field: ObjectRef, _ty: ObjectRef, reference: *const usi
     })
 }
 
-extern "C" fn set_direct(field: ObjectRef, _ty: ObjectRef, reference: *const usize, value: ObjectRef, _context: ObjectRef) {
+extern "C" fn set_direct(field: ObjectRef, _ty: ObjectRef, reference: *mut u8, value: ObjectRef, _context: ObjectRef) {
     raising(|| {
         let (ty, place) = direct_place(field, reference)?;
         // SAFETY: the field's own place.

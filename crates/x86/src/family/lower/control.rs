@@ -75,7 +75,7 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
     let function = context.function;
     let signature = &function.signatures[signature];
     let layout = F::call_layout(signature)?;
-    let native = signature.convention == CallConvention::Native;
+    let native = signature.convention.publishes_frame();
     let first_arg = usize::from(callee.is_none());
     let mut info = CallInfo {
         target: CallTarget::Symbol(callee.unwrap_or(ir::entity::Entity::from_index(0)), None),
@@ -110,7 +110,11 @@ fn call<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: 
         Some(callee) => !matches!(function.symbols[callee].target, SymbolRef::Helper(_)),
         None => true,
     };
-    if native && may_be_variadic && layout.vector_count > 0 {
+    let counts_vectors = match signature.convention {
+        CallConvention::Variadic => F::VARIADIC_CALL_TARGET.is_some(),
+        _ => native && may_be_variadic && layout.vector_count > 0,
+    };
+    if counts_vectors {
         info.vector_count = Some(layout.vector_count);
     }
     info.target_register = if info.vector_count.is_some() { F::VARIADIC_CALL_TARGET } else { F::CALL_TARGET };
