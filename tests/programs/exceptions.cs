@@ -7,7 +7,23 @@ class Custom : Exception {
     public Custom(int code, Exception inner = null) : base("custom " + code, inner) { Code = code; }
 }
 
+class Counter {
+    public object First, Second;
+    public long Wide;
+    public int Narrow;
+}
+
 static class Program {
+    // Load and store are one access to memory on some machines.
+    static string Change(Counter counter, int how) {
+        try {
+            if (how == 0) counter.Wide++;
+            if (how == 1) counter.Narrow -= how;
+            if (how == 2) { Counter none = null; none.Wide |= 5; }
+            return counter == null ? "lost" : counter.Wide + counter.Narrow + "";
+        } catch (NullReferenceException) { return "null"; }
+    }
+
     static readonly List<string> log = new List<string>();
     static bool Note(string text, bool result) { log.Add(text); return result; }
     static void Flush(string title) { Console.WriteLine(title + ": " + string.Join(" ", log)); log.Clear(); }
@@ -104,5 +120,6 @@ static class Program {
         int sum = 0;
         for (int i = 0; i < 1000; i++) { try { if (i % 2 == 0) throw new Custom(i); sum += 1; } catch (Custom error) { sum += error.Code; } }
         Console.WriteLine(sum);
+        for (int how = 0; how < 3; how++) Console.WriteLine(Change(new Counter(), how) + " " + Change(null, how));
     }
 }

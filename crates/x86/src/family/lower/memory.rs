@@ -1,6 +1,6 @@
 //! Memory: addresses, loads and stores, read-modify-write, copies, atomics, the dynamic stack.
 
-use super::{Context, Lowering, address, immediate, memory_operand, reg, result, temp};
+use super::{Context, Lowering, address, immediate, may_fault, memory_operand, reg, result, temp};
 use crate::family::Family;
 use crate::family::instructions::{AluOp, Amode, Base, Inst, Memory, Size, Source};
 use crate::family::registers::Reg;
@@ -167,7 +167,8 @@ fn read_modify_write<F: Family>(
         4 => Size::S32,
         _ => F::WORD,
     };
-    let memory = memory_operand(lowering, context, inst);
+    // The store cannot fault where the load did not, and may be marked so; the two are one access now.
+    let memory = Memory { faults: may_fault(context, load), ..memory_operand(lowering, context, inst) };
     let source = register_or_immediate(context, other);
     context.emit(Inst::AluMemory { op, size, memory, source });
     true

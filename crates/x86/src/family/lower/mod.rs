@@ -244,14 +244,19 @@ pub(crate) fn fold_load<F: Family>(lowering: &Lowering<'_, F>, context: &mut Con
     memory_operand(lowering, context, load)
 }
 
+/// Whether a load, store or atomic operation may meet null.
+pub(crate) fn may_fault(context: &Context<'_>, inst: IrInst) -> bool {
+    !matches!(context.data(inst).aux, Aux::Memory(memory) if memory.flags.contains(MemoryFlags::NO_TRAP))
+}
+
 /// The memory operand of a load, store or atomic operation.
 pub(crate) fn memory_operand<F: Family>(lowering: &Lowering<'_, F>, context: &mut Context<'_>, inst: IrInst) -> Memory {
     let address_value = context.arg(inst, 0);
-    let (offset, flags) = match context.data(inst).aux {
-        Aux::Memory(memory) => (memory.offset, memory.flags),
-        _ => (0, MemoryFlags::empty()),
+    let offset = match context.data(inst).aux {
+        Aux::Memory(memory) => memory.offset,
+        _ => 0,
     };
-    Memory { address: address(lowering, context, address_value, offset), faults: !flags.contains(MemoryFlags::NO_TRAP) }
+    Memory { address: address(lowering, context, address_value, offset), faults: may_fault(context, inst) }
 }
 
 /// The addressing mode of `value` + `offset`, with as much of its computation folded in as fits.
