@@ -8,6 +8,7 @@ use crate::call_frame::{self, CallFrames, FrameRules};
 use crate::debug_lines::{self, DebugSection};
 use crate::image::ObjectImage;
 use crate::tables::{Placement, align, encode_section, lay_out_code, place_section, rows_rise};
+use crate::veneers;
 use ir::function::SymbolRef;
 use ir::mach::{Architecture, Backend, CodegenError};
 use object::elf;
@@ -44,6 +45,7 @@ pub struct Notes {
 /// # Errors
 /// If a relocation does not reach, a symbol has no code, definitions are not in the order of their rows, or the image is larger than 2 GiB.
 pub fn write(image: &ObjectImage, backend: &dyn Backend) -> Result<Vec<u8>, CodegenError> {
+    let image = &*veneers::add(image, backend);
     let layout = Layout::new(image, backend)?;
     let text = link(image, backend, &layout)?;
     let mut file = write_file(image, &layout, &text)?;

@@ -12,6 +12,7 @@ pub mod info;
 pub mod reader;
 pub mod tables;
 pub mod varint;
+mod veneers;
 
 pub use image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
 pub use reader::{Image, ImageError};

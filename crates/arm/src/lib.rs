@@ -67,6 +67,9 @@ impl Backend for Arm {
     fn thunk(&self, token: u64, stub_cell: SymbolRef) -> CompiledCode {
         stubs::thunk(token, stub_cell)
     }
+    fn veneer(&self, target: SymbolRef) -> Option<CompiledCode> {
+        Some(stubs::veneer(target))
+    }
     fn dispatch(&self, entries: &[(u64, SymbolRef)], miss: SymbolRef) -> CompiledCode {
         stubs::dispatch(entries, miss)
     }

@@ -14,7 +14,7 @@ use crate::registers::{CONTEXT, DWARF_D0, FP, IP, KEY, LR, PC, R0, R1, R2, R3, S
 use ir::function::SymbolRef;
 use ir::mach::buffer::{Label, MachBuffer};
 use ir::mach::registers::PReg;
-use ir::mach::{CallbackLayout, CodegenError, CodegenOptions, CompiledCode, FrameInfo, Stub, StubKind};
+use ir::mach::{CallbackLayout, CodegenError, CodegenOptions, CompiledCode, FrameInfo, Reloc, RelocKind, Stub, StubKind};
 use ir::signature::Signature;
 
 /// Registers that native code expects to be saved, with r3 for alignment: r3 to r10, below the pushed frame pointer.
@@ -363,6 +363,22 @@ pub fn thunk(token: u64, stub_cell: SymbolRef) -> CompiledCode {
     sequence.push(bit(IP));
     sequence.jump_through(stub_cell);
     sequence.finish(FrameInfo::default()).0
+}
+
+/// Jumps by a distance that lies behind the code.
+pub fn veneer(target: SymbolRef) -> CompiledCode {
+    /// From the distance's place to where pc points when it is added.
+    const ANCHOR: i32 = 4;
+    let always = Condition::Al;
+    let code = [
+        transfer(always, Transfer::Ldr, IP.number(), Address::at(PC.number(), 0)),
+        data(always, DataOp::Add, false, PC.number(), PC.number(), Operand2::Register(IP.number())),
+    ];
+    let mut bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let offset = bytes.len() as u32;
+    bytes.extend_from_slice(&[0; 4]);
+    let reloc = Reloc { offset, kind: RelocKind::ArmPoolRelative32, target, addend: -ANCHOR };
+    CompiledCode { bytes, align: 4, code_len: offset, relocs: vec![reloc], ..CompiledCode::default() }
 }
 
 /// Compares the key register with each key.

@@ -148,6 +148,17 @@ pub enum RelocKind {
     ArmPoolRelative32,
 }
 
+impl RelocKind {
+    /// Bytes between field and target that can be encoded, in both directions.
+    pub fn reach(self) -> u32 {
+        match self {
+            RelocKind::PcRelative32 | RelocKind::ArmPoolRelative32 => i32::MAX as u32,
+            // 24 bits of words, less the distance at which pc reads.
+            RelocKind::ArmBranch24 => (1 << 25) - 8,
+        }
+    }
+}
+
 /// A place at which a fault means an exception.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrapSite {
@@ -446,6 +457,12 @@ pub trait Backend: Send + Sync {
     /// The code that [`SymbolRef::Resolver`] of the first `count` cells means. `None` on machines whose code never names it, or without
     /// [`CodegenOptions::cell_resolver`].
     fn resolvers(&self, _count: u32, _options: &CodegenOptions) -> Option<Resolvers> {
+        None
+    }
+
+    /// Code that jumps to `target` wherever it lies and keeps all registers that carry something into a method. `None` on machines whose calls reach
+    /// all of an image.
+    fn veneer(&self, _target: SymbolRef) -> Option<CompiledCode> {
         None
     }
 
