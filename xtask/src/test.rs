@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that is tested on the host. `--target x86` and `--target arm` test on these, natively and under `qemu-arm`.
+//! `cargo xtask test`: everything that is tested, on the host, then on x86 natively and on ARM under `qemu-arm`. `--target` picks one of them.
 
 use crate::cross::{self, TARGETS, Target};
 use crate::shell::{root, run as run_command};
@@ -8,17 +8,22 @@ use std::time::Instant;
 /// The crates whose own tests run on a foreign target, besides its back end: what else depends on the machine.
 const MACHINE_DEPENDENT: &[&str] = &["runtime"];
 
-/// Sets up, then tests on the target that `--target` names, else on the host; other arguments go to the host's `cargo test`. In the release profile: the tests
-/// compile whole class libraries, and what is tested is what is shipped. The checks of debug builds (verifying the intermediate representation and
-/// register allocations) are asked for by the tests that want them.
+/// Sets up, then tests on the target that `--target` names, else on all; other arguments go to the host's `cargo test`. A target is tested even if
+/// the one before failed. In the release profile: the tests compile whole class libraries, and what is tested is what is shipped. The checks of debug
+/// builds (verifying the intermediate representation and register allocations) are asked for by the tests that want them.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let (target, rest) = cross::take_target(arguments)?;
-    let target = target.unwrap_or(&TARGETS[0]);
     crate::packages::install()?;
-    let started = Instant::now();
-    let result = if target.is_foreign() { test_foreign(target) } else { test_host(&rest) };
-    println!("testing for {} took {} s", target.name, started.elapsed().as_secs());
-    result
+    let mut failed = Vec::new();
+    for target in TARGETS.iter().filter(|known| target.is_none_or(|target| target.name == known.name)) {
+        let started = Instant::now();
+        let result = if target.is_foreign() { test_foreign(target) } else { test_host(&rest) };
+        println!("testing for {} took {} s", target.name, started.elapsed().as_secs());
+        if let Err(message) = result {
+            failed.push(format!("{}: {message}", target.name));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
 fn test_host(arguments: &[String]) -> Result<(), String> {
