@@ -1,3 +1,4 @@
+// compiled only: what is tested is allocation by compiled code; interpreted it takes minutes
 // Threads that allocate all the time while the collector stops them again and again: nothing may be lost or overwritten.
 using System;
 using System.Threading;

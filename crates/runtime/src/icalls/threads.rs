@@ -115,7 +115,7 @@ fn current_record() -> Arc<Record> {
 static VISITORS: Mutex<Vec<(i32, Arc<Record>)>> = Mutex::new(Vec::new());
 
 /// How long a domain that is unloaded waits for its threads.
-const DOMAIN_ABORT_TIME: Duration = Duration::from_secs(5);
+const DOMAIN_ABORT_TIME: Duration = Duration::from_secs(60);
 
 /// The current thread enters a domain.
 pub fn note_entry(domain: &Domain) {
