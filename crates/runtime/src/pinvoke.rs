@@ -136,7 +136,7 @@ fn open(library: &str, folder: Option<&Path>) -> Option<usize> {
             None => std::ptr::null(),
         };
         // SAFETY: a name or null for the process itself; loading a library may run its initialisers, which the program asked for.
-        let handle = unsafe { libc::dlopen(pointer, libc::RTLD_LAZY) } as usize;
+        let handle = unsafe { libc::dlopen(pointer, libc::RTLD_LAZY | libc::RTLD_GLOBAL) } as usize;
         if handle == 0 { None } else { Some(handle) }
     })?;
     OPEN.lock().get_or_insert_with(FxHashMap::default).insert(library.to_string(), found);

@@ -41,6 +41,8 @@ pub struct NativeField {
     pub conversion: Conversion,
 }
 
+const MANAGED_CHARACTER_BYTES: u32 = 2;
+
 /// Deepest nesting of structures in each other.
 const DEPTH_LIMIT: u32 = 64;
 
@@ -99,7 +101,11 @@ fn lay_out(types: &TypeSystem, ty: TypeId) -> Result<NativeLayout> {
         let declaration = types.field(field);
         let token = Token::new(TableId::Field, declaration.row);
         let descriptor = descriptor(types, declaration.assembly, token)?;
-        let conversion = super::conversion(types, types.field_type(field)?, descriptor.as_ref(), place)?;
+        let (ty, count) = match fixed_characters(types, types.field_type(field)?)? {
+            Some(count) => (TypeId::CHAR, count),
+            None => (types.field_type(field)?, 1),
+        };
+        let conversion = super::conversion(types, ty, descriptor.as_ref(), place)?;
         let form = conversion.native_form(types)?;
         let align = if packing == 0 { form.align } else { form.align.min(packing) };
         result.align = result.align.max(align);
@@ -107,8 +113,13 @@ fn lay_out(types: &TypeSystem, ty: TypeId) -> Result<NativeLayout> {
             Some(offset) => start + offset,
             None => end.next_multiple_of(align.max(1)),
         };
-        end = end.max(native_offset + form.size);
-        result.fields.push(NativeField { field, managed_offset, native_offset, conversion });
+        end = end.max(native_offset + form.size * count);
+        result.fields.extend((0..count).map(|index| NativeField {
+            field,
+            managed_offset: managed_offset + index * MANAGED_CHARACTER_BYTES,
+            native_offset: native_offset + index * form.size,
+            conversion: conversion.clone(),
+        }));
     }
     // A class's own size comes on top of what it inherits.
     let wanted = declared.map_or(0, |row| row.class_size).saturating_add(if explicit { 0 } else { start });
@@ -118,6 +129,18 @@ fn lay_out(types: &TypeSystem, ty: TypeId) -> Result<NativeLayout> {
     }
     result.size = end.max(wanted).max(1).next_multiple_of(result.align);
     Ok(result)
+}
+
+/// How many characters a fixed buffer of C# has: a structure with one field, to whose size its layout adds. In native memory they are as
+/// characters are in the structure around it.
+fn fixed_characters(types: &TypeSystem, ty: TypeId) -> Result<Option<u32>> {
+    let TypeKind::Class { assembly, row } = *types.kind(ty) else { return Ok(None) };
+    if !types.has_attribute(assembly, row, "UnsafeValueTypeAttribute") {
+        return Ok(None);
+    }
+    let Some((element, _)) = types.instance_fields(ty)?.next() else { return Ok(None) };
+    let size = types.storage(ty)?.size(types.layout());
+    Ok((types.field_type(element)? == TypeId::CHAR).then_some(size / MANAGED_CHARACTER_BYTES))
 }
 
 /// The marshalling descriptor of a field or parameter.

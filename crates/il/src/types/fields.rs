@@ -645,7 +645,7 @@ impl TypeSystem {
     }
 
     /// Whether a TypeDef has a custom attribute of `System.Runtime.CompilerServices` with this name.
-    pub(crate) fn has_attribute(&self, assembly: AssemblyId, row: u32, name: &str) -> bool {
+    pub fn has_attribute(&self, assembly: AssemblyId, row: u32, name: &str) -> bool {
         let parent = Token::new(TableId::TypeDef, row);
         self.has_custom_attribute(assembly, parent, "System.Runtime.CompilerServices", name)
     }

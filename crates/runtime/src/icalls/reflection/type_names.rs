@@ -83,7 +83,8 @@ impl Parser<'_> {
         }
         let mut parsed = ParsedName::default();
         self.skip_spaces();
-        parsed.path.push(self.identifier()?.trim_end().to_owned());
+        // The first name may be nested in Mono's own spelling.
+        parsed.path.extend(self.identifier()?.trim_end().split('/').map(str::to_owned));
         while self.take(b'+') {
             parsed.path.push(self.identifier()?);
         }
