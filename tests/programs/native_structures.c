@@ -63,3 +63,21 @@ Long give_long(long long a) { return (Long){ a, (int)a + 1 }; }
 Longs2 give_longs(long long a) { return (Longs2){ a, a + 1 }; }
 Bytes3 give_bytes(int a) { return (Bytes3){ a, a + 1, a + 2 }; }
 Word give_word(int a) { return (Word){ a }; }
+
+/* Fixed buffers of characters. */
+typedef struct { char text[5]; char last; } Narrow;
+typedef struct { short text[5]; short last; } Wide;
+int narrow(Narrow *a)
+{
+    int sum = a->text[0] + 10 * a->text[4] + 100 * a->last;
+    a->text[1] = 'b';
+    a->last = 'y';
+    return sum;
+}
+int wide(Wide *a)
+{
+    int sum = a->text[0] + 10 * a->text[4] + 100 * a->last;
+    a->text[1] = 'b';
+    a->last = 'y';
+    return sum;
+}

@@ -12,6 +12,9 @@ struct Long { public long a; public int b; }
 struct Longs2 { public long a, b; }
 struct Bytes3 { public byte a, b, c; }
 struct Word { public int a; }
+unsafe struct Narrow { public fixed char text[5]; public char last; }
+[StructLayout(LayoutKind.Sequential, CharSet = CharSet.Unicode)]
+unsafe struct Wide { public fixed char text[5]; public char last; }
 
 static class Program
 {
@@ -37,6 +40,18 @@ static class Program
     [DllImport(Library)] static extern Longs2 give_longs(long a);
     [DllImport(Library)] static extern Bytes3 give_bytes(int a);
     [DllImport(Library)] static extern Word give_word(int a);
+    [DllImport(Library)] static extern int narrow(ref Narrow a);
+    [DllImport(Library)] static extern int wide(ref Wide a);
+
+    static unsafe void FixedBuffers()
+    {
+        var a = new Narrow { last = 'z' };
+        var b = new Wide { last = 'z' };
+        a.text[0] = b.text[0] = 'a';
+        a.text[4] = b.text[4] = 'e';
+        Console.WriteLine("fixed buffers {0} {1}", narrow(ref a), wide(ref b));
+        Console.WriteLine("{0}{1}{2} {3}{4}{5}", a.text[0], a.text[1], a.last, b.text[0], b.text[1], b.last);
+    }
 
     static void Main()
     {
@@ -74,5 +89,6 @@ static class Program
         Console.WriteLine("longs {0} {1}, {2} {3}", one.a, one.b, two.a, two.b);
         Bytes3 three = give_bytes(70);
         Console.WriteLine("bytes {0} {1} {2}, word {3}", three.a, three.b, three.c, give_word(80).a);
+        FixedBuffers();
     }
 }

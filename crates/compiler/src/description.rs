@@ -60,6 +60,7 @@ mod method_tag {
     pub const ADDRESS: u8 = 3;
     pub const CONSTRUCTOR: u8 = 4;
     pub const VARIADIC: u8 = 5;
+    pub const NATIVE_POINTER: u8 = 6;
 }
 
 mod cell_tag {
@@ -219,6 +220,10 @@ impl<'a> DescriptionWriter<'a> {
             MethodKind::Variadic { row, signature } => {
                 self.tagged_type(method_tag::VARIADIC, method.owner);
                 self.unsigned(row);
+                self.ty(signature);
+            }
+            MethodKind::NativePointer { signature } => {
+                self.tagged_type(method_tag::NATIVE_POINTER, method.owner);
                 self.ty(signature);
             }
             MethodKind::Array(kind) => {
@@ -427,13 +432,19 @@ impl<'a> DescriptionReader<'a> {
             method_tag::CONSTRUCTOR => types.array_method(owner, ArrayMethod::Constructor(self.unsigned()?)),
             method_tag::VARIADIC => {
                 let definition = types.method_on(owner, self.unsigned()?);
-                match types.kind(self.ty()?) {
-                    TypeKind::FunctionPointer(signature) => types.variadic_method(definition, MethodSignature::clone(signature)),
-                    _ => return Err(damaged()),
-                }
+                types.variadic_method(definition, self.pointed_signature()?)
             }
+            method_tag::NATIVE_POINTER => types.native_pointer_method(self.pointed_signature()?),
             _ => return Err(damaged()),
         })
+    }
+
+    /// The signature of a function pointer's type.
+    fn pointed_signature(&mut self) -> il::Result<MethodSignature> {
+        match self.types.kind(self.ty()?) {
+            TypeKind::FunctionPointer(signature) => Ok(MethodSignature::clone(signature)),
+            _ => Err(damaged()),
+        }
     }
 
     /// A field.

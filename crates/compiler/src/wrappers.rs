@@ -75,6 +75,9 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
     if let MethodKind::Array(_) = data.kind {
         return build(env, method, name, array_method);
     }
+    if let MethodKind::NativePointer { .. } = data.kind {
+        return build(env, method, name, native_pointer);
+    }
     if data.is_pinvoke() {
         return build(env, method, name, imported_function);
     }
@@ -259,6 +262,12 @@ fn single_target(importer: &mut Importer<'_, '_>, stub: DelegateStub) -> Result<
     importer.want_tail_call();
     let result = importer.call_code(code, &abi, this, &arguments)?;
     importer.finish_with(result)
+}
+
+fn native_pointer(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {
+    let native = native_signature(importer.types, importer.method)?;
+    let arguments = all_arguments(importer)?;
+    call_native(importer, &native, arguments[0].0, &arguments[1..])
 }
 
 fn native_target(importer: &mut Importer<'_, '_>) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ pub fn key(types: &TypeSystem, assembly: AssemblyId, method: MethodId) -> Option
     let data = types.method(method);
     let row = match data.kind {
         MethodKind::Definition { row } => row,
-        MethodKind::Array(_) => return None,
+        MethodKind::Array(_) | MethodKind::NativePointer { .. } => return None,
         MethodKind::Variadic { .. } => return (data.assembly == assembly).then_some(Key::Instance),
     };
     let type_args = types.type_args(data.owner);

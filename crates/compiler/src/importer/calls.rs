@@ -10,7 +10,7 @@ use crate::intrinsics;
 use crate::signature::{AbiSignature, abi_signature, method_signature, with_argument_list};
 use il::Token;
 use il::signature::CallConvention as Convention;
-use il::types::{MethodId, MethodKind, TypeId};
+use il::types::{MethodId, MethodKind, MethodSignature, TypeId};
 use ir::Type;
 use ir::entity::{SigRef, Symbol, Value};
 use ir::instruction::{Instruction, Memory, Opcode};
@@ -377,22 +377,17 @@ impl<'a> Importer<'a, '_> {
         let mut signature = self.types.stand_alone_signature(self.assembly, token, &self.context)?;
         let code = self.pop()?;
         let code = self.convert_scalar(code, Type::Iptr)?;
-        let convention = match signature.convention {
-            Convention::Default => CallConvention::Managed,
+        match signature.convention {
+            Convention::Default => {}
             Convention::VarArg => {
                 let open = self.types.stand_alone_signature(self.assembly, token, &self.open_context())?;
                 self.push_argument_list(signature.variable(), open.variable())?;
                 signature = with_argument_list(&signature);
-                CallConvention::Managed
             }
-            Convention::NativeVarArg => {
-                signature = promoted(signature);
-                CallConvention::Variadic
-            }
-            _ => CallConvention::Native,
-        };
+            _ => return self.call_native_pointer(code, signature),
+        }
         let this = (signature.has_this && !signature.explicit_this).then_some(TypeId::OBJECT);
-        let abi = abi_signature(self.env, convention, this, &signature, false)?;
+        let abi = abi_signature(self.env, CallConvention::Managed, this, &signature, false)?;
         let arguments = self.pop_arguments(&abi)?;
         let this = if abi.has_this {
             let operand = self.pop()?;
@@ -406,6 +401,25 @@ impl<'a> Importer<'a, '_> {
         self.settle()?;
         let result = self.emit_call(Callee::Code(code), &abi, this, &arguments, None)?;
         self.push_result(signature.ret, result)
+    }
+
+    /// Calls native code by the rules of imported functions.
+    fn call_native_pointer(&mut self, code: Value, mut signature: MethodSignature) -> Outcome {
+        if signature.has_this && !signature.explicit_this {
+            signature.params = std::iter::once(&TypeId::I).chain(&signature.params).copied().collect();
+        }
+        signature.has_this = false;
+        let ret = signature.ret;
+        let method = self.types.native_pointer_method(promoted(signature));
+        let abi = method_signature(self.env, method)?;
+        let mut arguments = vec![(code, true)];
+        for param in abi.params[1..].iter().rev() {
+            arguments.push(self.pop_for(param.ty)?);
+        }
+        arguments[1..].reverse();
+        self.settle()?;
+        let result = self.emit_call(Callee::Method(method), &abi, None, &arguments, None)?;
+        self.push_result(ret, result)
     }
 
     pub(super) fn import_ldftn(&mut self, token: Token) -> Outcome {

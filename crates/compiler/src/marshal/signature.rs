@@ -4,7 +4,7 @@ use super::{Conversion, NativeForm, Place, Text, conversion, layout};
 use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes};
 use il::signature::{MethodSig, element};
 use il::tables::{ImplMapRow, ParamRow};
-use il::types::{AssemblyId, CallConvention, MethodId, TypeId, TypeSystem};
+use il::types::{AssemblyId, CallConvention, MethodId, MethodKind, TypeId, TypeSystem};
 use il::{Error, ErrorKind, Result, TableId, Token};
 
 /// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
@@ -55,7 +55,7 @@ pub struct NativeSignature {
 /// Alignment of the area of native values.
 pub const AREA_ALIGNMENT: u32 = 16;
 
-/// The native signature of an imported method or of a delegate's `Invoke`.
+/// The native signature of an imported method, of a delegate's `Invoke` or of the call of an address.
 pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSignature> {
     let data = types.method(method);
     let import = data.row().filter(|_| data.is_pinvoke()).and_then(|row| import(types, data.assembly, row));
@@ -64,6 +64,7 @@ pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSi
             let unicode = import.flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE;
             build(types, method, unicode, import.flags & SUPPORTS_LAST_ERROR != 0)
         }
+        None if matches!(data.kind, MethodKind::NativePointer { .. }) => build(types, method, false, false),
         None => {
             let options = delegate_options(types, data.owner)?;
             build(types, method, options.unicode, options.keeps_error)
@@ -136,8 +137,10 @@ fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool)
         area_size = (offset + form.size).next_multiple_of(AREA_ALIGN);
         Ok(NativeParam { ty, conversion, form, input, output, offset })
     };
+    // The address that is called is no argument of the native code.
+    let first = usize::from(matches!(data.kind, MethodKind::NativePointer { .. }));
     let mut params = Vec::with_capacity(signature.params.len());
-    for (index, &ty) in signature.params.iter().enumerate() {
+    for (index, &ty) in signature.params.iter().enumerate().skip(first) {
         params.push(add(ty, index as u16 + 1)?);
     }
     let result = add(signature.ret, 0)?;
@@ -147,7 +150,7 @@ fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool)
         return Err(error.with_name(types.method_full_name(method)));
     }
     let area_size = area_size.next_multiple_of(AREA_ALIGNMENT);
-    let is_variadic = signature.convention == CallConvention::VarArg;
+    let is_variadic = matches!(signature.convention, CallConvention::VarArg | CallConvention::NativeVarArg);
     Ok(NativeSignature { params, result, area_size, keeps_error, is_variadic })
 }
 

@@ -96,6 +96,11 @@ pub enum MethodKind {
         /// All arguments, as those of a function pointer of this type.
         signature: TypeId,
     },
+    /// The call of native code at an address, which is the first argument.
+    NativePointer {
+        /// The other arguments, as those of a function pointer of this type.
+        signature: TypeId,
+    },
 }
 
 /// A method of a type, with its own type arguments if it is an instance of a generic method.
@@ -124,7 +129,7 @@ impl Method {
     pub fn row(&self) -> Option<u32> {
         match self.kind {
             MethodKind::Definition { row } | MethodKind::Variadic { row, .. } => Some(row),
-            MethodKind::Array(_) => None,
+            MethodKind::Array(_) | MethodKind::NativePointer { .. } => None,
         }
     }
     /// Static.
@@ -294,6 +299,24 @@ impl TypeSystem {
         MethodId(self.methods.intern(hash, is_same, |id| self.new_entry(Method { id: MethodId(id), kind, ..method.clone() })))
     }
 
+    /// The method that calls native code at an address with the arguments of `signature`.
+    pub fn native_pointer_method(&self, signature: MethodSignature) -> MethodId {
+        let kind = MethodKind::NativePointer { signature: self.function_pointer(signature) };
+        let is_same = |entry: &MethodEntry| entry.method.kind == kind;
+        MethodId(self.methods.intern(hash_of(kind), is_same, |id| {
+            self.new_entry(Method {
+                id: MethodId(id),
+                owner: TypeId::OBJECT,
+                assembly: self.corlib(),
+                kind,
+                attributes: method_attributes::PUBLIC | method_attributes::STATIC,
+                impl_attributes: 0,
+                generic_param_count: 0,
+                method_args: Box::default(),
+            })
+        }))
+    }
+
     /// The method that `definition` is on another instantiation `owner` of its type, with `args` for its own generic parameters.
     pub fn instantiate_method(&self, definition: MethodId, owner: TypeId, args: &[TypeId]) -> MethodId {
         let method = self.method(definition);
@@ -301,7 +324,7 @@ impl TypeSystem {
             MethodKind::Definition { row } => row,
             MethodKind::Array(kind) => return self.array_method(owner, kind),
             // Native code is not generic (II.15.5.2).
-            MethodKind::Variadic { .. } => return definition,
+            MethodKind::Variadic { .. } | MethodKind::NativePointer { .. } => return definition,
         };
         if args.is_empty() {
             return self.method_on(owner, row);
@@ -349,6 +372,7 @@ impl TypeSystem {
                 metadata.row::<MethodDefRow>(row).map_or("", |row| metadata.string(row.name))
             }
             MethodKind::Array(kind) => kind.name(),
+            MethodKind::NativePointer { .. } => "wrapper_native_indirect",
         }
     }
 
@@ -372,10 +396,20 @@ impl TypeSystem {
                 signature.map_err(|error| metadata.locate(error).with_token(Token::new(TableId::MethodDef, row)))
             }
             MethodKind::Array(kind) => self.array_method_signature(method.owner, kind),
-            MethodKind::Variadic { signature, .. } => match self.kind(signature) {
-                TypeKind::FunctionPointer(signature) => Ok(MethodSignature::clone(signature)),
-                _ => Err(self.load_error(signature, "not a signature")),
-            },
+            MethodKind::Variadic { signature, .. } => self.pointed_signature(signature).cloned(),
+            MethodKind::NativePointer { signature } => {
+                let signature = self.pointed_signature(signature)?;
+                let params = std::iter::once(&TypeId::I).chain(&signature.params).copied().collect();
+                Ok(MethodSignature { params, ..signature.clone() })
+            }
+        }
+    }
+
+    /// The signature of a function pointer's type.
+    fn pointed_signature(&self, pointer: TypeId) -> Result<&MethodSignature> {
+        match self.kind(pointer) {
+            TypeKind::FunctionPointer(signature) => Ok(signature),
+            _ => Err(self.load_error(pointer, "not a function pointer")),
         }
     }
 
@@ -405,7 +439,7 @@ impl TypeSystem {
         let method = self.method(m);
         match method.kind {
             MethodKind::Definition { row } => self.metadata(method.assembly).method_body(row),
-            MethodKind::Array(_) | MethodKind::Variadic { .. } => Ok(None),
+            MethodKind::Array(_) | MethodKind::Variadic { .. } | MethodKind::NativePointer { .. } => Ok(None),
         }
     }
 

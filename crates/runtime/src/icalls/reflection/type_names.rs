@@ -281,6 +281,7 @@ mod tests {
         assert_eq!(parsed.assembly.as_deref(), Some("other"));
         assert_eq!(parsed.args[0].assembly.as_deref(), Some("asm, Version=1.0.0.0"));
         assert_eq!(parsed.args[1].modifiers, [Modifier::SzArray]);
+        assert_eq!(parse("N.A/B+C").unwrap().path, ["N.A", "B", "C"]);
     }
 
     #[test]
