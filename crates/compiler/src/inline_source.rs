@@ -3,7 +3,7 @@
 use crate::env::MethodEnv;
 use crate::importer::{ImportFlags, ImportedMethod, import_method};
 use il::instruction::{Decoder, Opcode};
-use il::types::MethodId;
+use il::types::{MethodId, TypeSystem};
 use ir::Function;
 use ir::entity::Symbol;
 use ir::function::SymbolRef;
@@ -83,6 +83,9 @@ fn import_body(env: &dyn MethodEnv, callee: MethodId, flags: ImportFlags) -> Opt
         return None;
     }
     let ImportedMethod { function, callees, .. } = import_method(env, callee, flags).ok()?;
+    if callees.values().any(|&callee| asks_for_its_caller(types, callee)) {
+        return None;
+    }
     let always = aggressive || size <= ALWAYS_BYTES;
     if !function.regions.is_empty() || uses_frame(&function) || !always && !is_acceptable_to(&function, &InlineBudget::default())
     {
@@ -90,6 +93,23 @@ fn import_body(env: &dyn MethodEnv, callee: MethodId, flags: ImportFlags) -> Opt
     }
     let body = InlineBody { function: Arc::new(function), always, symbols: None };
     Some(ImportedBody { body, callees: callees.into_iter().collect() })
+}
+
+/// What a method calls to learn about itself or its caller, by type and name: it keeps its frame.
+const ASKING: [(&str, &str); 6] = [
+    ("System.Diagnostics.StackFrame", ".ctor"),
+    ("System.Diagnostics.StackTrace", ".ctor"),
+    ("System.Reflection.Assembly", "GetCallingAssembly"),
+    ("System.Reflection.Assembly", "GetExecutingAssembly"),
+    ("System.Reflection.MethodBase", "GetCurrentMethod"),
+    ("System.Type", "GetType"),
+];
+
+fn asks_for_its_caller(types: &TypeSystem, method: MethodId) -> bool {
+    let data = types.method(method);
+    let name = types.method_name(method);
+    data.assembly == types.corlib()
+        && ASKING.iter().any(|&(ty, asking)| asking == name && types.reflection_name(data.owner) == ty)
 }
 
 /// Whether the IL throws by itself: such a method keeps its frame, so that traces show it.

@@ -93,6 +93,24 @@ impl Abortable {
         }
     }
 
+    /// Does something with the thread, which does not end meanwhile, if it has begun and not ended.
+    pub fn with_thread<T>(&self, action: impl FnOnce(&Thread) -> T) -> Option<T> {
+        match &*self.0.lock() {
+            Progress::Running(place) => Some(action(place.thread)),
+            _ => None,
+        }
+    }
+
+    /// Whether the thread was asked to abort itself and has not called that off.
+    pub fn is_in_progress(&self) -> bool {
+        self.with_thread(|thread| thread.abort_state.load(Ordering::Acquire) != NONE).unwrap_or(false)
+    }
+
+    /// Whether the thread was asked to abort itself and has not heard.
+    pub fn is_pending(&self) -> bool {
+        self.with_thread(|thread| thread.abort_state.load(Ordering::Acquire) == REQUESTED).unwrap_or(false)
+    }
+
     /// Sends the signal, if there is a request to be met; says whether there is.
     fn ask(&self) -> bool {
         match &*self.0.lock() {

@@ -19,7 +19,8 @@ pub struct Exception(Box<Kind>);
 #[derive(Debug)]
 enum Kind {
     /// An exception object that exists. It stays alive only while a reference to it is on the stack, too: see [`Exception::from_object`].
-    Object(Kept),
+    /// `passes`: managed code has thrown it, and its trace goes on with the frames around.
+    Object { kept: Kept, passes: bool },
     /// One of a class of the core library, with the arguments of its constructor.
     New { namespace: &'static str, class: &'static str, arguments: Vec<Option<String>> },
 }
@@ -52,8 +53,17 @@ impl Exception {
 
     /// An existing exception object.
     pub fn from_object(object: ObjectRef) -> Exception {
+        Exception::of_object(object, false)
+    }
+
+    /// An exception object that came out of managed code which the runtime called.
+    pub fn passing(object: ObjectRef) -> Exception {
+        Exception::of_object(object, true)
+    }
+
+    fn of_object(object: ObjectRef, passes: bool) -> Exception {
         let handle = crate::gc::allocate_handle(object.raw().cast(), crate::gc::HandleKind::Normal);
-        Exception(Box::new(Kind::Object(Kept(handle))))
+        Exception(Box::new(Kind::Object { kept: Kept(handle), passes }))
     }
 
     /// `NullReferenceException` with Mono's message for one that the runtime raises.
@@ -136,7 +146,7 @@ impl Exception {
     pub fn into_object(self) -> ObjectRef {
         match *self.0 {
             // SAFETY: the handle holds an object.
-            Kind::Object(ref kept) => unsafe { ObjectRef::from_raw(crate::gc::handle_target(kept.0).cast()) },
+            Kind::Object { ref kept, .. } => unsafe { ObjectRef::from_raw(crate::gc::handle_target(kept.0).cast()) },
             Kind::New { namespace, class, ref arguments } => match create(namespace, class, arguments) {
                 Ok(object) => object,
                 Err(exception) => exception.into_object(),
@@ -147,7 +157,7 @@ impl Exception {
     /// Class and message, for reports when no object can be made.
     pub fn describe(&self) -> String {
         match &*self.0 {
-            Kind::Object(_) => "exception object".to_string(),
+            Kind::Object { .. } => "exception object".to_string(),
             Kind::New { namespace, class, arguments } => {
                 let message = arguments.first().and_then(|argument| argument.clone()).unwrap_or_default();
                 format!("{namespace}.{class}: {message}")
@@ -228,7 +238,7 @@ impl From<il::Error> for Exception {
 ///
 /// What other managed code threw goes on with the trace that it has.
 pub fn raise(exception: Exception) -> ! {
-    let is_passed_on = matches!(*exception.0, Kind::Object(_));
+    let is_passed_on = matches!(*exception.0, Kind::Object { passes: true, .. });
     let object = exception.into_object();
     if is_passed_on { unwind::pass_on(object) } else { unwind::throw(object) }
 }

@@ -120,10 +120,28 @@ pub unsafe fn call_code(
         args.push((&raw const list).cast());
     }
     // SAFETY: the caller's promise.
-    unsafe { call_with(&abi, code, context, &args, result) }
+    unsafe { call_with(&abi, code, context, &args, result, false) }
 }
 
-unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, args: &[*const u8], result: *mut u8) -> Result<()> {
+/// Likewise calls `code`, that of a delegate's `Invoke`, for native code.
+///
+/// # Safety
+/// As for [`call_code`].
+pub unsafe fn call_from_native(invoke: MethodId, code: usize, args: &[*const u8], result: *mut u8) -> Result<()> {
+    let runtime = runtime();
+    let abi = method_signature(&JitEnv { runtime }, runtime.types.canonical_method(invoke))?;
+    // SAFETY: the caller's promise.
+    unsafe { call_with(&abi, code, None, args, result, true) }
+}
+
+unsafe fn call_with(
+    abi: &AbiSignature,
+    code: usize,
+    context: Option<usize>,
+    args: &[*const u8],
+    result: *mut u8,
+    from_native: bool,
+) -> Result<()> {
     let runtime = runtime();
     if args.len() != abi.params.len() {
         return Err(Exception::engine("a method was called with another number of arguments"));
@@ -172,7 +190,7 @@ unsafe fn call_with(abi: &AbiSignature, code: usize, context: Option<usize>, arg
     placed.floats.resize(limits.floats.max(1), 0);
     let mut results = [0u64; 4];
     // SAFETY: the arguments are placed as the code's convention wants them.
-    unsafe { enter(code, &placed, &mut results)? };
+    unsafe { enter(code, &placed, &mut results, from_native)? };
     // SAFETY: the caller's promise.
     unsafe {
         match abi.result.passing {
@@ -276,10 +294,10 @@ unsafe fn store_result(abi: &AbiSignature, results: &[u64; 4], result: *mut u8) 
     }
 }
 
-unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4]) -> Result<()> {
+unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4], from_native: bool) -> Result<()> {
     let thread = Thread::current();
-    let activation =
-        Activation { previous: thread.activation, managed_sp: thread.last_managed_sp, managed_pc: thread.last_managed_pc };
+    let (managed_sp, managed_pc) = (thread.last_managed_sp, thread.last_managed_pc);
+    let activation = Activation { previous: thread.activation, managed_sp, managed_pc, from_native };
     let filter = thread.filter;
     thread.filter = std::ptr::null();
     thread.activation = &activation;
@@ -297,7 +315,7 @@ unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4]) -> Result<
         return Ok(());
     }
     thread.set_root(ROOT_EXCEPTION, ObjectRef::NULL);
-    Err(Exception::from_object(exception))
+    Err(Exception::passing(exception))
 }
 
 /// Calls an exact method with the values that `args` point to, `this` first (of a value type: its address); stores the result.

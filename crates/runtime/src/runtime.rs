@@ -247,12 +247,24 @@ impl Runtime {
         Ok(count)
     }
 
+    /// Ends the process after `Main` has returned: as [`Runtime::exit`], and aborts background threads.
+    pub fn finish(&self, code: i32) -> ! {
+        self.end(code, true)
+    }
+
     /// Ends the process after the program's handlers of that event and its finalisers ran, which may set another exit code.
     pub fn exit(&self, code: i32) -> ! {
+        self.end(code, false)
+    }
+
+    fn end(&self, code: i32, aborts_threads: bool) -> ! {
         icalls::environment::set_exit_code(code);
         if icalls::environment::begin_exit() {
             if let Err(exception) = icalls::app_domains::raise_process_exit() {
                 unhandled::report_and_exit(exception.into_object());
+            }
+            if aborts_threads {
+                icalls::threads::abort_background_threads();
             }
             icalls::environment::begin_shutdown();
             icalls::collector::finalize_all();

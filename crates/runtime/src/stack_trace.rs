@@ -4,7 +4,7 @@ use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::icalls::reflection;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
-use crate::stack_walk::Frame;
+use crate::stack_walk::{Activation, Frame};
 use crate::symbols::SourcePosition;
 use crate::{exceptions, metadata, method_table, object, runtime};
 use il::types::{MethodId, TypeId};
@@ -15,13 +15,16 @@ static REMOTE_TRACE: KnownField = KnownField::new("System", "Exception", "_stack
 
 /// Frames that a trace keeps.
 const MAX_TRACE: usize = 4096;
+/// The address this far into a method's code stands for the wrapper in which native code has called it. No call returns to it, for it lies
+/// within the prologue.
+const ENTRY_OFFSET: u32 = 1;
 
 /// Where the trace of an exception begins that is thrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceStart {
     /// At the innermost frame: what trace there was is dropped.
     Fresh,
-    /// The trace goes on; the innermost frame stands in it already.
+    /// The trace goes on; the innermost frame stands in it already, and gets its position now.
     InLastFrame,
     /// The trace goes on with the innermost frame.
     AfterLastFrame,
@@ -31,40 +34,56 @@ pub enum TraceStart {
 pub struct Recorder {
     exception: ObjectRef,
     addresses: Vec<usize>,
-    /// The first frame stands in the trace already.
-    skip: bool,
-    stored: usize,
+    /// The first frame takes the place of the last one in the trace if it is the same method's.
+    replaces: bool,
+    changed: bool,
 }
 
 impl Recorder {
     /// For an exception that is thrown now.
     pub fn new(exception: ObjectRef, start: TraceStart) -> Recorder {
-        let mut recorder = Recorder { exception, addresses: Vec::new(), skip: false, stored: 0 };
+        let mut recorder = Recorder { exception, addresses: Vec::new(), replaces: false, changed: false };
         if !exceptions::is_exception(exception) {
             recorder.exception = ObjectRef::NULL;
         } else if start == TraceStart::Fresh {
             REMOTE_TRACE.set_ref(exception, ObjectRef::NULL);
         } else {
             recorder.addresses = addresses(exception);
-            recorder.skip = start == TraceStart::InLastFrame && !recorder.addresses.is_empty();
-            recorder.stored = recorder.addresses.len();
+            recorder.replaces = start == TraceStart::InLastFrame;
         }
         recorder
     }
 
     /// Adds a frame.
     pub fn push(&mut self, frame: &Frame) {
-        if frame.method().is_none_or(is_hidden) || self.addresses.len() >= MAX_TRACE {
+        if frame.method().is_none_or(is_hidden) {
             return;
         }
-        if !std::mem::take(&mut self.skip) {
-            self.addresses.push(frame.trace_address());
+        let is_same_code = |&address: &usize| (frame.code.start + 1..=frame.code.end).contains(&address);
+        if std::mem::take(&mut self.replaces) && self.addresses.last().is_some_and(is_same_code) {
+            self.addresses.pop();
+        }
+        self.push_address(frame.trace_address());
+    }
+
+    /// Adds the wrapper of the method that native code has called, if that is how the managed frames end.
+    pub fn push_entry(&mut self, activation: &Activation) {
+        let outermost = self.addresses.last().and_then(|&address| runtime().code_map.find_call(address));
+        if let Some(code) = outermost.filter(|_| activation.from_native) {
+            self.push_address(code.start + ENTRY_OFFSET as usize);
+        }
+    }
+
+    fn push_address(&mut self, address: usize) {
+        if self.addresses.len() < MAX_TRACE {
+            self.addresses.push(address);
+            self.changed = true;
         }
     }
 
     /// Puts the trace into the exception. Without memory for it there is none.
     pub fn store(&mut self) {
-        if self.exception.is_null() || self.stored == self.addresses.len() {
+        if self.exception.is_null() || !std::mem::take(&mut self.changed) {
             return;
         }
         if let Ok(array) = ArrayRef::new(TypeId::I, self.addresses.len()) {
@@ -72,13 +91,12 @@ impl Recorder {
             unsafe { array.slice_mut::<usize>() }.copy_from_slice(&self.addresses);
             TRACE.set_ref(self.exception, array.object());
             STACK_TRACE.set_ref(self.exception, array.object());
-            self.stored = self.addresses.len();
         }
     }
 }
 
 /// Whether traces leave a method out: what the runtime provides, such as `Invoke` of delegates, has no place in a program's text.
-fn is_hidden(method: MethodId) -> bool {
+pub fn is_hidden(method: MethodId) -> bool {
     runtime().types.method(method).is_runtime()
 }
 
@@ -116,8 +134,8 @@ pub fn frame_at(address: usize) -> Option<TracedFrame> {
 
 /// A line of a trace as Mono writes it, without the `at`.
 pub fn line(frame: &TracedFrame) -> String {
-    if is_native(frame.method) {
-        return native_text(frame.method);
+    if let Some(kind) = wrapper_kind(frame) {
+        return wrapper_text(kind, frame.method);
     }
     let types = &runtime().types;
     let offset = frame.il_offset.unwrap_or(0);
@@ -157,24 +175,27 @@ pub fn method_text(method: MethodId) -> String {
     text
 }
 
-/// Whether a method's code is the runtime's or a library's, so that its frame is that of the wrapper around it.
-fn is_native(method: MethodId) -> bool {
-    let method = runtime().types.method(method);
-    method.is_internal_call() || method.is_pinvoke()
+/// The kind of the wrapper whose frame it is, as Mono calls it: of what is native code itself, or of what native code has called.
+fn wrapper_kind(frame: &TracedFrame) -> Option<&'static str> {
+    let method = runtime().types.method(frame.method);
+    if frame.native_offset == ENTRY_OFFSET {
+        return Some("native-to-managed");
+    }
+    (method.is_internal_call() || method.is_pinvoke()).then_some("managed-to-native")
 }
 
-/// `(wrapper managed-to-native) Namespace.Type.Method(Namespace.Type,int)`: the name of a wrapper, whose first parameter is `this`.
-fn native_text(method: MethodId) -> String {
+/// `(wrapper managed-to-native) Namespace.Type.Method(Namespace.Type,int)`: the name of a wrapper; one of native code takes `this` first.
+fn wrapper_text(kind: &str, method: MethodId) -> String {
     let types = &runtime().types;
     let data = types.method(method);
     let mut params = Vec::new();
     if let Ok(signature) = types.method_signature(method) {
-        params.extend(signature.has_this.then_some(data.owner));
+        params.extend((signature.has_this && kind == "managed-to-native").then_some(data.owner));
         params.extend(&signature.params);
     }
     let params: Vec<String> = params.into_iter().map(|param| types.type_name(param)).collect();
     let owner = types.trace_name(data.owner, method);
-    format!("(wrapper managed-to-native) {owner}.{}({})", types.method_name(method), params.join(","))
+    format!("(wrapper {kind}) {owner}.{}({})", types.method_name(method), params.join(","))
 }
 
 static NATIVE_OFFSET: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "nativeOffset");
@@ -206,7 +227,10 @@ pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> R
             COLUMN.set(frame, position.column as i32);
         }
         // The class library writes a frame with a method as Mono does; the name serves where reflection cannot show the method, and for wrappers.
-        let shown = if is_native(traced.method) { None } else { reflection::method_object(traced.method, None).ok() };
+        let shown = match wrapper_kind(traced) {
+            Some(_) => None,
+            None => reflection::method_object(traced.method, None).ok(),
+        };
         match shown {
             Some(method) => METHOD.set_ref(frame, method),
             None => NAME.set_ref(frame, StringRef::new(&line(traced))?.object()),

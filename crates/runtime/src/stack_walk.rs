@@ -19,6 +19,8 @@ pub struct Activation {
     pub managed_sp: usize,
     /// Likewise `last_managed_pc`.
     pub managed_pc: usize,
+    /// Whether native code has called a delegate, rather than the runtime a method.
+    pub from_native: bool,
 }
 
 /// A filter in progress.

@@ -181,6 +181,12 @@ impl Thread {
         thread
     }
 
+    /// The collector's part, for other threads.
+    pub fn shared_heap(&self) -> &ThreadHeap {
+        // SAFETY: set by `attach`, lives as long as the thread.
+        unsafe { &*self.heap }
+    }
+
     /// The collector's part.
     #[inline]
     pub fn heap(&mut self) -> &'static mut ThreadHeap {

@@ -89,6 +89,8 @@ fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: Tra
                 }
             }
             Step::Entry { activation, .. } => {
+                // SAFETY: an entry of this thread that has not ended.
+                trace.push_entry(unsafe { &*activation });
                 trace.store();
                 return Target::Entry { activation };
             }

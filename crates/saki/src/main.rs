@@ -101,7 +101,7 @@ fn run(program: &Path, arguments: &[String], settings: &Settings) -> i32 {
             eprintln!("Assembly '{}' doesn't have an entry point.", path.display());
             1
         }
-        Ok((runtime, assembly)) => runtime.exit(runtime.run_main(assembly, arguments)),
+        Ok((runtime, assembly)) => runtime.finish(runtime.run_main(assembly, arguments)),
         Err(code) => code,
     }
 }

@@ -384,7 +384,11 @@ impl<'a, 'f> Importer<'a, 'f> {
             if self.stack.is_empty() || is_after_call {
                 self.b.set_source(SourceOffset(instruction.offset));
             }
-            is_after_call = matches!(instruction.opcode, Opcode::Call | Opcode::Callvirt | Opcode::Calli);
+            is_after_call = match (instruction.opcode, instruction.operand) {
+                (Opcode::Call | Opcode::Callvirt | Opcode::Calli, _) => true,
+                (Opcode::Newobj, il::instruction::Operand::Token(token)) => !self.is_library_exception(token),
+                _ => false,
+            };
             match self.import_instruction(&instruction) {
                 Ok(()) => {}
                 Err(Failure::Instruction(error)) => {
@@ -398,6 +402,16 @@ impl<'a, 'f> Importer<'a, 'f> {
             }
         }
         Err(invalid("control runs over the end of the method"))
+    }
+
+    /// Whether a constructor makes an exception of the core library from texts alone, for which Mono calls no constructor.
+    fn is_library_exception(&mut self, constructor: il::Token) -> bool {
+        let Ok(constructor) = self.resolve_method(constructor) else { return false };
+        let data = self.types.method(constructor.method);
+        let is_text = |&param: &TypeId| param == TypeId::STRING;
+        data.assembly == self.types.corlib()
+            && self.types.derives_from(data.owner, self.types.well_known().exception)
+            && self.types.method_signature(constructor.method).is_ok_and(|signature| signature.params.iter().all(is_text))
     }
 
     /// Ends the block with a jump to an IL block of the same clone.

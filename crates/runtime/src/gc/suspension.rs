@@ -64,6 +64,8 @@ pub struct ThreadHeap {
     /// Native memory that is scanned like the stack.
     ambiguous_ranges: UnsafeCell<Vec<Range<usize>>>,
     state: AtomicU32,
+    /// The program wants it to stand, collection or not.
+    is_suspended: AtomicBool,
     native_thread: libc::pthread_t,
 }
 
@@ -110,6 +112,7 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
         saved_registers: UnsafeCell::new([0; SAVED_REGISTERS]),
         ambiguous_ranges: UnsafeCell::new(Vec::new()),
         state: AtomicU32::new(State::Running as u32),
+        is_suspended: AtomicBool::new(false),
         native_thread,
     });
     let pointer: *mut ThreadHeap = heap;
@@ -247,9 +250,48 @@ impl ThreadHeap {
         self.state.store(State::Native as u32, Ordering::SeqCst);
     }
 
-    /// Whether a collection waits for this thread, which runs.
+    /// The program wants the thread to stand until [`ThreadHeap::resume`]. It stands as soon as [`ThreadHeap::is_standing`] says so.
+    pub fn suspend(&self) {
+        self.is_suspended.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the thread stands, or will before it runs compiled code again; if not, it is asked to.
+    ///
+    /// # Safety
+    /// The thread has not ended and does not before this returns.
+    pub unsafe fn is_standing(&self) -> bool {
+        let stands = self.state.load(Ordering::SeqCst) != State::Running as u32;
+        if !stands {
+            // SAFETY: the caller's promise.
+            unsafe { libc::pthread_kill(self.native_thread, stop_signal()) };
+        }
+        stands
+    }
+
+    /// The end of [`ThreadHeap::suspend`].
+    pub fn resume(&self) {
+        let guard = RESUME_LOCK.lock();
+        self.is_suspended.store(false, Ordering::SeqCst);
+        if !STOPPING.load(Ordering::SeqCst) {
+            self.run_again();
+        }
+        RESUMED.notify_all();
+        drop(guard);
+    }
+
+    fn run_again(&self) {
+        let stopped = State::Stopped as u32;
+        let _ = self.state.compare_exchange(stopped, State::Running as u32, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Whether the thread has to stand, for a collection or because the program wants it.
+    fn has_to_stand(&self) -> bool {
+        STOPPING.load(Ordering::SeqCst) || self.is_suspended.load(Ordering::SeqCst)
+    }
+
+    /// Whether a collection, or whoever suspends it, waits for this thread, which runs.
     pub fn is_awaited(&self) -> bool {
-        STOPPING.load(Ordering::Relaxed) && self.state.load(Ordering::Relaxed) == State::Running as u32
+        self.has_to_stand() && self.state.load(Ordering::Relaxed) == State::Running as u32
     }
 
     /// Native code calls managed code: as [`ThreadHeap::leave_native`], and gives what to go back to, if the thread was in native code.
@@ -274,15 +316,18 @@ impl ThreadHeap {
         self.state.store(State::Native as u32, Ordering::SeqCst);
     }
 
-    /// The end of that: waits for a running collection.
+    /// The end of that: waits for a running collection, and for the end of a suspension.
     pub fn leave_native(&self) {
         loop {
             self.state.store(State::Running as u32, Ordering::SeqCst);
-            if !STOPPING.load(Ordering::SeqCst) {
+            if !self.has_to_stand() {
                 return;
             }
             self.state.store(State::Native as u32, Ordering::SeqCst);
-            wait_while_stopping();
+            let mut guard = RESUME_LOCK.lock();
+            while self.has_to_stand() {
+                RESUMED.wait(&mut guard);
+            }
         }
     }
 }
@@ -357,8 +402,9 @@ pub(super) fn resume_all() {
     let guard = RESUME_LOCK.lock();
     STOPPING.store(false, Ordering::SeqCst);
     for thread in THREADS.lock().iter() {
-        let stopped = State::Stopped as u32;
-        let _ = thread.state.compare_exchange(stopped, State::Running as u32, Ordering::SeqCst, Ordering::SeqCst);
+        if !thread.is_suspended.load(Ordering::SeqCst) {
+            thread.run_again();
+        }
     }
     RESUMED.notify_all();
     drop(guard);
@@ -398,7 +444,7 @@ fn registers(context: &libc::ucontext_t) -> (usize, usize) {
 }
 
 extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    if !STOPPING.load(Ordering::SeqCst) || context.is_null() {
+    if context.is_null() {
         return;
     }
     let heap = CURRENT.with(|current| current.load(Ordering::Relaxed));
@@ -408,7 +454,7 @@ extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, co
         (None, _) => return,
     };
     let interruptible = INTERRUPTIBLE.get().is_some_and(|test| test(pc));
-    if !interruptible || heap.state.load(Ordering::SeqCst) != State::Running as u32 {
+    if !interruptible || !heap.has_to_stand() || heap.state.load(Ordering::SeqCst) != State::Running as u32 {
         return;
     }
     // The kernel saved the registers on this stack, above this frame: scanning from here finds them.

@@ -6,7 +6,7 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::stack_trace::{self, TracedFrame};
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
-use crate::{delegates, handles};
+use crate::{delegates, handles, runtime};
 
 extern "C" fn get_trace(exception: ObjectRef, skip: i32, need_file_info: u8) -> ArrayRef {
     raising(|| stack_trace::managed_frames(exception, skip.max(0) as usize, need_file_info != 0))
@@ -15,6 +15,7 @@ extern "C" fn get_trace(exception: ObjectRef, skip: i32, need_file_info: u8) -> 
 /// Frame number `skip`, counted from the internal call's own.
 fn calling_frame(skip: i32) -> Option<TracedFrame> {
     let mut frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
+        Step::Frame(frame) if frame.method().is_none_or(stack_trace::is_hidden) => None,
         Step::Frame(frame) => stack_trace::frame_at(frame.trace_address()),
         Step::Entry { .. } => None,
     });
@@ -42,7 +43,11 @@ extern "C" fn get_frame_info(
         store_out(file, file_name.object());
         // SAFETY: compiled code passes the addresses of variables.
         unsafe {
-            *il_offset = frame.il_offset.map_or(-1, |offset| offset as i32);
+            // Without symbols Mono does not say where in the method it is.
+            *il_offset = match runtime().symbols.position(frame.method, frame.il_offset.unwrap_or(0)) {
+                Some(_) => frame.il_offset.map_or(-1, |offset| offset as i32),
+                None => 0,
+            };
             *native_offset = frame.native_offset as i32;
             *line = position.as_ref().map_or(0, |position| position.line as i32);
             *column = position.as_ref().map_or(0, |position| position.column as i32);

@@ -30,6 +30,7 @@ const STATE_BACKGROUND: i32 = 4;
 const STATE_UNSTARTED: i32 = 8;
 const STATE_STOPPED: i32 = 16;
 const STATE_WAIT_SLEEP_JOIN: i32 = 32;
+const STATE_SUSPENDED: i32 = 64;
 const STATE_ABORT_REQUESTED: i32 = 128;
 const STATE_ABORTED: i32 = 256;
 
@@ -113,6 +114,12 @@ fn current_record() -> Arc<Record> {
 
 /// The threads in domains but the root one; a thread may be in several, or in one several times.
 static VISITORS: Mutex<Vec<(i32, Arc<Record>)>> = Mutex::new(Vec::new());
+
+/// How long it takes at most until a thread that is suspended is asked again whether it stands.
+const SUSPENSION_PAUSE: Duration = Duration::from_micros(50);
+/// How long a process that ends waits for background threads that have been aborted, and for those that do not hear of it.
+const FINAL_ABORT_TIME: Duration = Duration::from_secs(5);
+const HEARING_TIME: Duration = Duration::from_millis(50);
 
 /// How long a domain that is unloaded waits for its threads.
 const DOMAIN_ABORT_TIME: Duration = Duration::from_secs(60);
@@ -394,6 +401,31 @@ pub fn wait_for_foreground_threads() {
     }
 }
 
+/// Aborts all background threads and waits for their ends: what a process does at its own. One that is in native code and does not hear of
+/// it is not waited for.
+pub fn abort_background_threads() {
+    let own = current_number();
+    let is_other = |record: &&Arc<Record>| record.number != own && record.background.load(Ordering::Acquire);
+    let threads: Vec<Arc<Record>> = LIVE.lock().iter().filter(is_other).cloned().collect();
+    if threads.is_empty() {
+        return;
+    }
+    abort::install();
+    for thread in &threads {
+        thread.abortable.request();
+    }
+    wake_waiting();
+    let begin = Instant::now();
+    while begin.elapsed() < FINAL_ABORT_TIME {
+        let hears = |record: &&Arc<Record>| begin.elapsed() < HEARING_TIME || !record.abortable.is_pending();
+        let is_over = || threads.iter().filter(hears).all(|record| record.finished.load(Ordering::Acquire)).then_some(());
+        let over = wait_handles::wait_until(Some(Instant::now() + HEARING_TIME), is_over);
+        if !matches!(over, Ok(None)) {
+            return;
+        }
+    }
+}
+
 /// Runs a wait, in which collections go on and the thread's state says so.
 pub fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     let set = |on: bool| {
@@ -502,12 +534,61 @@ extern "C" fn reset_abort(this: ObjectRef) {
     raising(|| {
         let internal = internal_of(this)?;
         let flags = state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
-        if flags & STATE_ABORT_REQUESTED == 0 {
+        if flags & STATE_ABORT_REQUESTED == 0 && !abort::is_in_progress() {
             let message = "Unable to reset abort because no abort was requested";
             return Err(Exception::new("System.Threading", "ThreadStateException", message));
         }
         forget_abort_state(internal);
         abort::reset();
+        Ok(())
+    })
+}
+
+/// The state of a thread that can be suspended and resumed.
+fn running_state(internal: ObjectRef) -> Result<i32> {
+    let state = state_of(internal).load(Ordering::Acquire);
+    if state & (STATE_UNSTARTED | STATE_STOPPED | STATE_ABORTED) != 0 {
+        let message = "Thread has not been started, or is dead.";
+        return Err(Exception::new("System.Threading", "ThreadStateException", message));
+    }
+    Ok(state)
+}
+
+extern "C" fn suspend(this: ObjectRef) {
+    raising(|| {
+        let internal = internal_of(this)?;
+        let record = record_of(internal)?;
+        if running_state(internal)? & STATE_SUSPENDED != 0 {
+            return Ok(());
+        }
+        record.abortable.with_thread(|thread| thread.shared_heap().suspend());
+        state_of(internal).fetch_or(STATE_SUSPENDED, Ordering::AcqRel);
+        if record.number == current_number() {
+            blocking(|| {});
+            return Ok(());
+        }
+        blocking(|| {
+            // SAFETY: the thread does not end while this looks at it.
+            let stands = |thread: &Thread| unsafe { thread.shared_heap().is_standing() };
+            while record.abortable.with_thread(stands) == Some(false) {
+                std::thread::sleep(SUSPENSION_PAUSE);
+            }
+        });
+        std::hint::black_box(&internal);
+        Ok(())
+    })
+}
+
+extern "C" fn resume(this: ObjectRef) {
+    raising(|| {
+        let internal = internal_of(this)?;
+        let record = record_of(internal)?;
+        if running_state(internal)? & STATE_SUSPENDED == 0 {
+            let message = "Thread has not been started, or is dead.";
+            return Err(Exception::new("System.Threading", "ThreadStateException", message));
+        }
+        state_of(internal).fetch_and(!STATE_SUSPENDED, Ordering::AcqRel);
+        record.abortable.with_thread(|thread| thread.shared_heap().resume());
         Ok(())
     })
 }
@@ -521,7 +602,12 @@ extern "C" fn abort_exception_state(this: ObjectRef) -> ObjectRef {
 }
 
 extern "C" fn get_state(internal: ObjectRef) -> i32 {
-    raising(|| Ok(state_of(internal.check()?).load(Ordering::Acquire)))
+    raising(|| {
+        let state = state_of(internal.check()?).load(Ordering::Acquire);
+        // The end of a domain or of the process aborts threads, too.
+        let is_aborted = record_of(internal).is_ok_and(|record| record.abortable.is_in_progress());
+        Ok(if is_aborted { state | STATE_ABORT_REQUESTED } else { state })
+    })
 }
 
 fn note_background(internal: ObjectRef, flags: i32, background: bool) -> Result<()> {
@@ -646,11 +732,13 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.Thread:InterruptInternal ()", interrupt as *const ()),
     icall("System.Threading.Thread:JoinInternal (int)", join as *const ()),
     icall("System.Threading.Thread:ResetAbortNative ()", reset_abort as *const ()),
+    icall("System.Threading.Thread:ResumeInternal ()", resume as *const ()),
     icall("System.Threading.Thread:SetName_icall (System.Threading.InternalThread,char*,int)", set_name as *const ()),
     icall("System.Threading.Thread:SetPriorityNative (int)", set_priority as *const ()),
     icall("System.Threading.Thread:SetState", set_state as *const ()),
     icall("System.Threading.Thread:SleepInternal (int)", sleep as *const ()),
     icall("System.Threading.Thread:SpinWait_nop ()", spin as *const ()),
+    icall("System.Threading.Thread:SuspendInternal ()", suspend as *const ()),
     icall("System.Threading.Thread:SystemMaxStackStize ()", largest_stack as *const ()),
     icall("System.Threading.Thread:Thread_internal (System.MulticastDelegate)", start as *const ()),
     icall("System.Threading.Thread:YieldInternal ()", yield_now as *const ()),

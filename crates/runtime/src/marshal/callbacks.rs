@@ -10,7 +10,7 @@ use crate::domain::{self, Domain};
 use crate::exceptions::{self, Exception, Result};
 use crate::fields::KnownField;
 use crate::gc::{self, HandleKind};
-use crate::invoke::{StructureArea, call_code};
+use crate::invoke::{StructureArea, call_from_native};
 use crate::jit_env::JitEnv;
 use crate::object::{Object, ObjectRef};
 use crate::thread::Thread;
@@ -274,7 +274,7 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
         let this = delegate.raw();
         let mut addresses = vec![(&raw const this).cast::<u8>()];
         addresses.extend(arguments.iter().map(|argument| argument.managed.cast_const()));
-        call_code(function.invoke, delegates::INVOKE.get(delegate), None, &addresses, result)?;
+        call_from_native(function.invoke, delegates::INVOKE.get(delegate), &addresses, result)?;
         for (param, argument) in signature.params.iter().zip(&arguments) {
             if param.output {
                 bring_back(param, argument)?;

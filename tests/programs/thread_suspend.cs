@@ -1,0 +1,76 @@
+// Thread.Suspend and Resume, and the end of background threads with the process.
+using System;
+using System.Threading;
+
+class ThreadSuspend
+{
+    static volatile int count;
+    static volatile bool finished;
+
+    static void Count()
+    {
+        while (!finished)
+            count++;
+    }
+
+    static bool Moves()
+    {
+        int before = count;
+        for (int tries = 0; tries < 200 && count == before; tries++)
+            Thread.Sleep(1);
+        return count != before;
+    }
+
+    static void InBackground(object started)
+    {
+        try
+        {
+            ((ManualResetEvent)started).Set();
+            Thread.Sleep(Timeout.Infinite);
+        }
+        catch (ThreadAbortException)
+        {
+            Console.WriteLine("aborted: " + Thread.CurrentThread.ThreadState);
+            Thread.ResetAbort();
+        }
+        finally
+        {
+            Console.WriteLine("finally");
+        }
+        Console.WriteLine("went on");
+    }
+
+    static void Main()
+    {
+        var counter = new Thread(Count);
+        counter.Start();
+        Console.WriteLine(Moves());
+        counter.Suspend();
+        Console.WriteLine((counter.ThreadState & (ThreadState.Suspended | ThreadState.SuspendRequested)) != 0);
+        Console.WriteLine(Moves());
+        GC.Collect();
+        Console.WriteLine(Moves());
+        counter.Resume();
+        Console.WriteLine(counter.ThreadState + " " + Moves());
+        try { counter.Resume(); }
+        catch (ThreadStateException) { Console.WriteLine("not suspended"); }
+        finished = true;
+        counter.Join();
+        try { counter.Suspend(); }
+        catch (ThreadStateException) { Console.WriteLine("dead"); }
+
+        var self = new Thread(() => { Thread.CurrentThread.Suspend(); Console.WriteLine("resumed"); });
+        self.Start();
+        while ((self.ThreadState & ThreadState.Suspended) == 0)
+            Thread.Yield();
+        Console.WriteLine("suspended");
+        self.Resume();
+        self.Join();
+
+        var started = new ManualResetEvent(false);
+        new Thread(InBackground) { IsBackground = true }.Start(started);
+        started.WaitOne();
+        Thread.Sleep(20);
+        Console.WriteLine("end of Main");
+    }
+}
