@@ -7,6 +7,7 @@ mod cross;
 mod demo;
 mod packages;
 mod shell;
+mod stress;
 mod test;
 
 use std::process::ExitCode;
@@ -37,6 +38,12 @@ const CHORES: &[Chore] = &[
         "apps [NAMES] | [OPTIONS OF THE SUITES' RUNNER]",
         "runs programs of Debian's packages beside Mono, or Mono's own suites with their runner (SAKI_SUITES names its folder)",
         conformance::run,
+    ),
+    (
+        "stress",
+        "[--target NAME] [--minutes=N] [--seconds=N] [--seed=N] [NAMES]",
+        "runs the programs of tests/stress in random order under random settings, and watches for failures, hangs and leaks",
+        stress::run,
     ),
     (
         "bench",

@@ -96,6 +96,18 @@ fn compile(name: String, source: &Path) -> Program {
     Program { name, executable, expected, exit_code, compiled_only }
 }
 
+/// Compiles a program of `tests/stress`.
+fn compile_stress(source: &Path, harness: &Path) -> Program {
+    let name = format!("stress-{}", source.file_stem().expect("a name").to_string_lossy());
+    let executable = folder().join(format!("{name}.exe"));
+    let mut compiler = Command::new("mcs");
+    compiler.args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll"]);
+    let output =
+        compiler.arg(format!("-out:{}", executable.display())).args([source, harness]).output().expect("mcs is installed");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Program { name, executable, expected: b"held\n".to_vec(), exit_code: 0, compiled_only: true }
+}
+
 /// Compiles the native library of a program.
 fn compile_library(name: &str, source: &Path) {
     let compiler = std::env::var_os("SAKI_CC").unwrap_or_else(|| "cc".into());
@@ -191,6 +203,20 @@ fn just_in_time_without_optimizations() {
 #[test]
 fn just_in_time_with_all_optimizations() {
     run_all(&["-O=all,-aot"]);
+}
+
+/// Two rounds of each stress program, while the collector runs all the time (`cargo xtask stress` has more).
+#[test]
+fn under_stress() {
+    let sources = root().join("tests/stress");
+    let harness = sources.join("Stress.cs");
+    std::fs::create_dir_all(folder()).expect("a writable folder");
+    let entries =
+        std::fs::read_dir(&sources).expect("tests/stress is there").map(|entry| entry.expect("a readable folder").path());
+    let programs: Vec<Program> =
+        entries.filter(|source| *source != harness).map(|source| compile_stress(&source, &harness)).collect();
+    assert!(!programs.is_empty());
+    run_these(&programs.iter().collect::<Vec<_>>(), &["-O=-aot"]);
 }
 
 #[test]
