@@ -23,30 +23,45 @@ struct Runner {
     host: Architecture,
     needs: &'static [&'static str],
     words: &'static [&'static str],
+    /// Where libraries are found, if the last word says so; else the variable `LD_LIBRARY_PATH` does.
+    library_path: Option<&'static str>,
 }
 
 const RUNNERS: &[Runner] = &[
-    Runner { architecture: Architecture::X86, host: Architecture::Amd64, needs: &["/lib/ld-linux.so.2"], words: &[] },
+    Runner {
+        architecture: Architecture::X86,
+        host: Architecture::Amd64,
+        needs: &["/lib/ld-linux.so.2"],
+        words: &[],
+        library_path: None,
+    },
     Runner {
         architecture: Architecture::X86,
         host: Architecture::Amd64,
         needs: &["/usr/i686-linux-gnu/lib/ld-linux.so.2"],
-        words: &["/usr/i686-linux-gnu/lib/ld-linux.so.2", "--library-path", "/usr/i686-linux-gnu/lib"],
+        words: &["/usr/i686-linux-gnu/lib/ld-linux.so.2", "--library-path"],
+        library_path: Some("/usr/i686-linux-gnu/lib"),
     },
     Runner {
         architecture: Architecture::Arm,
         host: Architecture::Amd64,
         needs: &["/usr/bin/qemu-arm", "/usr/arm-linux-gnueabihf/lib/ld-linux-armhf.so.3"],
         words: &["/usr/bin/qemu-arm", "-L", "/usr/arm-linux-gnueabihf"],
+        library_path: None,
     },
 ];
 
-/// The words that start Saki for a machine.
-fn saki(target: &Target) -> Result<Vec<OsString>, String> {
-    let own = std::env::current_exe().map_err(|error| format!("cannot find the running saki: {error}"))?;
+/// The running `saki`.
+fn own() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("cannot find the running saki: {error}"))
+}
+
+/// A command that starts Saki for a machine. A foreign one finds the native libraries of `program` in the folder beside it that is called as the target.
+fn saki(target: &Target, program: &Path) -> Result<Command, String> {
+    let own = own()?;
     let host = target::host();
     if target.architecture == host.architecture {
-        return Ok(vec![own.into()]);
+        return Ok(Command::new(own));
     }
     let variable = format!("SAKI_{}", target.name().to_uppercase());
     let built = || own.ancestors().map(|folder| folder.join(target.rust_triple).join("release/saki")).find(|path| path.exists());
@@ -65,7 +80,18 @@ fn saki(target: &Target) -> Result<Vec<OsString>, String> {
     let needs: Vec<String> = runners.clone().map(|runner| runner.needs.join(" and ")).collect();
     let runner = runners.find(|runner| runner.needs.iter().all(|file| Path::new(file).exists()));
     let runner = runner.ok_or_else(|| format!("cannot run {} programs here without {}", target.name(), needs.join(", or ")))?;
-    Ok(runner.words.iter().map(OsString::from).chain([file.into()]).collect())
+    let libraries = program.with_file_name(target.name());
+    let mut words = runner.words.iter().map(OsString::from).collect::<Vec<_>>();
+    if let Some(path) = runner.library_path {
+        words.push(format!("{path}:{}", libraries.display()).into());
+    }
+    words.push(file.into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    if runner.library_path.is_none() {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    Ok(command)
 }
 
 /// Runs the program on Mono.
@@ -92,9 +118,7 @@ impl Workshop {
 
     /// Runs the program as a configuration says.
     pub fn run(&self, configuration: &Configuration, options: &DiffOptions) -> Result<Outcome, String> {
-        let words = saki(configuration.target)?;
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        let mut command = saki(configuration.target, &options.program)?;
         let set = match configuration.optimizations.as_str() {
             DEFAULT => String::new(),
             set => format!("{set},"),
@@ -127,8 +151,7 @@ impl Workshop {
         let folder = self.folder.join(configuration.name().replace([' ', ','], "_"));
         std::fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let words = saki(target::host())?;
-        let mut command = Command::new(&words[0]);
+        let mut command = Command::new(own()?);
         command.arg(format!("-O={set}aot")).arg(format!("--target={}", configuration.target.name()));
         command.arg(format!("--aot=outfile={}/{name}.so", folder.display())).arg(program);
         let (outcome, errors) = watch(command, TIME_LIMIT)?;
