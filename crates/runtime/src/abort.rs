@@ -111,6 +111,15 @@ impl Abortable {
         self.with_thread(|thread| thread.abort_state.load(Ordering::Acquire) == REQUESTED).unwrap_or(false)
     }
 
+    /// Interrupts a system call that the thread may be in, without asking for anything.
+    pub fn disturb(&self) {
+        install();
+        if let Progress::Running(place) = &*self.0.lock() {
+            // SAFETY: a running thread ends only after it took itself out of its progress, which is locked.
+            unsafe { libc::pthread_kill(place.native, signal()) };
+        }
+    }
+
     /// Sends the signal, if there is a request to be met; says whether there is.
     fn ask(&self) -> bool {
         match &*self.0.lock() {

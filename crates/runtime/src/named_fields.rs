@@ -72,6 +72,11 @@ impl Fields {
         self.read(name)
     }
 
+    /// A `long`.
+    pub fn long(self, name: &'static str) -> Result<i64> {
+        self.read(name)
+    }
+
     /// A `bool`.
     pub fn flag(self, name: &'static str) -> Result<bool> {
         Ok(self.read::<u8>(name)? != 0)

@@ -75,6 +75,7 @@ pub mod environment;
 mod file_versions;
 mod files;
 mod globalization;
+mod host_names;
 mod interlocked;
 mod io_errors;
 mod marshal;
@@ -87,6 +88,7 @@ mod paths;
 mod processes;
 pub mod reflection;
 pub mod remoting;
+mod sockets;
 pub mod system_native;
 mod thread_pool;
 pub mod threads;
@@ -132,6 +134,7 @@ static TABLES: &[&[InternalCall]] = &[
     file_versions::TABLE,
     files::TABLE,
     globalization::TABLE,
+    host_names::TABLE,
     interlocked::TABLE,
     marshal::TABLE,
     math::TABLE,
@@ -141,6 +144,7 @@ static TABLES: &[&[InternalCall]] = &[
     paths::TABLE,
     processes::TABLE,
     remoting::TABLE,
+    sockets::TABLE,
     thread_pool::TABLE,
     threads::TABLE,
     typed_references::TABLE,

@@ -232,6 +232,12 @@ fn new_internal(record: Arc<Record>) -> Result<ObjectRef> {
     Ok(internal)
 }
 
+/// Interrupts a system call that a thread may be in.
+pub(super) fn disturb(thread: ObjectRef) -> Result<()> {
+    record_of(internal_of(thread)?)?.abortable.disturb();
+    Ok(())
+}
+
 /// The current thread's `Thread` object, made at the first use.
 fn current_thread() -> Result<ObjectRef> {
     let known = Thread::current().root(ROOT_MANAGED_THREAD);
