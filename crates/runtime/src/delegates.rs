@@ -42,6 +42,8 @@ struct Shape {
     invoke: usize,
     /// Whether the method is virtual and the target may override it.
     is_virtual: bool,
+    /// Whether a delegate made by the constructor has to have a target.
+    needs_target: bool,
 }
 
 /// The `Invoke` method of a delegate class.
@@ -66,8 +68,23 @@ fn stub_for(class: TypeId, stub: DelegateStub) -> Result<usize> {
     Ok(code)
 }
 
-/// Initialises a delegate. `code` is that of `ldftn` or `ldvirtftn` and `handle` the method's, or 0 if the compiler does not know it.
+/// Initialises a delegate as its constructor does: over an instance method only with an object. `code` is that of `ldftn` or `ldvirtftn` and `handle` the method's, or 0 if the compiler does not know it.
 pub fn initialize(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) -> Result<()> {
+    if code == 0 {
+        return Err(Exception::argument_null("method"));
+    }
+    if set_up(delegate, target, code, handle)?.needs_target && target.is_null() {
+        return Err(Exception::argument("this", "Delegate to an instance method cannot have null 'this'."));
+    }
+    Ok(())
+}
+
+/// Likewise, but `this` of an instance method may be null, too.
+pub fn initialize_over_any(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) -> Result<()> {
+    set_up(delegate, target, code, handle).map(|_| ())
+}
+
+fn set_up(delegate: ObjectRef, target: ObjectRef, code: usize, handle: usize) -> Result<Shape> {
     let delegate = delegate.check()?;
     let key = (delegate.type_id(), handle, !target.is_null());
     let shapes = &domain::current().delegate_stubs.shapes;
@@ -84,14 +101,14 @@ pub fn initialize(delegate: ObjectRef, target: ObjectRef, code: usize, handle: u
         TARGET.set_ref(delegate, target);
     }
     // The code of `ldvirtftn` is that of the target's own method, which is then what the delegate is of.
-    let handle = match handles::to_method(handle).filter(|_| shape.is_virtual) {
+    let handle = match handles::to_method(handle).filter(|_| shape.is_virtual && !target.is_null()) {
         Some(method) => handles::from_method(methods::known_override(target.type_id(), method, code)),
         None => handle,
     };
     CODE.set(delegate, shape.unboxing.unwrap_or(code));
     METHOD.set(delegate, handle);
     INVOKE.set(delegate, shape.invoke);
-    Ok(())
+    Ok(shape)
 }
 
 fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
@@ -99,6 +116,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
     let mut unboxing = None;
     let mut closed = has_target;
     let mut is_virtual = false;
+    let mut needs_target = false;
     let mut stub = DelegateStub::OpenStatic;
     if let Some(method) = handles::to_method(handle) {
         let data = types.method(method);
@@ -106,9 +124,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
         let wanted = types.method_signature(invoke_method(class)?)?.params.len();
         if !data.is_static() {
             closed = signature.params.len() == wanted;
-            if closed && !has_target {
-                return Err(Exception::argument("this", "Delegate to an instance method cannot have null 'this'."));
-            }
+            needs_target = closed;
             let by_address = types.is_value_type(data.owner);
             is_virtual = data.is_virtual() && closed && !by_address;
             if closed && by_address {
@@ -126,7 +142,7 @@ fn find_shape(class: TypeId, handle: usize, has_target: bool) -> Result<Shape> {
         (true, DelegateStub::ClosedStatic) | (false, _) => stub_for(class, stub)?,
         (true, _) => closed_invoke()?,
     };
-    Ok(Shape { closed, unboxing, invoke, is_virtual })
+    Ok(Shape { closed, unboxing, invoke, is_virtual, needs_target })
 }
 
 /// A delegate that calls the native function at `pointer`.

@@ -267,6 +267,11 @@ impl<'a> Importer<'a, '_> {
         Ok(!(inside || precise && checked))
     }
 
+    /// Whether a constructor of `ty` that is called from here may be what runs its initialiser.
+    pub(super) fn is_initialized_by_constructor(&self, ty: TypeId) -> Outcome<bool> {
+        Ok(!self.types.header(ty)?.is_before_field_init() && self.needs_initializer(ty)?)
+    }
+
     /// The prologue's check in methods that trigger a precise initialiser.
     pub(super) fn check_class_initializer(&mut self) -> Outcome {
         let owner = self.types.method(self.method).owner;

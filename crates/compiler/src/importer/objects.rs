@@ -64,7 +64,9 @@ impl<'a> Importer<'a, '_> {
                 }
             };
         }
-        let method_table = self.method_table(owner)?;
+        // Where the initialiser fails there is to be no object, as its finaliser could tell.
+        let is_touched = self.types.class(owner.ty)?.has_finalizer && self.is_initialized_by_constructor(owner.ty)?;
+        let method_table = if is_touched { self.touch_class(owner)? } else { self.method_table(owner)? };
         let object = self.allocate(owner.ty, method_table)?;
         let context = self.context_argument(constructor)?;
         self.emit_call(Callee::Method(canonical), &abi, Some(object), &arguments, context)?;

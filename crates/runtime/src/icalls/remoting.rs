@@ -10,7 +10,7 @@ use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{delegates, handles, metadata, methods, proxies, runtime};
+use crate::{delegates, domain, domain_copy, handles, metadata, methods, proxies, runtime};
 use il::tables::ParamRow;
 use il::types::{FieldId, MethodId, TypeId, TypeKind};
 use smallvec::SmallVec;
@@ -61,6 +61,28 @@ fn class(namespace: &'static str, name: &str) -> Result<TypeId> {
 fn method(class: TypeId, name: &str) -> Result<MethodId> {
     let found = runtime().types.find_method(class, name, None)?;
     found.ok_or_else(|| Exception::engine(format!("the core library lacks a method {name} of remoting")))
+}
+
+/// What an object of another domain is to the current one: a copy, or a proxy if its class is one that is passed by reference.
+pub(super) fn pass_from_its_domain(object: ObjectRef) -> Result<ObjectRef> {
+    let home = domain::current();
+    let Some(object) = object.non_null() else { return Ok(object) };
+    let domain = object.method_table().class().domain;
+    if std::ptr::eq(domain, home) {
+        return Ok(object);
+    }
+    let serializer = class("System.Runtime.Remoting.Channels", "CADSerializer")?;
+    let (serialize, deserialize) = (method(serializer, "SerializeObject")?, method(serializer, "DeserializeObject")?);
+    let serialized =
+        domain::enter(domain, || invoke::call(serialize, &[Argument::reference(object)]).map_err(Exception::into_object));
+    let stream = match serialized {
+        // SAFETY: the method gives a stream.
+        Ok(stream) => domain_copy::copy(unsafe { ObjectRef::from_raw(stream as *mut _) }, home)?,
+        Err(exception) => return Err(Exception::from_object(domain_copy::copy(exception, home)?)),
+    };
+    let object = invoke::call(deserialize, &[Argument::reference(stream)])?;
+    // SAFETY: the method gives an object.
+    Ok(unsafe { ObjectRef::from_raw(object as *mut _) })
 }
 
 /// `IRemotingTypeInfo`

@@ -1,7 +1,7 @@
 //! `System.Threading.Thread`: thread objects, starting and ending threads, sleeping, joining, interrupting.
 
 use super::native_text::{blocking, counted_units};
-use super::{InternalCall, icall, raising, wait_handles};
+use super::{InternalCall, icall, raising, remoting, wait_handles};
 use crate::abort::Abortable;
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
@@ -11,7 +11,7 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_MANAGED_THREAD, ROOTS, Thread};
-use crate::{abort, casts, delegates, monitor, runtime, unhandled};
+use crate::{abort, casts, delegates, exceptions, monitor, runtime, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -309,15 +309,20 @@ impl Parcel {
     }
 }
 
-/// Whether an exception only ends its thread.
+/// Whether an exception is that of an aborted thread.
 pub fn is_abort(exception: ObjectRef) -> bool {
     class("ThreadAbortException").is_ok_and(|abort| casts::is_assignable(exception.type_id(), abort))
+}
+
+/// Whether an exception ends its thread, if nothing handles it, and no more.
+fn ends_quietly(exception: ObjectRef) -> bool {
+    is_abort(exception) || exceptions::class_name(exception) == "System.AppDomainUnloadedException"
 }
 
 /// What becomes of an exception that nothing in a thread handles.
 pub fn end_with(exception: Exception) {
     let exception = exception.into_object();
-    if !is_abort(exception) {
+    if !ends_quietly(exception) {
         unhandled::report_and_exit(exception);
     }
 }
@@ -432,20 +437,25 @@ pub fn abort_background_threads() {
     }
 }
 
+/// What stands for the current thread in the domains that it has been in.
+fn own_internals() -> impl Iterator<Item = ObjectRef> {
+    let thread = Thread::current();
+    let here = thread.root(ROOT_MANAGED_THREAD);
+    // SAFETY: roots that are never freed.
+    let elsewhere = thread.thread_objects.values().map(|&root| unsafe { root.read() });
+    let objects = std::iter::once(here).chain(elsewhere).filter_map(ObjectRef::non_null);
+    objects.filter_map(|thread| INTERNAL.get::<ObjectRef>(thread).non_null())
+}
+
 /// Runs a wait, in which collections go on and the thread's state says so.
 pub fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
     let set = |on: bool| {
-        let thread = Thread::current();
-        // SAFETY: roots that are never freed.
-        let elsewhere = thread.thread_objects.values().map(|&root| unsafe { root.read() });
-        for object in std::iter::once(thread.root(ROOT_MANAGED_THREAD)).chain(elsewhere) {
-            if let Some(internal) = object.non_null().and_then(|thread| INTERNAL.get::<ObjectRef>(thread).non_null()) {
-                let state = state_of(internal);
-                if on {
-                    state.fetch_or(STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
-                } else {
-                    state.fetch_and(!STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
-                }
+        for internal in own_internals() {
+            let state = state_of(internal);
+            if on {
+                state.fetch_or(STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
+            } else {
+                state.fetch_and(!STATE_WAIT_SLEEP_JOIN, Ordering::AcqRel);
             }
         }
     };
@@ -539,12 +549,16 @@ fn forget_abort_state(internal: ObjectRef) {
 extern "C" fn reset_abort(this: ObjectRef) {
     raising(|| {
         let internal = internal_of(this)?;
+        if record_of(internal)?.leaving.load(Ordering::Acquire) != 0 {
+            // A thread has to leave a domain that is being unloaded.
+            return Ok(());
+        }
         let flags = state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
         if flags & STATE_ABORT_REQUESTED == 0 && !abort::is_in_progress() {
             let message = "Unable to reset abort because no abort was requested";
             return Err(Exception::new("System.Threading", "ThreadStateException", message));
         }
-        forget_abort_state(internal);
+        own_internals().for_each(forget_abort_state);
         abort::reset();
         Ok(())
     })
@@ -601,9 +615,13 @@ extern "C" fn resume(this: ObjectRef) {
 
 extern "C" fn abort_exception_state(this: ObjectRef) -> ObjectRef {
     raising(|| {
-        let handle: i32 = ABORT_STATE.get(internal_of(this)?);
+        // The thread may have been aborted in another domain, where another object stands for it.
+        let own = internal_of(this)?;
+        let internals = std::iter::once(own).chain(own_internals());
+        let handle = internals.map(|internal| ABORT_STATE.get::<i32>(internal)).find(|&handle| handle != 0).unwrap_or(0);
         // SAFETY: null or the target of a handle.
-        Ok(unsafe { ObjectRef::from_raw(gc::handle_target(handle as usize).cast()) })
+        let state = unsafe { ObjectRef::from_raw(gc::handle_target(handle as usize).cast()) };
+        remoting::pass_from_its_domain(state)
     })
 }
 

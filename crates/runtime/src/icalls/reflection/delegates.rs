@@ -22,7 +22,7 @@ extern "C" fn create(ty: ObjectRef, target: ObjectRef, method: ObjectRef, _throw
         }
         let code = methods::function_pointer(method)?;
         let delegate = object::allocate(method_table(class)?)?;
-        delegates::initialize(delegate, target, code, handles::from_method(method))?;
+        delegates::initialize_over_any(delegate, target, code, handles::from_method(method))?;
         Ok(delegate)
     })
 }

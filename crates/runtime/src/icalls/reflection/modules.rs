@@ -10,7 +10,7 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, metadata, runtime};
 use il::tables::StandAloneSigRow;
 use il::types::{AssemblyId, GenericContext, Member, TypeId};
-use il::{TableId, Token};
+use il::{ErrorKind, TableId, Token};
 
 /// `ResolveTokenError`
 const OUT_OF_RANGE: i32 = 0;
@@ -104,7 +104,16 @@ fn resolve(
     }
     let (type_args, method_args) = (arguments_of(type_args), arguments_of(method_args));
     let context = GenericContext { type_args: &type_args, method_args: &method_args };
-    Ok(types.resolve_member(assembly, token, &context).map_err(|_| OTHER))
+    match types.resolve_member(assembly, token, &context) {
+        Ok(member) => Ok(Ok(member)),
+        // Another module's part that is not there.
+        Err(error) if is_missing(error.kind()) => Err(error.into()),
+        Err(_) => Ok(Err(OTHER)),
+    }
+}
+
+fn is_missing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TypeLoad | ErrorKind::MissingField | ErrorKind::MissingMethod | ErrorKind::FileNotFound)
 }
 
 const TYPE_TABLES: [TableId; 3] = [TableId::TypeDef, TableId::TypeRef, TableId::TypeSpec];

@@ -4,7 +4,7 @@ use super::names::assembly_of;
 use super::objects::{assembly_object, module_object, type_of};
 use super::parameters::{is_definition, parameter_of};
 use super::relations::{base_type, is_assignable, is_bare, is_subclass};
-use super::type_names::{Lookup, find_type, split_name};
+use super::type_names::{Lookup, find_type, is_assembly_missing, split_name};
 use super::{Handle, assemblies};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising};
@@ -233,12 +233,6 @@ pub(super) fn find_named(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeI
         Err(_) if is_assembly_missing(name, lookup) => Ok(None),
         found => found,
     }
-}
-
-/// Whether the assembly that a type's name gives cannot be loaded.
-fn is_assembly_missing(name: &str, lookup: &Lookup<'_>) -> bool {
-    let (_, assembly) = split_name(name);
-    assembly.is_some_and(|name| runtime().types.load_by_name(&name, lookup.assemblies.first().copied()).is_err())
 }
 
 /// `TypeLoadException` for a name that was not found.

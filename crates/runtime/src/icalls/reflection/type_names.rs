@@ -189,6 +189,17 @@ pub(super) fn split_name(name: &str) -> (String, Option<AssemblyName>) {
     }
 }
 
+/// Whether an assembly that a type's name gives, for the type or for its arguments, cannot be loaded.
+pub(super) fn is_assembly_missing(name: &str, lookup: &Lookup<'_>) -> bool {
+    parse(name).is_some_and(|parsed| lacks_assembly(&parsed, lookup))
+}
+
+fn lacks_assembly(parsed: &ParsedName, lookup: &Lookup<'_>) -> bool {
+    let name = parsed.assembly.as_ref().and_then(|name| AssemblyName::parse(name).ok());
+    name.is_some_and(|name| runtime().types.load_by_name(&name, lookup.assemblies.first().copied()).is_err())
+        || parsed.args.iter().any(|argument| lacks_assembly(argument, lookup))
+}
+
 fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
     let types = &runtime().types;
     let own;
