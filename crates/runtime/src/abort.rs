@@ -47,7 +47,7 @@ struct Place {
     thread: &'static Thread,
 }
 
-// SAFETY: of the thread structure, which is never freed, only the atomic state is used by other threads.
+// SAFETY: of the thread structure, which is there as long as the thread runs, only the atomic state is used by other threads.
 unsafe impl Send for Place {}
 
 /// Threads that were asked and have not raised the exception.

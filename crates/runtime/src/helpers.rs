@@ -140,7 +140,7 @@ pub fn thread_area(table: &MethodTable) -> Result<usize> {
         return Ok(recent.1);
     }
     let area = match thread.static_areas.get(&key) {
-        Some(&area) => area,
+        Some(area) => area.as_ptr() as usize,
         None => make_thread_statics(table)?,
     };
     *recent = (key, area);
@@ -152,15 +152,16 @@ fn make_thread_statics(table: &MethodTable) -> Result<usize> {
     let layout = runtime().types.statics(table.ty())?;
     let references = (layout.thread_reference_size as usize).next_multiple_of(16);
     let words = (references + layout.thread_data_size as usize).div_ceil(size_of::<u128>()) + 1;
-    let area = Vec::leak(vec![0u128; words]).as_ptr() as usize;
-    // SAFETY: leaked and zeroed; only references are stored in its first part.
+    let memory = vec![0u128; words].into_boxed_slice();
+    let area = memory.as_ptr() as usize;
+    // SAFETY: zeroed, and removed before it is freed (`Thread::detach`); only references are stored in its first part.
     unsafe { gc::add_root_range(area as *const usize, references / size_of::<usize>()) };
+    Thread::current().static_areas.insert(std::ptr::from_ref(table) as usize, memory);
     for &(offset, ty) in &layout.thread_boxed {
         let object = object::allocate(crate::method_table::method_table(ty)?)?;
         // SAFETY: the layout's offsets lie in the area.
         unsafe { ((area + offset as usize) as *mut ObjectRef).write(object) };
     }
-    Thread::current().static_areas.insert(std::ptr::from_ref(table) as usize, area);
     Ok(area)
 }
 

@@ -1,12 +1,15 @@
 //! Monitors: a thin lock in the object's header, for one thread at a time, with waiting in a table beside the heap.
 //!
 //! The synchronisation word: bit 31 marks a hash code (30 bits below); else bits 0 to 15 are the owner's number and bits 16 to 29 the
-//! recursion. A word with bit 30 is the number of an inflated monitor.
+//! recursion. A word with bit 30 is the number of an inflated monitor, which is dropped some time after its object is dead.
 
 use crate::exceptions::{Exception, Result};
+use crate::gc;
 use crate::icalls::threads::{self, Interruption};
 use crate::object::ObjectRef;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,23 +30,94 @@ struct Inflated {
 struct State {
     owner: u32,
     recursion: u32,
-    /// Counts pulses, and how many of them are for all or for one waiter.
-    waiters: u64,
-    released: u64,
+    /// The ticket of the next thread that waits.
+    next_ticket: u64,
+    /// Tickets of the threads that wait for a pulse, in their order.
+    queue: VecDeque<u64>,
 }
 
+/// The monitors beside the heap. Those of dead objects are looked for when the table has become twice as large as after the last look.
+struct Table {
+    entries: Vec<Option<Entry>>,
+    /// Numbers of the empty entries.
+    free: Vec<usize>,
+    /// Entries in use at which dead objects are looked for.
+    sweep_at: usize,
+}
+
+struct Entry {
+    /// Shared with the threads that are blocked in it: their object may die before they go on.
+    monitor: Arc<Inflated>,
+    /// The weak handle by which the object is seen to be dead. It tracks resurrection, since finalisers may lock.
+    object: usize,
+}
+
+/// No dead objects are looked for as long as the table is smaller.
+const FIRST_SWEEP: usize = 1024;
+
 /// Monitors in which threads are blocked, one entry for each thread.
-static BLOCKED: Mutex<Vec<&'static Inflated>> = Mutex::new(Vec::new());
-static MONITORS: Mutex<Vec<&'static Inflated>> = Mutex::new(Vec::new());
-static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
+static BLOCKED: Mutex<Vec<Arc<Inflated>>> = Mutex::new(Vec::new());
+static MONITORS: RwLock<Table> = RwLock::new(Table { entries: Vec::new(), free: Vec::new(), sweep_at: FIRST_SWEEP });
 static NEXT_HASH: AtomicU32 = AtomicU32::new(0x1234_5678);
+/// Numbers of threads that have ended, the first of them first, and the lowest that no thread had yet.
+static NUMBERS: Mutex<(VecDeque<u32>, u32)> = Mutex::new((VecDeque::new(), 1));
+
+/// The number of a thread in thin locks, given back at the thread's end. 0 means nobody.
+struct Number(u32);
+
+impl Number {
+    /// # Panics
+    /// If more threads run than a header's word can tell apart.
+    fn new() -> Number {
+        let (free, fresh) = &mut *NUMBERS.lock();
+        // Numbers are used again late, so that few locks that a thread never left are taken for another's.
+        if let Some(number) = free.pop_front() {
+            return Number(number);
+        }
+        let number = *fresh;
+        assert!(number <= OWNER_MASK, "more than {OWNER_MASK} threads use monitors");
+        *fresh += 1;
+        Number(number)
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        NUMBERS.lock().0.push_back(self.0);
+    }
+}
 
 thread_local! {
-    static NUMBER: u32 = NEXT_THREAD.fetch_add(1, Ordering::Relaxed) & OWNER_MASK;
+    static NUMBER: Number = Number::new();
 }
 
 fn own_number() -> u32 {
-    NUMBER.with(|number| *number)
+    NUMBER.with(|number| number.0)
+}
+
+impl Table {
+    fn insert(&mut self, entry: Entry) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        self.entries[number] = Some(entry);
+        number as u32
+    }
+
+    /// Drops the monitors of dead objects if there may be many.
+    fn sweep_if_due(&mut self) {
+        if self.entries.len() - self.free.len() < self.sweep_at {
+            return;
+        }
+        for (number, place) in self.entries.iter_mut().enumerate() {
+            if let Some(dead) = place.take_if(|entry| gc::handle_target(entry.object).is_null()) {
+                gc::free_handle(dead.object);
+                self.free.push(number);
+            }
+        }
+        self.sweep_at = FIRST_SWEEP.max((self.entries.len() - self.free.len()) * 2);
+    }
 }
 
 /// The object's hash code, the same for its life.
@@ -74,29 +148,39 @@ fn next_hash() -> u32 {
     (mixed ^ mixed >> 12) & (INFLATED - 1)
 }
 
-fn inflated(word: u32) -> &'static Inflated {
-    MONITORS.lock()[(word & (INFLATED - 1)) as usize]
+/// The monitor of a live object with this word.
+fn inflated(word: u32) -> Arc<Inflated> {
+    let table = MONITORS.read();
+    let entry = table.entries[(word & (INFLATED - 1)) as usize].as_ref();
+    entry.expect("a live object's monitor is in the table").monitor.clone()
 }
 
 /// Replaces the word, which is `word` now, by a monitor in the table. Another word is left alone.
 fn inflate(object: ObjectRef, word: u32) {
+    if word & (HASH | INFLATED) == INFLATED {
+        return;
+    }
     let mut state = State::default();
     let hash = if word & HASH != 0 { word & !HASH } else { next_hash() };
-    if word & (HASH | INFLATED) == 0 && word != 0 {
+    if word & HASH == 0 && word != 0 {
         state.owner = word & OWNER_MASK;
         state.recursion = word >> 16;
     }
-    let monitor = Inflated { state: Mutex::new(state), entering: Condvar::new(), waiting: Condvar::new(), hash };
-    let mut monitors = MONITORS.lock();
-    let number = monitors.len() as u32;
+    let monitor = Arc::new(Inflated { state: Mutex::new(state), entering: Condvar::new(), waiting: Condvar::new(), hash });
+    let handle = gc::allocate_handle(object.raw().cast(), gc::HandleKind::WeakTrackResurrection);
+    let mut table = MONITORS.write();
+    table.sweep_if_due();
+    let number = table.insert(Entry { monitor, object: handle });
     let sync = &object.header().sync;
-    if word & INFLATED == 0 && sync.compare_exchange(word, number | INFLATED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-        monitors.push(Box::leak(Box::new(monitor)));
+    if sync.compare_exchange(word, number | INFLATED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        table.entries[number as usize] = None;
+        table.free.push(number as usize);
+        gc::free_handle(handle);
     }
 }
 
 /// The object's monitor in the table.
-fn monitor_of(object: ObjectRef) -> &'static Inflated {
+fn monitor_of(object: ObjectRef) -> Arc<Inflated> {
     loop {
         let word = object.header().sync.load(Ordering::Acquire);
         if word & INFLATED != 0 && word & HASH == 0 {
@@ -133,7 +217,7 @@ pub fn try_enter(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
         return Ok(true);
     }
     if state.owner != 0 {
-        return while_blocked(monitor, || {
+        return while_blocked(&monitor, || {
             while state.owner != 0 {
                 if let Some(interruption) = threads::take_interruption() {
                     drop(state);
@@ -166,11 +250,11 @@ fn wait_until(change: &Condvar, state: &mut MutexGuard<'_, State>, deadline: Opt
 }
 
 /// Runs a wait for a change of a monitor, during which collections go on, and [`wake_blocked`] wakes the thread.
-fn while_blocked<T>(monitor: &'static Inflated, wait: impl FnOnce() -> std::result::Result<T, Interruption>) -> Result<T> {
-    BLOCKED.lock().push(monitor);
+fn while_blocked<T>(monitor: &Arc<Inflated>, wait: impl FnOnce() -> std::result::Result<T, Interruption>) -> Result<T> {
+    BLOCKED.lock().push(monitor.clone());
     let result = threads::while_waiting(wait);
     let mut blocked = BLOCKED.lock();
-    if let Some(index) = blocked.iter().rposition(|known| std::ptr::eq(*known, monitor)) {
+    if let Some(index) = blocked.iter().rposition(|known| Arc::ptr_eq(known, monitor)) {
         blocked.swap_remove(index);
     }
     drop(blocked);
@@ -179,7 +263,7 @@ fn while_blocked<T>(monitor: &'static Inflated, wait: impl FnOnce() -> std::resu
 
 /// Wakes all threads that are blocked in monitors, so that they look for interruptions.
 pub fn wake_blocked() {
-    let blocked: Vec<&'static Inflated> = BLOCKED.lock().clone();
+    let blocked: Vec<Arc<Inflated>> = BLOCKED.lock().clone();
     for monitor in blocked {
         let _state = monitor.state.lock();
         monitor.entering.notify_all();
@@ -246,23 +330,24 @@ pub fn wait(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
         return Err(not_owner());
     }
     let recursion = std::mem::take(&mut state.recursion);
-    let ticket = state.waiters;
-    state.waiters += 1;
+    let ticket = state.next_ticket;
+    state.next_ticket += 1;
+    state.queue.push_back(ticket);
     state.owner = 0;
     monitor.entering.notify_one();
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    while_blocked(monitor, || {
+    while_blocked(&monitor, || {
         let mut result = Ok(true);
-        while state.released <= ticket {
+        while state.queue.contains(&ticket) {
             if let Some(interruption) = threads::take_interruption() {
                 result = Err(interruption);
-            } else if wait_until(&monitor.waiting, &mut state, deadline) && state.released <= ticket {
+            } else if wait_until(&monitor.waiting, &mut state, deadline) && state.queue.contains(&ticket) {
                 result = Ok(false);
             } else {
                 continue;
             }
-            // Its ticket is void: a later pulse must reach somebody who still waits.
-            state.released += u64::from(state.released == ticket);
+            // A later pulse must reach somebody who still waits.
+            state.queue.retain(|&waiting| waiting != ticket);
             break;
         }
         while state.owner != 0 {
@@ -282,7 +367,11 @@ pub fn pulse(object: ObjectRef, all: bool) -> Result<()> {
     if state.owner != own_number() {
         return Err(not_owner());
     }
-    state.released = if all { state.waiters } else { state.waiters.min(state.released + 1) };
+    if all {
+        state.queue.clear();
+    } else {
+        state.queue.pop_front();
+    }
     monitor.waiting.notify_all();
     Ok(())
 }

@@ -10,13 +10,18 @@ const CHUNK_WORDS: usize = 8 << 10;
 struct Chunk {
     next: usize,
     end: usize,
+    /// Areas that were given back, with their lengths in words. There are few lengths.
+    free: Vec<(usize, usize)>,
 }
 
-static CURRENT: Mutex<Chunk> = Mutex::new(Chunk { next: 0, end: 0 });
+static CURRENT: Mutex<Chunk> = Mutex::new(Chunk { next: 0, end: 0, free: Vec::new() });
 
-/// An area of `words` null references that the collector scans, for the life of the process.
+/// An area of `words` null references that the collector scans until it is given to [`free_area`].
 pub fn allocate_area(words: usize) -> *mut ObjectRef {
     let mut chunk = CURRENT.lock();
+    if let Some(index) = chunk.free.iter().rposition(|&(_, length)| length == words) {
+        return chunk.free.swap_remove(index).0 as *mut ObjectRef;
+    }
     let bytes = words * size_of::<usize>();
     if chunk.end - chunk.next < bytes {
         let length = words.max(CHUNK_WORDS);
@@ -29,6 +34,15 @@ pub fn allocate_area(words: usize) -> *mut ObjectRef {
     let area = chunk.next;
     chunk.next += bytes;
     area as *mut ObjectRef
+}
+
+/// Gives back an area of [`allocate_area`]. The caller is a thread that the collector waits for, and uses the area no more.
+pub fn free_area(area: *mut ObjectRef, words: usize) {
+    for index in 0..words {
+        // SAFETY: a slot of the area, which is the caller's.
+        unsafe { area.add(index).write(ObjectRef::NULL) };
+    }
+    CURRENT.lock().free.push((area as usize, words));
 }
 
 /// Keeps an object alive for good; gives the slot in which the collector updates its address.

@@ -39,8 +39,8 @@ pub struct Thread {
     pub filter: *const FilterActivation,
     /// What unwinding is doing, while finally handlers run.
     pub unwind: Vec<crate::unwind::Unwind>,
-    /// Thread static areas by address of the method table.
-    pub static_areas: FxHashMap<usize, usize>,
+    /// Thread static areas by address of the method table. References come first in each, and the collector knows them as roots.
+    pub static_areas: FxHashMap<usize, Box<[u128]>>,
     /// The areas that were asked for last, by the low bits of the class's number.
     pub recent_static_areas: [(usize, usize); RECENT_AREAS],
     /// The domain that it is in.
@@ -59,6 +59,8 @@ pub struct Thread {
     pub abort_frame: usize,
     /// `errno` of the last P/Invoke that asked to keep it.
     pub last_error: i32,
+    /// Memory on which signal handlers run.
+    signal_stack: Vec<u64>,
 }
 
 /// Length of [`Thread::recent_static_areas`].
@@ -101,7 +103,7 @@ impl Thread {
     pub fn current() -> &'static mut Thread {
         let thread = CURRENT.get();
         assert!(!thread.is_null(), "the thread is not attached to the runtime");
-        // SAFETY: the structure is leaked, and only its own thread gets at it here. No reference is held over a call that makes another:
+        // SAFETY: the structure lives until `detach`, and only its own thread gets at it here. No reference is held over a call that makes another:
         // users take it for a field access.
         unsafe { &mut *thread }
     }
@@ -141,14 +143,32 @@ impl Thread {
             stack_low,
             stack_high,
             last_error: 0,
+            signal_stack: Vec::new(),
         }));
         thread.self_pointer = std::ptr::from_ref(thread) as usize;
         set_thread_register(thread);
-        // SAFETY: the window is part of a structure that is never freed.
+        // SAFETY: the window is part of a structure that is freed after it is detached.
         thread.heap = unsafe { gc::attach(&raw mut thread.window, stack_high) };
         CURRENT.set(thread);
-        crate::traps::use_alternate_stack(thread);
+        crate::traps::use_alternate_stack(&mut thread.signal_stack);
         thread
+    }
+
+    /// The end of what [`Thread::attach`] began: the current thread, which is this one, runs no managed code any more.
+    pub fn detach(&'static mut self) {
+        // While this thread still runs for the collector, which so does not look at roots.
+        crate::roots::free_area(self.roots, ROOTS);
+        for (_, slot) in self.thread_objects.drain() {
+            crate::roots::free_area(slot, 1);
+        }
+        for area in self.static_areas.values() {
+            gc::remove_root_range(area.as_ptr().cast());
+        }
+        gc::detach(self.heap());
+        CURRENT.set(std::ptr::null_mut());
+        crate::traps::leave_alternate_stack();
+        // SAFETY: made by `Box::leak` in `attach`. Others reach it by the thread's `Abortable`, which has ended, or not at all.
+        drop(unsafe { Box::from_raw(self) });
     }
 
     /// The current thread, which native code made: attached if it was not, and until it ends.
@@ -159,11 +179,7 @@ impl Thread {
             fn drop(&mut self) {
                 let Some(thread) = Thread::try_current() else { return };
                 thread.heap().leave_native();
-                for slot in 0..ROOTS {
-                    thread.set_root(slot, ObjectRef::NULL);
-                }
-                gc::detach(thread.heap());
-                CURRENT.set(std::ptr::null_mut());
+                thread.detach();
             }
         }
         thread_local! {

@@ -30,11 +30,18 @@ pub fn install(runtime: &'static Runtime) {
     }
 }
 
-/// Gives the current thread a stack for signal handlers.
-pub fn use_alternate_stack(_thread: &Thread) {
-    let memory: &'static mut [u64] = Vec::leak(vec![0u64; SIGNAL_STACK_BYTES / 8]);
+/// Gives the current thread a stack for signal handlers, in `memory`, which is to stay until [`leave_alternate_stack`].
+pub fn use_alternate_stack(memory: &mut Vec<u64>) {
+    memory.resize(SIGNAL_STACK_BYTES / 8, 0);
     let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIGNAL_STACK_BYTES };
-    // SAFETY: leaked memory of that size.
+    // SAFETY: memory of that size, which stays.
+    unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) };
+}
+
+/// From now on signal handlers run on the current thread's own stack.
+pub fn leave_alternate_stack() {
+    let stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+    // SAFETY: takes the alternate stack away; no handler runs on it here.
     unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) };
 }
 

@@ -10,7 +10,7 @@ use crate::gc::{self, HandleKind};
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::thread::{ROOT_MANAGED_THREAD, ROOTS, Thread};
+use crate::thread::{ROOT_MANAGED_THREAD, Thread};
 use crate::{abort, casts, delegates, exceptions, monitor, runtime, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
@@ -285,10 +285,7 @@ pub(super) fn spawn(stack_bytes: usize, body: impl FnOnce() + Send + 'static) ->
     let run = move || {
         let thread = Thread::attach();
         body();
-        for slot in 0..ROOTS {
-            thread.set_root(slot, ObjectRef::NULL);
-        }
-        gc::detach(thread.heap());
+        thread.detach();
     };
     std::thread::Builder::new().stack_size(size).spawn(run).is_ok()
 }
