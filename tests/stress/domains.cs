@@ -1,4 +1,5 @@
 // Application domains, made, used across their borders from several threads, and unloaded.
+// grows: code, statics and method tables of unloaded domains stay in memory.
 using System;
 using System.Collections.Generic;
 using System.Linq;

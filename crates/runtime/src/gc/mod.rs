@@ -163,8 +163,15 @@ pub fn is_in_heap(address: usize) -> bool {
 /// Collects now; `full` collects old objects too.
 pub fn collect(heap: &mut ThreadHeap, full: bool) {
     start_workers(heap);
-    heap.retire_window();
-    mmtk().handle_user_collection_request(heap.tls(), true, full);
+    let before = COLLECTIONS[1].load(Ordering::Relaxed);
+    loop {
+        heap.retire_window();
+        mmtk().handle_user_collection_request(heap.tls(), true, full);
+        // A request that comes while the threads are being stopped for a collection of young objects is taken for that one.
+        if !full || COLLECTIONS[1].load(Ordering::Relaxed) != before {
+            return;
+        }
+    }
 }
 
 /// Number of collections of young objects alone, and of all objects, so far.
