@@ -69,7 +69,11 @@ extern "C" fn virtual_method(delegate: ObjectRef) -> ObjectRef {
     })
 }
 
+/// There is no debugger of Windows that would show it.
+extern "C" fn write_debug_string(_message: *const u16) {}
+
 pub(super) const TABLE: &[InternalCall] = &[
+    icall("System.Diagnostics.DefaultTraceListener:WriteWindowsDebugString (char*)", write_debug_string as *const ()),
     icall("System.Diagnostics.StackTrace:get_trace", get_trace as *const ()),
     icall("System.Diagnostics.StackFrame:get_frame_info", get_frame_info as *const ()),
     icall("System.Delegate:GetVirtualMethod_internal", virtual_method as *const ()),

@@ -195,6 +195,18 @@ extern "C" fn write(handle: isize, array: ArrayRef, offset: i32, count: i32, err
     result as i32
 }
 
+/// `Interop.Sys.Read`: the error stays in `errno`.
+extern "C" fn read_pointer(handle: isize, data: *mut u8, count: i32) -> i32 {
+    // SAFETY: the caller's buffer has this size and stays in place.
+    blocking(|| retried(|| unsafe { libc::read(handle as i32, data.cast(), count.max(0) as usize) })) as i32
+}
+
+/// `FileSystemWatcher.InternalSupportsFSW`: changes are noticed by the watcher of the class library that uses `SystemNative_INotifyInit`.
+extern "C" fn watcher_kind() -> i32 {
+    const CORE_FX: i32 = 6;
+    CORE_FX
+}
+
 extern "C" fn seek(handle: isize, offset: i64, origin: i32, error: *mut i32) -> i64 {
     let whence = match origin {
         0 => libc::SEEK_SET,
@@ -384,10 +396,12 @@ extern "C" fn path_separator() -> u16 {
 extern "C" fn dump_handles() {}
 
 pub(super) const TABLE: &[InternalCall] = &[
+    icall("Interop/Sys:Read (intptr,byte*,int)", read_pointer as *const ()),
     icall("System.ConsoleDriver:InternalKeyAvailable (int)", key_available as *const ()),
     icall("System.ConsoleDriver:Isatty (intptr)", is_terminal as *const ()),
     icall("System.ConsoleDriver:SetBreak (bool)", set_break as *const ()),
     icall("System.ConsoleDriver:SetEcho (bool)", set_echo as *const ()),
+    icall("System.IO.FileSystemWatcher:InternalSupportsFSW ()", watcher_kind as *const ()),
     icall("System.IO.MonoIO:Cancel_internal (intptr,System.IO.MonoIOError&)", cancel as *const ()),
     icall("System.IO.MonoIO:Close (intptr,System.IO.MonoIOError&)", close as *const ()),
     icall("System.IO.MonoIO:CreatePipe (intptr&,intptr&,System.IO.MonoIOError&)", create_pipe as *const ()),

@@ -80,6 +80,7 @@ mod interlocked;
 mod io_errors;
 mod marshal;
 mod math;
+mod memory_maps;
 mod monitors;
 mod native_text;
 mod numbers;
@@ -138,6 +139,7 @@ static TABLES: &[&[InternalCall]] = &[
     interlocked::TABLE,
     marshal::TABLE,
     math::TABLE,
+    memory_maps::TABLE,
     monitors::TABLE,
     numbers::TABLE,
     objects::TABLE,

@@ -317,6 +317,21 @@ extern "C" fn close(descriptor: isize) -> i32 {
     unsafe { libc::close(descriptor as i32) }
 }
 
+extern "C" fn start_watching() -> isize {
+    // SAFETY: no memory is involved.
+    unsafe { libc::inotify_init1(libc::IN_CLOEXEC) as isize }
+}
+
+extern "C" fn add_watch(descriptor: isize, path: *const c_char, mask: u32) -> i32 {
+    // SAFETY: a text that ends with a 0. Events have the system's numbers.
+    unsafe { libc::inotify_add_watch(descriptor as i32, path, mask) }
+}
+
+extern "C" fn remove_watch(descriptor: isize, watch: i32) -> i32 {
+    // SAFETY: no memory is involved.
+    unsafe { libc::inotify_rm_watch(descriptor as i32, watch) }
+}
+
 extern "C" fn lock_file(descriptor: isize, operation: i32) -> i32 {
     // SAFETY: no memory is involved.
     unsafe { libc::flock(descriptor as i32, operation) }
@@ -358,6 +373,9 @@ pub const TABLE: &[BuiltIn] = &[
     built_in("SystemNative_GetEUid", libc::geteuid as *const ()),
     built_in("SystemNative_GetNonCryptographicallySecureRandomBytes", random_bytes as *const ()),
     built_in("SystemNative_GetReadDirRBufferSize", directory_buffer_size as *const ()),
+    built_in("SystemNative_INotifyAddWatch", add_watch as *const ()),
+    built_in("SystemNative_INotifyInit", start_watching as *const ()),
+    built_in("SystemNative_INotifyRemoveWatch", remove_watch as *const ()),
     built_in("SystemNative_LChflags", set_flags as *const ()),
     built_in("SystemNative_LChflagsCanSetHiddenFlag", no_flags as *const ()),
     built_in("SystemNative_LStat2", link_stat as *const ()),
