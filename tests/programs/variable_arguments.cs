@@ -140,6 +140,20 @@ class VariableArguments
         }
     }
 
+    struct Outer { public int Before; public Mixed Inner; }
+    class Holder { public int Before; public Outer Outer; }
+
+    static void References()
+    {
+        var holder = new Holder { Before = 1, Outer = new Outer { Before = 2, Inner = new Mixed { Number = 3, Text = "t", Large = 4 } } };
+        FieldInfo outer = typeof(Holder).GetField("Outer"), inner = typeof(Outer).GetField("Inner"), large = typeof(Mixed).GetField("Large");
+        var reference = TypedReference.MakeTypedReference(holder, new[] { outer, inner });
+        large.SetValueDirect(reference, 5L);
+        Console.WriteLine("{0} {1} {2}", holder.Before, holder.Outer.Inner, TypedReference.ToObject(reference));
+        __refvalue(reference, Mixed) = new Mixed { Number = 6, Text = "u" };
+        Console.WriteLine("{0} {1}", large.GetValueDirect(reference), holder.Outer.Inner);
+    }
+
     static void Native()
     {
         var text = new StringBuilder(256);
@@ -158,6 +172,7 @@ class VariableArguments
     static void Main()
     {
         Managed();
+        References();
         Native();
     }
 }

@@ -2,13 +2,14 @@
 //! `System.TypedReference`, of which these lists consist.
 
 use super::reflection::fields::load;
+use super::reflection::type_of;
 use super::{InternalCall, icall, raising};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
-use crate::handles;
 use crate::method_table::method_table;
-use crate::object::ObjectRef;
-use il::types::TypeId;
+use crate::object::{ArrayRef, ObjectRef};
+use crate::{handles, runtime};
+use il::types::{FieldLocation, TypeId};
 
 const fn iterator(field: &'static str) -> KnownField {
     KnownField::new("System", "ArgIterator", field)
@@ -111,10 +112,33 @@ extern "C" fn to_object(reference: Structure) -> ObjectRef {
     })
 }
 
+/// A typed reference to a field within a field and so on of `target`, the last of which is of the class `ty`.
+extern "C" fn make(result: Structure, target: ObjectRef, path: ArrayRef, ty: ObjectRef) {
+    raising(|| {
+        let types = &runtime().types;
+        let ty = type_of(ty)?;
+        let mut address = target.argument("target")?.at::<u8>(0);
+        let path = path.argument("flds")?;
+        // SAFETY: a vector of `IntPtr` that the class library has just made.
+        for &handle in unsafe { path.slice::<usize>() } {
+            let field = handles::to_field(handle).ok_or_else(|| Exception::argument("flds", "The handle is of no field."))?;
+            let FieldLocation::Instance { offset } = types.field_location(field)? else {
+                return Err(Exception::argument("flds", "The field is not of an instance."));
+            };
+            address = address.wrapping_add(offset as usize);
+        }
+        result.set(&TYPE, handles::from_type(ty));
+        result.set(&ADDRESS, address);
+        result.set(&CLASS, method_table(ty)?);
+        Ok(())
+    });
+}
+
 pub(super) const TABLE: &[InternalCall] = &[
     icall("System.ArgIterator:Setup", set_up as *const ()),
     icall("System.ArgIterator:IntGetNextArg", next as *const ()),
     icall("System.ArgIterator:IntGetNextArgWithType", next_of_type as *const ()),
     icall("System.ArgIterator:IntGetNextArgType", next_type as *const ()),
+    icall("typedbyref:InternalMakeTypedReference", make as *const ()),
     icall("typedbyref:InternalToObject", to_object as *const ()),
 ];
