@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 struct Point { double x, y; };
-struct Pair { int first; char second; };
+struct Pair { int first; signed char second; };
 
 long long describe(char *out, float scale, const char *kinds, ...)
 {
