@@ -281,7 +281,10 @@ impl ThreadHeap {
 
     fn run_again(&self) {
         let stopped = State::Stopped as u32;
-        let _ = self.state.compare_exchange(stopped, State::Running as u32, Ordering::SeqCst, Ordering::SeqCst);
+        if self.state.compare_exchange(stopped, State::Running as u32, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            // SAFETY: a system call that only compares the address with those at which threads wait.
+            unsafe { libc::syscall(libc::SYS_futex, self.state.as_ptr(), FUTEX_WAKE, 1) };
+        }
     }
 
     /// Whether the thread has to stand, for a collection or because the program wants it.
@@ -462,11 +465,15 @@ extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, co
     heap.stopped_at.store(std::ptr::from_ref(&here) as usize, Ordering::Relaxed);
     heap.state.store(State::Stopped as u32, Ordering::SeqCst);
     while heap.state.load(Ordering::SeqCst) == State::Stopped as u32 {
-        let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000 };
-        // SAFETY: nanosleep is async-signal-safe and reads the structure.
-        unsafe { libc::nanosleep(&pause, std::ptr::null_mut()) };
+        // SAFETY: a system call, which is async-signal-safe; it returns at once if the state is another by now.
+        unsafe { libc::syscall(libc::SYS_futex, heap.state.as_ptr(), FUTEX_WAIT, State::Stopped as u32, NO_TIME_LIMIT) };
     }
 }
+
+/// Operations of `futex(2)`, among the threads of one process.
+const FUTEX_WAIT: libc::c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+const FUTEX_WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+const NO_TIME_LIMIT: *const libc::timespec = std::ptr::null();
 
 fn heap_of(tls: VMThread) -> &'static ThreadHeap {
     // SAFETY: mutator identities are addresses of ThreadHeaps, which live until `detach`.
