@@ -94,6 +94,21 @@ thread_local! {
     static CURRENT: Cell<*mut Thread> = const { Cell::new(std::ptr::null_mut()) };
 }
 
+/// A thread that is attached; ends with it.
+struct Attached;
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let Some(thread) = Thread::try_current() else { return };
+        thread.heap().leave_native();
+        thread.detach();
+    }
+}
+
+thread_local! {
+    static ATTACHED: Cell<Option<Attached>> = const { Cell::new(None) };
+}
+
 impl Thread {
     /// The current thread.
     ///
@@ -173,28 +188,27 @@ impl Thread {
 
     /// The current thread, which native code made: attached if it was not, and until it ends.
     pub fn attach_for_callback() -> &'static mut Thread {
-        /// Ends with the thread.
-        struct Attached;
-        impl Drop for Attached {
-            fn drop(&mut self) {
-                let Some(thread) = Thread::try_current() else { return };
-                thread.heap().leave_native();
-                thread.detach();
-            }
-        }
-        thread_local! {
-            static ATTACHED: Cell<Option<Attached>> = const { Cell::new(None) };
-        }
         if let Some(thread) = Thread::try_current() {
             return thread;
         }
-        let thread = Thread::attach();
-        ATTACHED.set(Some(Attached));
+        let thread = Thread::attach_until_exit();
         if let Err(exception) = crate::icalls::threads::become_background() {
             crate::unhandled::report_and_exit(exception.into_object());
         }
         thread.heap().enter_native();
         thread
+    }
+
+    /// Attaches the current thread until [`Thread::end_attachment`], or until it ends, be it within native code (`pthread_exit`).
+    pub fn attach_until_exit() -> &'static mut Thread {
+        let thread = Thread::attach();
+        ATTACHED.set(Some(Attached));
+        thread
+    }
+
+    /// The end of [`Thread::attach_until_exit`].
+    pub fn end_attachment() {
+        ATTACHED.set(None);
     }
 
     /// The collector's part, for other threads.

@@ -66,6 +66,8 @@ pub fn pass_on(exception: ObjectRef) -> ! {
 /// Throws from the start of `walk`.
 pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: TraceStart) -> ! {
     trace::exception_thrown(exception);
+    // A thread that does little but throw would hardly ever be found in compiled code.
+    thread.heap().poll();
     let target = find_target(&mut *thread, exception, walk, start);
     second_pass(thread, exception, target, walk, None)
 }

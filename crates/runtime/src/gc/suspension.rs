@@ -288,6 +288,7 @@ impl ThreadHeap {
     }
 
     /// Whether the thread has to stand, for a collection or because the program wants it.
+    #[inline]
     fn has_to_stand(&self) -> bool {
         STOPPING.load(Ordering::SeqCst) || self.is_suspended.load(Ordering::SeqCst)
     }
@@ -295,6 +296,15 @@ impl ThreadHeap {
     /// Whether a collection, or whoever suspends it, waits for this thread, which runs.
     pub fn is_awaited(&self) -> bool {
         self.has_to_stand() && self.state.load(Ordering::Relaxed) == State::Running as u32
+    }
+
+    /// Lets a collection begin that waits for this thread, which has been in the runtime for a while.
+    #[inline]
+    pub fn poll(&self) {
+        if self.has_to_stand() {
+            self.enter_native();
+            self.leave_native();
+        }
     }
 
     /// Native code calls managed code: as [`ThreadHeap::leave_native`], and gives what to go back to, if the thread was in native code.

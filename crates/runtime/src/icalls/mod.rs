@@ -178,12 +178,14 @@ pub fn find(full_name: &str) -> Option<usize> {
     index.get(full_name).or_else(without_params).copied()
 }
 
-/// Runs the body of an internal call; if it fails, raises its exception in the managed caller. So it does if the thread is to be aborted:
-/// one that calls the runtime again and again may never be found outside of it.
+/// Runs the body of an internal call; if it fails, raises its exception in the managed caller. So it does if the thread is to be aborted;
+/// and it lets a collection begin: a thread that calls the runtime again and again may never be found outside of it.
 #[inline]
 pub fn raising<T>(body: impl FnOnce() -> Result<T>) -> T {
     match body() {
         Ok(value) => {
+            let thread = Thread::current();
+            thread.heap().poll();
             if abort::is_requested() {
                 raise_abort();
             }

@@ -14,7 +14,7 @@ use crate::thread::{ROOT_MANAGED_THREAD, Thread};
 use crate::{abort, casts, delegates, exceptions, monitor, runtime, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -283,9 +283,9 @@ extern "C" fn free_internal_thread(this: ObjectRef) {
 pub(super) fn spawn(stack_bytes: usize, body: impl FnOnce() + Send + 'static) -> bool {
     let size = if stack_bytes == 0 { DEFAULT_STACK } else { stack_bytes.max(256 << 10) };
     let run = move || {
-        let thread = Thread::attach();
+        Thread::attach_until_exit();
         body();
-        thread.detach();
+        Thread::end_attachment();
     };
     std::thread::Builder::new().stack_size(size).spawn(run).is_ok()
 }
@@ -364,8 +364,9 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
             own.abortable.begin();
             CURRENT.set(Some(own.clone()));
+            ENDING.set(Some(Ending(own)));
             domain::enter(domain, || run_thread(parcels));
-            finish(&own);
+            ENDING.set(None);
         });
         if !started {
             LIVE.lock().retain(|live| !Arc::ptr_eq(live, &record));
@@ -374,14 +375,29 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
     })
 }
 
+/// The end of a started thread, be it within native code.
+struct Ending(Arc<Record>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let thread = Thread::current();
+        thread.heap().leave_native();
+        for internal in own_internals() {
+            state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+        }
+        finish(&self.0);
+    }
+}
+
+thread_local! {
+    static ENDING: Cell<Option<Ending>> = const { Cell::new(None) };
+}
+
 fn run_thread(parcels: [Parcel; 3]) {
     let [thread, delegate, argument] = parcels.map(Parcel::open);
     Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
     if let Err(exception) = run_start(delegate, argument) {
         end_with(exception);
-    }
-    if let Ok(internal) = internal_of(thread) {
-        state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
     }
 }
 
