@@ -245,6 +245,8 @@ impl<'a> Importer<'a, '_> {
         let (value, handle_type, origin) = match member {
             Member::Type(_) => {
                 let ty = self.resolve_type(token)?;
+                // An enumeration without a value is found out here.
+                self.types.enum_underlying(ty.ty)?;
                 let handle = self.type_cell(ty, CellRequest::TypeHandle, Type::Iptr)?;
                 (handle, known.runtime_type_handle, Origin::TypeToken(ty))
             }

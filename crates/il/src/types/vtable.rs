@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::methods::method_attributes as attributes;
 use super::*;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::tables::MethodDefRow;
 
 /// The virtual slots of a class.
@@ -191,8 +191,13 @@ impl TypeSystem {
         let mut explicit = Vec::new();
         let mut interface_overrides = Vec::new();
         for row in self.metadata(header.assembly).method_impls_of(header.row) {
-            let declaration = self.resolve_method(header.assembly, row.declaration, &GenericContext::EMPTY)?;
-            let body = self.resolve_method(header.assembly, row.body, &GenericContext::EMPTY)?;
+            let resolve = |token| match self.resolve_method(header.assembly, token, &GenericContext::EMPTY) {
+                Err(error) if error.kind() == ErrorKind::MissingMethod => {
+                    Err(self.load_error(t, "it overrides a method that does not exist, or by one that does not"))
+                }
+                resolved => resolved,
+            };
+            let (declaration, body) = (resolve(row.declaration)?, resolve(row.body)?);
             // Within a generic type, its own methods are also referred to through its instance over its own parameters.
             let body =
                 if self.generic_definition_type(self.method(body).owner) == t { self.generic_definition(body) } else { body };

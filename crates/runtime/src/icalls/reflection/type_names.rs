@@ -254,6 +254,13 @@ fn find_path(assembly: AssemblyId, path: &[String], ignore_case: bool) -> Result
     if found.is_none() && ignore_case {
         found = find_ignoring_case(assembly, 0, namespace, name);
     }
+    if found.is_none() {
+        // Types of other modules that are not exported.
+        let modules = types.modules_of(assembly).unwrap_or_default();
+        for &module in modules.iter().skip(1) {
+            found = found.or(types.find_type(module, namespace, name)?);
+        }
+    }
     for name in nested {
         let Some(outer) = found else { return Ok(None) };
         found = types.nested_type(outer, name);
