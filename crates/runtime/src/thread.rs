@@ -100,7 +100,8 @@ struct Attached;
 impl Drop for Attached {
     fn drop(&mut self) {
         let Some(thread) = Thread::try_current() else { return };
-        thread.heap().leave_native();
+        // It is in native code if that ends it.
+        thread.heap().suspend_native();
         thread.detach();
     }
 }

@@ -381,7 +381,8 @@ struct Ending(Arc<Record>);
 impl Drop for Ending {
     fn drop(&mut self) {
         let thread = Thread::current();
-        thread.heap().leave_native();
+        // It is in native code if that ends it.
+        thread.heap().suspend_native();
         for internal in own_internals() {
             state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
         }
