@@ -126,6 +126,13 @@ fn is_interruptible(pc: usize) -> bool {
     runtime().code_map.is_interruptible(pc)
 }
 
+/// The configuration file of a program.
+fn configuration_of(program: &Path) -> PathBuf {
+    let mut configuration = program.as_os_str().to_owned();
+    configuration.push(".config");
+    configuration.into()
+}
+
 impl Runtime {
     /// The domain that the program starts in.
     ///
@@ -175,9 +182,7 @@ impl Runtime {
     /// Loads a program.
     pub fn load_program(&self, path: &Path) -> Result<AssemblyId> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let mut configuration = path.clone().into_os_string();
-        configuration.push(".config");
-        if let Ok(text) = std::fs::read_to_string(&configuration) {
+        if let Ok(text) = std::fs::read_to_string(configuration_of(&path)) {
             let mut policy = BindingPolicy::parse(&text);
             let folder = path.parent().unwrap_or(Path::new(""));
             policy.private_paths.iter_mut().for_each(|private| *private = folder.join(&*private));
@@ -191,6 +196,7 @@ impl Runtime {
     /// Runs a program's `Main` with these arguments; gives its exit code. An exception that it does not handle ends the process.
     pub fn run_main(&self, assembly: AssemblyId, arguments: &[String]) -> i32 {
         let _ = self.arguments.set(arguments.to_vec());
+        self.warn_of_version(assembly);
         let program = self.program().map(|path| path.to_string_lossy().into_owned());
         icalls::environment::set_command_line(program.into_iter().chain(arguments.iter().cloned()).collect());
         match self.try_run_main(assembly, arguments) {
@@ -201,6 +207,19 @@ impl Runtime {
                 icalls::threads::wait_for_foreground_threads();
                 icalls::environment::exit_code()
             }
+        }
+    }
+
+    /// Programs made for another runtime run nevertheless. The C library holds the text back as it does in Mono, so that it comes where it
+    /// comes there. A program with a configuration file says there what it runs on.
+    fn warn_of_version(&self, assembly: AssemblyId) {
+        const OWN: &str = "v4.";
+        const WARNING: &std::ffi::CStr = c"WARNING: The runtime version supported by this application is unavailable.\n\
+            Using default runtime: v4.0.30319";
+        let is_configured = self.program().is_some_and(|path| configuration_of(path).exists());
+        if !is_configured && !self.types.assembly(assembly).image().runtime_version().starts_with(OWN) {
+            // SAFETY: a text that ends with a 0.
+            unsafe { libc::puts(WARNING.as_ptr()) };
         }
     }
 

@@ -222,7 +222,8 @@ impl TypeSystem {
         if let Some(redirected) = self.redirect(&name) {
             return self.load_by_name(&redirected, None);
         }
-        let same = |&id: &AssemblyId| self.assembly(id).name() == &name;
+        // One without a file, such as a dynamic one, does not stand for a file.
+        let same = |&id: &AssemblyId| self.assembly(id).path().is_some() && self.assembly(id).name() == &name;
         let known = self.assemblies.index.read().by_name.get(&key_of(&name)).and_then(|ids| ids.iter().copied().find(same));
         known.map_or_else(|| self.load_file(path), Ok)
     }

@@ -249,7 +249,7 @@ impl TypeSystem {
                 format!(
                     "Could not call method '{}' with type '{}' because there are multiple incompatible interface methods \
                      overriding this method.",
-                    self.method_full_name(method),
+                    self.method_full_name(self.generic_definition(method)),
                     self.type_name(class)
                 ),
             )),

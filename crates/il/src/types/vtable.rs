@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::methods::method_attributes as attributes;
 use super::*;
 use crate::error::{ErrorKind, Result};
+use crate::signature::{MethodSig, TypeSig};
 use crate::tables::MethodDefRow;
 
 /// The virtual slots of a class.
@@ -30,6 +31,18 @@ impl VTable {
         let index = self.declared.binary_search_by_key(&row, |&(row, _)| row).ok()?;
         Some(self.declared[index].1)
     }
+}
+
+/// A custom modifier in a method's signature.
+#[derive(PartialEq, Eq)]
+struct Modifier {
+    /// Number of the parameter, counted from 1; 0 for the result.
+    place: u32,
+    /// How many types it stands within.
+    depth: u32,
+    /// `modreq`, not `modopt`.
+    required: bool,
+    modifier: TypeId,
 }
 
 impl TypeSystem {
@@ -176,7 +189,48 @@ impl TypeSystem {
                 return Ok(true);
             }
         }
-        Ok(self.method_signature(a)?.matches(self.method_signature(b)?))
+        Ok(self.method_signature(a)?.matches(self.method_signature(b)?) && self.modifiers_of(a)? == self.modifiers_of(b)?)
+    }
+
+    /// The custom modifiers in a method's signature. They are part of the signature (II.7.1.1), though no types here have them.
+    fn modifiers_of(&self, id: MethodId) -> Result<Vec<Modifier>> {
+        let method = self.method(id);
+        let Some(row) = method.row() else { return Ok(Vec::new()) };
+        let metadata = self.metadata(method.assembly);
+        let blob = metadata.blob(metadata.row::<MethodDefRow>(row)?.signature)?;
+        // `ELEMENT_TYPE_CMOD_REQD` and `OPT`; other bytes may be the same, which costs a look only.
+        if !blob.iter().any(|byte| matches!(byte, 0x1f | 0x20)) {
+            return Ok(Vec::new());
+        }
+        let signature = MethodSig::parse(blob).map_err(|error| metadata.locate(error))?;
+        let mut found = Vec::new();
+        for (place, ty) in std::iter::once(&signature.ret).chain(&signature.params).enumerate() {
+            self.collect_modifiers(method.assembly, ty, place as u32, 0, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn collect_modifiers(
+        &self,
+        assembly: AssemblyId,
+        ty: &TypeSig,
+        place: u32,
+        depth: u32,
+        found: &mut Vec<Modifier>,
+    ) -> Result<()> {
+        match ty {
+            TypeSig::Modified { required, modifier, inner } => {
+                let modifier = self.resolve_type(assembly, *modifier, &GenericContext::EMPTY)?;
+                found.push(Modifier { place, depth, required: *required, modifier });
+                self.collect_modifiers(assembly, inner, place, depth, found)
+            }
+            TypeSig::Ptr(inner) | TypeSig::SzArray(inner) | TypeSig::Array(inner, _) => {
+                self.collect_modifiers(assembly, inner, place, depth + 1, found)
+            }
+            // Mono does not tell modifiers of a reference from those of what it refers to.
+            TypeSig::ByRef(inner) => self.collect_modifiers(assembly, inner, place, depth, found),
+            _ => Ok(()),
+        }
     }
 
     /// Applies the explicit overrides that a type lists (II.22.27).

@@ -357,6 +357,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.CLRConfig:CheckThrowUnobservedTaskExceptions ()", no as *const ()),
     icall("System.Configuration.DefaultConfig:get_bundled_machine_config ()", no_string as *const ()),
     icall("System.Configuration.DefaultConfig:get_machine_config_path ()", machine_config_path as *const ()),
+    icall("System.Web.Util.ICalls:GetMachineConfigPath ()", machine_config_path as *const ()),
     icall("System.Configuration.InternalConfigurationHost:get_bundled_app_config ()", no_string as *const ()),
     icall("System.Configuration.InternalConfigurationHost:get_bundled_machine_config ()", no_string as *const ()),
     icall("System.DateTime:GetSystemTimeAsFileTime ()", system_time_as_file_time as *const ()),

@@ -86,6 +86,7 @@ mod native_text;
 mod numbers;
 mod objects;
 mod paths;
+mod performance_counters;
 mod processes;
 pub mod reflection;
 pub mod remoting;
@@ -144,6 +145,7 @@ static TABLES: &[&[InternalCall]] = &[
     numbers::TABLE,
     objects::TABLE,
     paths::TABLE,
+    performance_counters::TABLE,
     processes::TABLE,
     remoting::TABLE,
     sockets::TABLE,
