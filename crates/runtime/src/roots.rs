@@ -36,10 +36,13 @@ pub fn allocate_area(words: usize) -> *mut ObjectRef {
     area as *mut ObjectRef
 }
 
-/// Gives back an area of [`allocate_area`]. The caller is a thread that the collector waits for, and uses the area no more.
-pub fn free_area(area: *mut ObjectRef, words: usize) {
+/// Gives back an area of [`allocate_area`].
+///
+/// # Safety
+/// The area has this length, nobody uses it any more, and the caller is a thread that the collector waits for.
+pub unsafe fn free_area(area: *mut ObjectRef, words: usize) {
     for index in 0..words {
-        // SAFETY: a slot of the area, which is the caller's.
+        // SAFETY: a slot of the area.
         unsafe { area.add(index).write(ObjectRef::NULL) };
     }
     CURRENT.lock().free.push((area as usize, words));

@@ -173,9 +173,12 @@ impl Thread {
     /// The end of what [`Thread::attach`] began: the current thread, which is this one, runs no managed code any more.
     pub fn detach(&'static mut self) {
         // While this thread still runs for the collector, which so does not look at roots.
-        crate::roots::free_area(self.roots, ROOTS);
-        for (_, slot) in self.thread_objects.drain() {
-            crate::roots::free_area(slot, 1);
+        // SAFETY: made with these lengths, and this thread's own.
+        unsafe {
+            crate::roots::free_area(self.roots, ROOTS);
+            for (_, slot) in self.thread_objects.drain() {
+                crate::roots::free_area(slot, 1);
+            }
         }
         for area in self.static_areas.values() {
             gc::remove_root_range(area.as_ptr().cast());
