@@ -60,7 +60,7 @@ pub fn call_clobbers(convention: CallConvention) -> PRegSet {
     let native = [R0, R1, R2, R3, IP, LR].into_iter().chain((0..8).map(PReg::float)).collect::<PRegSet>();
     match convention {
         CallConvention::Managed => (8..16).map(PReg::float).chain([KEY, CONTEXT]).fold(native, PRegSet::with),
-        CallConvention::Native | CallConvention::Variadic | CallConvention::Leaf => native,
+        _ => native,
     }
 }
 

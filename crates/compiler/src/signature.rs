@@ -122,14 +122,13 @@ pub fn abi_signature(
 
 /// The native side of a call between managed and native code. Its `Passed` name the managed types.
 pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature {
-    let convention = if native.is_variadic { CallConvention::Variadic } else { CallConvention::Native };
     let passed = |ty: TypeId, form: &NativeForm, usage: StructUse| {
         let passing = match form.storage {
             // An empty structure of C has no bytes.
             Storage::Struct { .. } if form.fields.is_empty() => Passing::Nothing,
             Storage::Struct { size, align } => {
                 let shape = StructShape { size, align, fields: form.fields.clone() };
-                passing_of(env.backend().pass_struct(&shape, convention, usage))
+                passing_of(env.backend().pass_struct(&shape, native.convention, usage))
             }
             scalar => storage_access(scalar).map_or(Passing::Nothing, Passing::Scalar),
         };
@@ -137,7 +136,7 @@ pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature
     };
     let params = native.params.iter().map(|param| passed(param.ty, &param.form, StructUse::Param)).collect();
     let result = passed(native.result.ty, &native.result.form, StructUse::Result);
-    lower(convention, params, result, false, false)
+    lower(native.convention, params, result, false, false)
 }
 
 fn passing_of(passing: StructPassing) -> Passing {

@@ -293,17 +293,7 @@ impl Line<'_> {
     }
 
     fn signature(&mut self) -> Parsed<Signature> {
-        let conventions = [CallConvention::Managed, CallConvention::Native, CallConvention::Variadic, CallConvention::Leaf];
-        let convention = self.named(
-            &conventions,
-            |convention| match convention {
-                CallConvention::Managed => "managed",
-                CallConvention::Native => "native",
-                CallConvention::Variadic => "variadic",
-                CallConvention::Leaf => "leaf",
-            },
-            "a call convention",
-        )?;
+        let convention = self.named(&CallConvention::ALL, CallConvention::name, "a call convention")?;
         let mut signature = Signature::new(convention);
         self.expect_punctuation('(')?;
         while !self.take_punctuation(')') {

@@ -18,15 +18,39 @@ pub enum CallConvention {
     /// Like `Native`, for a function of C that takes variable arguments: those conventions that tell them apart treat all its arguments in
     /// another way. Only calls have it.
     Variadic,
+    /// Like `Native`, but on x86 the callee pops its arguments.
+    StdCall,
+    /// Like `StdCall`, but on x86 the first integer is in ecx.
+    ThisCall,
     /// A call to a small assembly stub or leaf helper: the C convention, but the frame is not published,
     /// and the callee neither walks the stack nor collects nor throws.
     Leaf,
 }
 
 impl CallConvention {
+    /// All of them.
+    pub const ALL: [CallConvention; 6] = [
+        CallConvention::Managed,
+        CallConvention::Native,
+        CallConvention::Variadic,
+        CallConvention::StdCall,
+        CallConvention::ThisCall,
+        CallConvention::Leaf,
+    ];
+    /// Its name in text.
+    pub fn name(self) -> &'static str {
+        match self {
+            CallConvention::Managed => "managed",
+            CallConvention::Native => "native",
+            CallConvention::Variadic => "variadic",
+            CallConvention::StdCall => "stdcall",
+            CallConvention::ThisCall => "thiscall",
+            CallConvention::Leaf => "leaf",
+        }
+    }
     /// Whether a call publishes its frame to the thread.
     pub fn publishes_frame(self) -> bool {
-        matches!(self, CallConvention::Native | CallConvention::Variadic)
+        !matches!(self, CallConvention::Managed | CallConvention::Leaf)
     }
 }
 
@@ -100,12 +124,7 @@ impl Signature {
 
 impl fmt::Display for CallConvention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CallConvention::Managed => "managed",
-            CallConvention::Native => "native",
-            CallConvention::Variadic => "variadic",
-            CallConvention::Leaf => "leaf",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where parameters and results live.
 //!
 //! Native code: all parameters on the stack in words, structures copied there; results in eax and edx, floats on the x87 stack,
-//! structures through a hidden first parameter, which the callee pops. Source: *System V Application Binary Interface, Intel386
+//! structures through a hidden first parameter, which the callee pops. The conventions `StdCall` and `ThisCall` let the callee pop everything, and the
+//! latter has its first integer in ecx. Source: *System V Application Binary Interface, Intel386
 //! Architecture Processor Supplement*, chapter 3.
 //!
 //! Managed code: the first two integers in ecx and edx, the first four floats in xmm0 to xmm3, everything else on the stack in order,
@@ -32,7 +33,8 @@ const LARGEST_IN_PIECES: u32 = 16;
 /// Places parameters and results of `signature`.
 pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
     let native = signature.convention != CallConvention::Managed;
-    let mut state = Assignment { native, ..Assignment::default() };
+    let this_in_register = signature.convention == CallConvention::ThisCall;
+    let mut state = Assignment { native, this_in_register, ..Assignment::default() };
     // The native convention's hidden parameter comes first wherever the signature lists it.
     let hidden = native.then(|| signature.params.iter().position(|param| param.kind == ParamKind::StructReturn)).flatten();
     let hidden_location = hidden.map(|_| state.integer());
@@ -63,13 +65,19 @@ pub fn call_layout(signature: &Signature) -> Result<CallLayout, CodegenError> {
         vectors += u8::from(is_vector);
         integers += usize::from(!is_vector);
     }
-    let pops = if hidden.is_some() { WORD } else { 0 };
+    let pops = match signature.convention {
+        CallConvention::StdCall | CallConvention::ThisCall => state.stack_bytes,
+        _ if hidden.is_some() => WORD,
+        _ => 0,
+    };
     Ok(CallLayout { params, results, stack_bytes: state.stack_bytes, pops, vector_count: 0 })
 }
 
 #[derive(Default)]
 struct Assignment {
     native: bool,
+    /// The first integer of native code goes to ecx.
+    this_in_register: bool,
     integers: usize,
     vectors: u8,
     stack_bytes: u32,
@@ -77,6 +85,9 @@ struct Assignment {
 
 impl Assignment {
     fn integer(&mut self) -> Location {
+        if std::mem::take(&mut self.this_in_register) {
+            return Location::General(INTEGER_ARGUMENTS[0]);
+        }
         match INTEGER_ARGUMENTS.get(self.integers) {
             Some(&register) if !self.native => {
                 self.integers += 1;
@@ -199,5 +210,16 @@ mod tests {
         let layout = call_layout(&native).unwrap();
         assert_eq!(layout.params[..], [Stack(4), Stack(0), StackCopy { offset: 12, size: 6 }]);
         assert_eq!((layout.stack_bytes, layout.pops), (20, 4));
+
+        let callee_pops = |convention: CallConvention, types: &[Type]| {
+            let mut signature = Signature::new(convention);
+            signature.params.extend(types.iter().map(|&ty| Param::normal(ty)));
+            let layout = call_layout(&signature).unwrap();
+            (layout.params.to_vec(), layout.stack_bytes, layout.pops)
+        };
+        let (word, double) = (Type::I32, Type::F64);
+        assert_eq!(callee_pops(CallConvention::StdCall, &[word, double]), (vec![Stack(0), Stack(4)], 12, 12));
+        assert_eq!(callee_pops(CallConvention::ThisCall, &[word, word]), (vec![General(1), Stack(0)], 4, 4));
+        assert_eq!(callee_pops(CallConvention::ThisCall, &[double, word]), (vec![Stack(0), General(1)], 8, 8));
     }
 }

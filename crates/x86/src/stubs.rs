@@ -197,10 +197,11 @@ fn resolve(sequence: &mut Sequence, options: &CodegenOptions, helper: u16) -> Fr
     FrameInfo { frame_size: RESOLVE_FRAME as u32, prologue, epilogues: vec![epilogue], ..FrameInfo::default() }
 }
 
-/// The area of a callback lies below the frame pointer: eax and edx, then a float result. The arguments lie above frame pointer and
-/// return address.
-const CALLBACK_AREA: u32 = 16;
+/// The area of a callback lies below the frame pointer: eax and edx, then a float result, then ecx as native code passed it. The arguments lie above
+/// frame pointer and return address.
+const CALLBACK_AREA: u32 = 24;
 const CALLBACK_FLOAT: u32 = 8;
+const CALLBACK_THIS: u32 = 16;
 /// Bit of what the helper of a callback returns from which on the bytes of arguments stand that the callee pops; below are the bytes of a
 /// float result.
 const CALLBACK_POPS_SHIFT: u8 = 8;
@@ -210,8 +211,9 @@ pub fn callback_layout(signature: &Signature) -> Result<CallbackLayout, CodegenE
     let layout = call_layout(signature)?;
     let place = |location: &Location| match *location {
         Location::Stack(offset) | Location::StackCopy { offset, .. } => CALLBACK_AREA + 8 + offset,
-        // Native code passes nothing in registers.
-        _ => 0,
+        Location::General(_) => CALLBACK_THIS,
+        // Only results.
+        Location::Vector(_) | Location::X87 => 0,
     };
     let result = |location: &Location| match *location {
         Location::X87 => CALLBACK_FLOAT,
@@ -231,7 +233,8 @@ pub fn callback_layout(signature: &Signature) -> Result<CallbackLayout, CodegenE
 }
 
 fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
-    const FRAME: i32 = 40;
+    const FRAME: i32 = 48;
+    const AREA: i32 = CALLBACK_AREA as i32;
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x86
@@ -240,7 +243,7 @@ fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
     );
     let pushed = sequence.offset();
     let mut sink = Sink(&mut sequence.bytes);
-    dynasm!(sink ; .arch x86 ; mov ecx, ebp ; mov ebp, esp);
+    dynasm!(sink ; .arch x86 ; mov edx, ebp ; mov ebp, esp);
     let moved = sequence.offset();
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink ; .arch x86 ; sub esp, FRAME ; and esp, -16);
@@ -248,25 +251,27 @@ fn callback(sequence: &mut Sequence, helper: u16) -> FrameInfo {
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x86
-        ; mov [esp], ecx
-        ; lea eax, [ebp - CALLBACK_AREA as i32]
+        ; mov [ebp - AREA + CALLBACK_THIS as i32], ecx
+        ; mov [esp], edx
+        ; lea eax, [ebp - AREA]
         ; mov [esp + 4], eax
     );
     let anchor = base(sequence);
     with_distance(sequence, &CALL_THROUGH_EAX, SymbolRef::Helper(helper), anchor);
     sequence.returns_here();
+    const FLOAT: u8 = (CALLBACK_FLOAT as i32 - AREA) as u8;
     // Each comparison jumps over the load behind it.
     sequence.bytes.extend_from_slice(&[0x3c, 0x04, 0x75, 3]); // cmp al, 4; jne
-    sequence.bytes.extend_from_slice(&[0xd9, 0x45, -8i8 as u8]); // fld dword [ebp - 8]
+    sequence.bytes.extend_from_slice(&[0xd9, 0x45, FLOAT]); // fld dword [ebp + FLOAT]
     sequence.bytes.extend_from_slice(&[0x3c, 0x08, 0x75, 3]); // cmp al, 8; jne
-    sequence.bytes.extend_from_slice(&[0xdd, 0x45, -8i8 as u8]); // fld qword [ebp - 8]
+    sequence.bytes.extend_from_slice(&[0xdd, 0x45, FLOAT]); // fld qword [ebp + FLOAT]
     let mut sink = Sink(&mut sequence.bytes);
     dynasm!(sink
         ; .arch x86
         ; mov ecx, eax
         ; shr ecx, CALLBACK_POPS_SHIFT as i8
-        ; mov eax, [ebp - 16]
-        ; mov edx, [ebp - 12]
+        ; mov eax, [ebp - AREA]
+        ; mov edx, [ebp - AREA + 4]
         ; leave
     );
     let epilogue = sequence.offset();

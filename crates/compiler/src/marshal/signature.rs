@@ -2,16 +2,25 @@
 
 use super::{Conversion, NativeForm, Place, Text, conversion, layout};
 use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes};
+use il::signature::CallConvention as Convention;
 use il::signature::{MethodSig, element};
 use il::tables::{ImplMapRow, ParamRow};
-use il::types::{AssemblyId, CallConvention, MethodId, MethodKind, TypeId, TypeSystem};
+use il::types::{AssemblyId, MethodId, MethodKind, TypeId, TypeSystem};
 use il::{Error, ErrorKind, Result, TableId, Token};
+use ir::signature::CallConvention;
 
 /// Bit of a P/Invoke's attributes: keep errno (ECMA-335 II.23.1.8).
 const SUPPORTS_LAST_ERROR: u16 = 0x40;
 /// Mask and value of the Unicode character set.
 const CHARACTER_SET_MASK: u16 = 6;
 const CHARACTER_SET_UNICODE: u16 = 4;
+/// Mask of the convention, and those that are not C's. What Windows calls its own is C's elsewhere.
+const CONVENTION_MASK: u16 = 0x700;
+const CONVENTION_STDCALL: u16 = 0x300;
+const CONVENTION_THISCALL: u16 = 0x400;
+/// The same of `System.Runtime.InteropServices.CallingConvention`.
+const ATTRIBUTE_STDCALL: i32 = 3;
+const ATTRIBUTE_THISCALL: i32 = 4;
 /// `CharSet.Unicode`.
 const ATTRIBUTE_UNICODE: i32 = 3;
 /// `ParamAttributes` (II.23.1.13).
@@ -48,8 +57,8 @@ pub struct NativeSignature {
     pub area_size: u32,
     /// Whether errno is kept for `Marshal.GetLastWin32Error`.
     pub keeps_error: bool,
-    /// Whether it is a function of C with variable arguments.
-    pub is_variadic: bool,
+    /// The rules of the native side.
+    pub convention: CallConvention,
 }
 
 /// Alignment of the area of native values.
@@ -62,12 +71,24 @@ pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSi
     match import {
         Some(import) => {
             let unicode = import.flags & CHARACTER_SET_MASK == CHARACTER_SET_UNICODE;
-            build(types, method, unicode, import.flags & SUPPORTS_LAST_ERROR != 0)
+            let convention = match import.flags & CONVENTION_MASK {
+                CONVENTION_STDCALL => CallConvention::StdCall,
+                CONVENTION_THISCALL => CallConvention::ThisCall,
+                _ => CallConvention::Native,
+            };
+            build(types, method, unicode, import.flags & SUPPORTS_LAST_ERROR != 0, convention)
         }
-        None if matches!(data.kind, MethodKind::NativePointer { .. }) => build(types, method, false, false),
+        None if matches!(data.kind, MethodKind::NativePointer { .. }) => {
+            let convention = match types.method_signature(method)?.convention {
+                Convention::StdCall => CallConvention::StdCall,
+                Convention::ThisCall => CallConvention::ThisCall,
+                _ => CallConvention::Native,
+            };
+            build(types, method, false, false, convention)
+        }
         None => {
             let options = delegate_options(types, data.owner)?;
-            build(types, method, options.unicode, options.keeps_error)
+            build(types, method, options.unicode, options.keeps_error, options.convention)
         }
     }
 }
@@ -77,10 +98,10 @@ fn import(types: &TypeSystem, assembly: AssemblyId, row: u32) -> Option<ImplMapR
 }
 
 /// What `UnmanagedFunctionPointerAttribute` says.
-#[derive(Default)]
 struct DelegateOptions {
     unicode: bool,
     keeps_error: bool,
+    convention: CallConvention,
 }
 
 /// The attribute's enumerations are all `int`.
@@ -98,12 +119,17 @@ impl EnumTypes for IntEnums {
 fn delegate_options(types: &TypeSystem, delegate: TypeId) -> Result<DelegateOptions> {
     /// Its constructor takes a `CallingConvention`, which here is as good as `int`.
     const CONSTRUCTOR: &[u8] = &[0x20, 1, element::VOID, element::I4];
-    let mut options = DelegateOptions::default();
+    let mut options = DelegateOptions { unicode: false, keeps_error: false, convention: CallConvention::Native };
     let Some((assembly, row)) = types.definition_of(delegate) else { return Ok(options) };
     let token = Token::new(TableId::TypeDef, row);
     let value = types.custom_attribute(assembly, token, "System.Runtime.InteropServices", "UnmanagedFunctionPointerAttribute");
     let Some(value) = value else { return Ok(options) };
     let arguments = AttributeArguments::parse(value, &MethodSig::parse(CONSTRUCTOR)?, &IntEnums)?;
+    options.convention = match arguments.fixed.first() {
+        Some(ArgumentValue::I4(ATTRIBUTE_STDCALL)) => CallConvention::StdCall,
+        Some(ArgumentValue::I4(ATTRIBUTE_THISCALL)) => CallConvention::ThisCall,
+        _ => CallConvention::Native,
+    };
     for named in arguments.named {
         match (&*named.name, &named.value) {
             ("CharSet", ArgumentValue::I4(value)) => options.unicode = *value == ATTRIBUTE_UNICODE,
@@ -114,7 +140,13 @@ fn delegate_options(types: &TypeSystem, delegate: TypeId) -> Result<DelegateOpti
     Ok(options)
 }
 
-fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool) -> Result<NativeSignature> {
+fn build(
+    types: &TypeSystem,
+    method: MethodId,
+    unicode: bool,
+    keeps_error: bool,
+    convention: CallConvention,
+) -> Result<NativeSignature> {
     let data = types.method(method);
     let signature = types.method_signature(method)?;
     let place = Place { unicode, field: false, assembly: data.assembly };
@@ -150,8 +182,11 @@ fn build(types: &TypeSystem, method: MethodId, unicode: bool, keeps_error: bool)
         return Err(error.with_name(types.method_full_name(method)));
     }
     let area_size = area_size.next_multiple_of(AREA_ALIGNMENT);
-    let is_variadic = matches!(signature.convention, CallConvention::VarArg | CallConvention::NativeVarArg);
-    Ok(NativeSignature { params, result, area_size, keeps_error, is_variadic })
+    let convention = match signature.convention {
+        Convention::VarArg | Convention::NativeVarArg => CallConvention::Variadic,
+        _ => convention,
+    };
+    Ok(NativeSignature { params, result, area_size, keeps_error, convention })
 }
 
 /// Whether native code may return it.

@@ -602,8 +602,11 @@ impl<'a, F: Family> Emitter<'a, F> {
                 self.call_target(call.target);
             }
         }
-        // What the callee popped belongs to the frame.
-        if call.pops > 0 {
+        // What the callee popped belongs to the frame. Where the frame pointer tells the place, it does not matter whether the callee did.
+        if call.pops > 0 && self.frame.layout.saved_sp.is_none() {
+            let place = Place::base(BP.number(), -(self.frame.layout.size as i32));
+            self.put(Opcode::one(0x8d), width(F::WORD), SP.number(), (place, Anchor::None), &[]);
+        } else if call.pops > 0 {
             self.group1(5, F::WORD, (Place::Register(SP.number()), Anchor::None), call.pops as i32);
         }
     }
