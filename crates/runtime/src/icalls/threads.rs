@@ -365,7 +365,12 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
             own.abortable.begin();
             CURRENT.set(Some(own.clone()));
             ENDING.set(Some(Ending(own)));
-            domain::enter(domain, || run_thread(parcels));
+            domain::enter(domain, || {
+                // The end of the domain aborts those that are in it already.
+                if domain.state() == DomainState::Live {
+                    run_thread(parcels);
+                }
+            });
             ENDING.set(None);
         });
         if !started {
