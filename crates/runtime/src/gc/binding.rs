@@ -78,6 +78,7 @@ fn set_layout(builder: &mut MMTKBuilder) {
 #[cfg(target_pointer_width = "32")]
 fn set_layout(builder: &mut MMTKBuilder) {
     let (start, end) = HEAP_RANGE;
+    let end = super::reservation::reserve(start, end);
     // SAFETY: plain numbers, as above.
     let (heap_start, heap_end) = unsafe { (Address::from_usize(start), Address::from_usize(end)) };
     builder.set_vm_layout(VMLayout { heap_start, heap_end, ..VMLayout::new_32bit() });

@@ -13,6 +13,8 @@ mod finalizers;
 mod handles;
 mod object_model;
 mod reference_map;
+#[cfg(target_pointer_width = "32")]
+mod reservation;
 mod roots;
 mod scanning;
 mod suspension;
@@ -33,6 +35,7 @@ use mmtk::memory_manager;
 use mmtk::util::opaque_pointer::{OpaquePointer, VMMutatorThread, VMThread};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::ObjectModel;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Objects of this size and more go to the large object space, in bytes.
@@ -72,7 +75,7 @@ pub enum AllocationKind {
     Pinned,
 }
 
-static WORKERS_STARTED: AtomicBool = AtomicBool::new(false);
+static WORKERS: Once = Once::new();
 static STRESS: AtomicBool = AtomicBool::new(false);
 /// Collections of young objects, and of all.
 static COLLECTIONS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
@@ -115,7 +118,7 @@ pub fn allocate(heap: &mut ThreadHeap, size: usize, kind: AllocationKind) -> Opt
 
 /// Before an allocation of `size` bytes, which may need a collection.
 fn start_workers_if_due(heap: &ThreadHeap, size: usize) {
-    if WORKERS_STARTED.load(Ordering::Relaxed) {
+    if WORKERS.is_completed() {
         return;
     }
     let pages = mmtk().get_plan().get_used_pages() + (size >> LOG_PAGE_BYTES);
@@ -125,10 +128,9 @@ fn start_workers_if_due(heap: &ThreadHeap, size: usize) {
     }
 }
 
+/// Whoever comes while another thread starts them waits: MMTk refuses collections before.
 fn start_workers(heap: &ThreadHeap) {
-    if !WORKERS_STARTED.swap(true, Ordering::SeqCst) {
-        memory_manager::initialize_collection(mmtk(), heap.tls().0);
-    }
+    WORKERS.call_once(|| memory_manager::initialize_collection(mmtk(), heap.tls().0));
 }
 
 /// Address from which the log bit of an object is found: the byte at `base + (object >> SIDE_BYTE_SHIFT)`, bit

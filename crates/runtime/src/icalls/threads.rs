@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Slot of the thread's roots that holds its `System.Threading.Thread`.
-/// Stack of a thread that asks for no size, in bytes.
-const DEFAULT_STACK: usize = 8 << 20;
+/// Stack of a thread that asks for no size, in bytes: as for C on 64 bits, and where addresses are rare twice what Mono gives.
+const DEFAULT_STACK: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 2 << 20 };
 /// `ThreadPriority.Normal`
 const NORMAL_PRIORITY: i32 = 2;
 
