@@ -63,6 +63,9 @@ Long give_long(long long a) { return (Long){ a, (int)a + 1 }; }
 Longs2 give_longs(long long a) { return (Longs2){ a, a + 1 }; }
 Bytes3 give_bytes(int a) { return (Bytes3){ a, a + 1, a + 2 }; }
 Word give_word(int a) { return (Word){ a }; }
+typedef struct { } Empty;
+Empty give_empty(int a, int *seen) { *seen = a; return (Empty){ }; }
+int take_empty(int a, Empty none, int b) { return 10 * a + b; }
 
 /* Fixed buffers of characters. */
 typedef struct { char text[5]; char last; } Narrow;

@@ -7,6 +7,7 @@ struct Singles4 { public float a, b, c, d; }
 struct Doubles2 { public double a, b; }
 struct Doubles4 { public double a, b, c, d; }
 struct Mixed { public int a; public float b; }
+struct Empty { }
 struct Words5 { public int a, b, c, d, e; }
 struct Long { public long a; public int b; }
 struct Longs2 { public long a, b; }
@@ -40,6 +41,8 @@ static class Program
     [DllImport(Library)] static extern Longs2 give_longs(long a);
     [DllImport(Library)] static extern Bytes3 give_bytes(int a);
     [DllImport(Library)] static extern Word give_word(int a);
+    [DllImport(Library)] static extern Empty give_empty(int a, out int seen);
+    [DllImport(Library)] static extern int take_empty(int a, Empty none, int b);
     [DllImport(Library)] static extern int narrow(ref Narrow a);
     [DllImport(Library)] static extern int wide(ref Wide a);
 
@@ -89,6 +92,9 @@ static class Program
         Console.WriteLine("longs {0} {1}, {2} {3}", one.a, one.b, two.a, two.b);
         Bytes3 three = give_bytes(70);
         Console.WriteLine("bytes {0} {1} {2}, word {3}", three.a, three.b, three.c, give_word(80).a);
+        int seen;
+        give_empty(90, out seen);
+        Console.WriteLine("empty {0}, {1}", seen, take_empty(1, new Empty(), 2));
         FixedBuffers();
     }
 }

@@ -113,13 +113,12 @@ impl Assignment {
 /// How a structure is passed. Native code copies it to the stack and gives it back through memory; managed code passes small ones
 /// in pieces of the types of their fields.
 pub fn pass_struct(shape: &StructShape, convention: CallConvention, usage: StructUse) -> StructPassing {
-    if shape.size == 0 {
-        return StructPassing::Nothing;
-    }
     let native = convention != CallConvention::Managed;
     match (native, usage) {
-        (true, StructUse::Param) => return StructPassing::Stack,
+        // C compilers return one without fields through memory, too.
         (true, StructUse::Result) => return StructPassing::Reference,
+        _ if shape.size == 0 => return StructPassing::Nothing,
+        (true, StructUse::Param) => return StructPassing::Stack,
         _ => {}
     }
     let misaligned = shape.fields.iter().any(|&(offset, access)| offset % access.bytes(WORD).min(WORD) != 0);
@@ -189,6 +188,9 @@ mod tests {
         assert_eq!(pass(&decimal, result), StructPassing::Reference);
         assert_eq!(pass_struct(&pair, CallConvention::Native, param), StructPassing::Stack);
         assert_eq!(pass_struct(&pair, CallConvention::Native, result), StructPassing::Reference);
+        let empty = shape(0, &[]);
+        assert_eq!(pass_struct(&empty, CallConvention::Native, param), StructPassing::Nothing);
+        assert_eq!(pass_struct(&empty, CallConvention::Native, result), StructPassing::Reference);
     }
 
     #[test]
