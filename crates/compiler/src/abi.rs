@@ -53,8 +53,8 @@ pub mod method_table_flags {
     pub const PROXY: u32 = 2048;
     /// Weak reference-like object that the collector treats on its own (ephemeron arrays, weak handles).
     pub const SPECIAL_SCAN: u32 = 4096;
-    /// Derives from `ContextBoundObject`: instances may be proxies from the start.
-    pub const CONTEXT_BOUND: u32 = 8192;
+    /// Instances may be proxies from the start: `TypeSystem::may_begin_as_proxy`.
+    pub const MAY_BEGIN_AS_PROXY: u32 = 8192;
 }
 
 impl Abi {
@@ -447,6 +447,8 @@ helpers! {
     MarshalArguments "marshal_arguments" (Iptr Iptr Iptr) native;
     /// (the same, address of the native result, address for the managed one) brings back results and frees what the call needed
     MarshalResults "marshal_results" (Iptr Iptr Iptr Iptr Iptr) native;
+    /// (COM object, method handle) the object's interface that has the method; raises
+    ComInterface "com_interface" (Ref Iptr) native Iptr;
 
     // Stubs: reached by jump, never by call
     /// (number of a callback, area of its `Callback` stub) native code calls a delegate; what the stub wants to know

@@ -377,7 +377,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
         let base_size = align_up(class.instance_size, self.abi.pointer_bytes);
         let fast = !class.has_finalizer && base_size <= FAST_ALLOCATION_BYTES;
         let fast = fast
-            && !self.types.is_context_bound(ty)
+            && !self.types.may_begin_as_proxy(ty)
             && !class.header.is_abstract()
             && class.header.kind != il::types::ClassKind::Array;
         Ok(self.b.new_object(method_table, Allocation { base_size, element_size: 0, fast }))

@@ -6,6 +6,7 @@
 
 pub mod abi;
 pub mod ahead;
+mod com_calls;
 pub mod compile;
 pub mod description;
 mod emit;
@@ -21,4 +22,4 @@ mod wrappers;
 
 pub use compile::{CompileOptions, CompiledMethod, compile_method};
 pub use importer::{ImportError, ImportFlags, ImportedMethod, import_method};
-pub use wrappers::{DelegateStub, import_delegate_stub, import_proxy_stub};
+pub use wrappers::{DelegateStub, import_com_stub, import_delegate_stub, import_proxy_stub};

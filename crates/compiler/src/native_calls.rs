@@ -50,7 +50,7 @@ fn has_simple_result(result: &NativeParam) -> bool {
 }
 
 /// A static method of `System.Runtime.InteropServices.Marshal`.
-fn marshal_method(types: &TypeSystem, name: &str, param: TypeId) -> il::Result<MethodId> {
+pub(crate) fn marshal_method(types: &TypeSystem, name: &str, param: TypeId) -> il::Result<MethodId> {
     let missing = || Error::new(ErrorKind::MissingMethod, "method not found").with_name(format!("Marshal:{name}"));
     let class = types.find_type(types.corlib(), "System.Runtime.InteropServices", "Marshal")?.ok_or_else(missing)?;
     types.find_method(class, name, Some(&[param]))?.ok_or_else(missing)
@@ -81,7 +81,11 @@ pub(crate) fn call_native(
     let kinds: Option<Vec<Simple>> = native.params.iter().map(|param| simple(types, param)).collect();
     let result = match kinds {
         Some(kinds) if has_simple_result(&native.result) => call_simple(importer, native, code, arguments, &kinds)?,
-        _ => call_through_area(importer, native, code, arguments)?,
+        _ => {
+            let place = result_place(importer);
+            call_through_area(importer, native, code, arguments, place)?;
+            result_at(importer, place)
+        }
     };
     importer.finish_with(result)
 }
@@ -167,14 +171,16 @@ fn keep(importer: &mut Importer<'_, '_>, objects: &[Value]) -> Value {
     importer.as_pointer(address, Type::Iptr)
 }
 
-fn call_through_area(
+/// Converts the arguments, calls, and leaves the managed result at `place`.
+pub(crate) fn call_through_area(
     importer: &mut Importer<'_, '_>,
     native: &NativeSignature,
     code: Value,
     arguments: &[(Value, bool)],
-) -> Result<Option<Value>, Failure> {
-    let skipped = importer.abi_signature.params.len() - arguments.len();
-    let storages: Vec<Storage> = importer.abi_signature.params[skipped..].iter().map(|param| param.storage).collect();
+    place: Value,
+) -> Result<(), Failure> {
+    let types = importer.types;
+    let storages = native.params.iter().map(|param| types.storage(param.ty)).collect::<il::Result<Vec<Storage>>>()?;
     let request = CellRequest::MethodHandle(importer.method);
     let handle = importer.cell(request, Type::Iptr);
     let list = address_list(importer, arguments, &storages);
@@ -205,10 +211,9 @@ fn call_through_area(
         (None, _) => area,
     };
     let native_place = importer.as_pointer(native_place, Type::Iptr);
-    let place = result_place(importer);
     let place_address = importer.as_pointer(place, Type::Iptr);
     importer.helper(HelperId::MarshalResults, &[handle, list, area_address, native_place, place_address]);
-    Ok(result_at(importer, place))
+    Ok(())
 }
 
 /// Address of the data of a string or vector, or null for null.

@@ -1,6 +1,7 @@
 //! Code of methods without IL: internal calls, P/Invokes, methods of delegates and of arrays.
 
 use crate::abi::HelperId;
+use crate::com_calls::{com_method, imported_class_method, is_imported_class};
 use crate::emit::Emitter;
 use crate::env::{CellRequest, MethodEnv};
 use crate::importer::generics::TypeRef;
@@ -80,6 +81,11 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
     }
     if data.is_pinvoke() {
         return build(env, method, name, imported_function);
+    }
+    if data.is_internal_call() || data.is_runtime() {
+        if is_imported_class(types, data.owner)? {
+            return build(env, method, name, imported_class_method);
+        }
     }
     if data.is_internal_call() {
         return build(env, method, name, internal_call);
@@ -193,6 +199,12 @@ pub fn import_proxy_stub(env: &dyn MethodEnv, method: MethodId, handle: usize) -
             importer.helper(HelperId::CallProxy, &[proxy, handle, addresses, place]);
         })
     })
+}
+
+/// The function that calls a method of an interface on a COM object, which it gets as `this`.
+pub fn import_com_stub(env: &dyn MethodEnv, method: MethodId) -> Result<ImportedMethod, ImportError> {
+    let name = format!("(wrapper cominterop) {}", env.types().method_full_name(method));
+    build(env, method, name, com_method)
 }
 
 /// Returns what `call` leaves at the address that it is given.

@@ -31,32 +31,38 @@ pub fn is_assignable(from: TypeId, to: TypeId) -> bool {
     answer
 }
 
-/// Whether `object`, which is not null, is an instance of the class, interface or array type of `table`.
-pub fn is_instance(table: &MethodTable, object: ObjectRef) -> bool {
+/// Whether `object`, which is not null, is an instance of the class, interface or array type of `table`. The code of a proxy may be asked, and raise.
+pub fn is_instance(table: &MethodTable, object: ObjectRef) -> Result<bool> {
     let own = object.method_table();
     if std::ptr::eq(own, table) {
-        return true;
+        return Ok(true);
     }
     if !table.has(flags::INTERFACE | flags::VECTOR | flags::ARRAY | flags::DELEGATE | flags::NULLABLE) {
         let display = own.display();
         if display.get(table.depth as usize - 1).is_some_and(|&class| std::ptr::eq(class, table)) {
-            return true;
+            return Ok(true);
         }
     }
     if table.has(flags::NULLABLE) {
-        return table.element().is_some_and(|element| std::ptr::eq(element, own));
+        return Ok(table.element().is_some_and(|element| std::ptr::eq(element, own)));
     }
-    is_assignable(own.ty(), table.ty()) || own.has(flags::PROXY) && proxies::can_cast(table.ty(), object)
+    if is_assignable(own.ty(), table.ty()) {
+        return Ok(true);
+    }
+    if own.has(flags::PROXY) { proxies::can_cast(table.ty(), object) } else { Ok(false) }
 }
 
 /// `castclass`: the object, or the exception to raise.
 pub fn cast_class(table: &MethodTable, object: ObjectRef) -> Result<ObjectRef> {
-    if object.is_null() || is_instance(table, object) { Ok(object) } else { Err(Exception::invalid_cast()) }
+    if object.is_null() || is_instance(table, object)? { Ok(object) } else { Err(Exception::invalid_cast()) }
 }
 
 /// `stelem.ref`'s check: whether `value` may be an element of `array`.
-pub fn can_store(array: ObjectRef, value: ObjectRef) -> bool {
-    value.is_null() || array.method_table().element().is_some_and(|element| is_instance(element, value))
+pub fn can_store(array: ObjectRef, value: ObjectRef) -> Result<bool> {
+    match array.method_table().element() {
+        Some(element) if !value.is_null() => is_instance(element, value),
+        _ => Ok(value.is_null()),
+    }
 }
 
 /// `unbox`: whether the boxed `object` is a value of the class `table`, enumerations counting as their underlying type.

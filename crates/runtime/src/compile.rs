@@ -11,8 +11,8 @@ use compiler::abi::{Abi, HelperId};
 use compiler::compile::{CompileError, compile_imported};
 use compiler::guard::guarded;
 use compiler::{
-    CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, ImportedMethod, compile_method, import_delegate_stub,
-    import_method, import_proxy_stub,
+    CompileOptions, CompiledMethod, DelegateStub, ImportError, ImportFlags, ImportedMethod, compile_method, import_com_stub,
+    import_delegate_stub, import_method, import_proxy_stub,
 };
 use il::types::MethodId;
 use ir::expand::{Barrier, BumpAllocation, ExpandOptions, MetadataBase, SideBit};
@@ -186,6 +186,12 @@ pub fn compile_delegate_stub(invoke: MethodId, stub: DelegateStub) -> Result<usi
 pub fn compile_proxy_stub(method: MethodId) -> Result<usize> {
     let canonical = runtime().types.canonical_method(method);
     compile_wrapper(canonical, |env| import_proxy_stub(env, canonical, handles::from_method(method)))
+}
+
+/// Compiles what calls an interface's method on a COM object.
+pub fn compile_com_stub(method: MethodId) -> Result<usize> {
+    let canonical = runtime().types.canonical_method(method);
+    compile_wrapper(canonical, |env| import_com_stub(env, canonical))
 }
 
 /// Compiles code with the signature of a canonical method.

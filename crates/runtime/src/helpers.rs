@@ -10,10 +10,10 @@ use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::{RECENT_AREAS, Thread};
 use crate::{
-    abort, aot, casts, cells, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime, unwind,
-    wrapped_exceptions,
+    abort, aot, casts, cells, com, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime,
+    unwind, wrapped_exceptions,
 };
-use compiler::abi::{HelperId, method_table_flags as flags};
+use compiler::abi::HelperId;
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -84,6 +84,7 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::LeaveNative, Address(leave_native as *const ())),
     (HelperId::MarshalArguments, Address(marshal_arguments as *const ())),
     (HelperId::MarshalResults, Address(marshal_results as *const ())),
+    (HelperId::ComInterface, Address(com_interface as *const ())),
     (HelperId::EnterCallback, Address(callbacks::enter as *const ())),
     (HelperId::ResolveMethod, Address(resolve_method as *const ())),
     (HelperId::ResolveSlot, Address(resolve_slot as *const ())),
@@ -168,14 +169,7 @@ fn make_thread_statics(table: &MethodTable) -> Result<usize> {
 // Allocation
 
 extern "C" fn new_object(table: Table) -> ObjectRef {
-    raising(|| {
-        if table.has(flags::CONTEXT_BOUND) {
-            if let Some(proxy) = remoting::activate(table.ty())? {
-                return Ok(proxy);
-            }
-        }
-        object::allocate(table)
-    })
+    raising(|| remoting::new_object(table))
 }
 
 extern "C" fn new_array(table: Table, length: isize) -> ObjectRef {
@@ -290,7 +284,7 @@ extern "C" fn store_element(array: ObjectRef, index: isize, value: ObjectRef) {
         if index as usize >= array_ref.len() {
             return Err(Exception::index_out_of_range());
         }
-        if !casts::can_store(array, value) {
+        if !casts::can_store(array, value)? {
             return Err(Exception::array_type_mismatch());
         }
         array_ref.set_ref(index as usize, value);
@@ -301,7 +295,14 @@ extern "C" fn store_element(array: ObjectRef, index: isize, value: ObjectRef) {
 // Casts
 
 extern "C" fn is_instance(table: Table, object: ObjectRef) -> ObjectRef {
-    if object.is_null() || casts::is_instance(table, object) { object } else { ObjectRef::NULL }
+    if object.is_null() {
+        return object;
+    }
+    match casts::is_instance(table, object) {
+        Ok(true) => object,
+        Ok(false) => ObjectRef::NULL,
+        Err(exception) => crate::exceptions::raise(exception),
+    }
 }
 
 extern "C" fn cast_class(table: Table, object: ObjectRef) -> ObjectRef {
@@ -531,6 +532,13 @@ extern "C" fn marshal_arguments(method: usize, arguments: *const *mut u8, area: 
 extern "C" fn marshal_results(method: usize, arguments: *const *mut u8, area: *mut u8, native: *mut u8, managed: *mut u8) {
     // SAFETY: likewise, after the call, with places for its results.
     raising(|| unsafe { Call::new(method, arguments, area)?.convert_results(native, managed) })
+}
+
+extern "C" fn com_interface(object: ObjectRef, handle: usize) -> usize {
+    raising(|| {
+        let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
+        com::objects::interface_with(object, method)
+    })
 }
 
 // Stubs

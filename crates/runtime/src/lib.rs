@@ -11,6 +11,7 @@ pub mod cells;
 pub mod class_init;
 pub mod code_heap;
 pub mod code_map;
+pub mod com;
 pub mod compile;
 pub mod debugger;
 pub mod delegates;

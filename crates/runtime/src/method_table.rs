@@ -263,8 +263,8 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
         shape.base_size = ABI.string_chars() as u32;
         shape.component_size = 2;
     }
-    if types.is_context_bound(ty) {
-        shape.flags |= flags::CONTEXT_BOUND;
+    if types.may_begin_as_proxy(ty) {
+        shape.flags |= flags::MAY_BEGIN_AS_PROXY;
     }
     if class.has_finalizer && header.kind != ClassKind::Interface {
         shape.flags |= flags::FINALIZER;

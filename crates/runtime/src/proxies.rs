@@ -28,6 +28,8 @@ pub struct Proxies {
     tables: Mutex<FxHashMap<ProxiedTypes, &'static MethodTable>>,
     /// The stub of each exact method.
     stubs: Mutex<FxHashMap<MethodId, usize>>,
+    /// The stub of each method of an interface that calls a COM object.
+    pub com_stubs: Mutex<FxHashMap<MethodId, usize>>,
 }
 
 const SPACE: &str = "System.Runtime.Remoting.Proxies";
@@ -67,17 +69,18 @@ pub fn create(real_proxy: ObjectRef, class: TypeId) -> Result<ObjectRef> {
     Ok(proxy)
 }
 
-/// Whether a proxy that is not of type `to` by its class can be cast to it all the same. From then on it is of that type.
-pub fn can_cast(to: TypeId, proxy: ObjectRef) -> bool {
+/// Whether a proxy that is not of type `to` by its class can be cast to it all the same. From then on it is of that type. Raises
+/// what the proxy's own code for the purpose throws.
+pub fn can_cast(to: TypeId, proxy: ObjectRef) -> Result<bool> {
     let class = proxy.method_table().class();
     if to == runtime().types.well_known().transparent_proxy {
-        return true;
+        return Ok(true);
     }
     if class.proxied_interfaces.iter().any(|&interface| casts::is_assignable(interface, to)) {
-        return true;
+        return Ok(true);
     }
     let has_type_info: bool = HAS_TYPE_INFO.get(proxy);
-    has_type_info && remoting::can_cast_to(real_proxy(proxy), to, proxy).unwrap_or(false) && widen(proxy, to).is_ok()
+    Ok(has_type_info && remoting::can_cast_to(real_proxy(proxy), to, proxy)? && widen(proxy, to).is_ok())
 }
 
 fn widen(proxy: ObjectRef, to: TypeId) -> Result<()> {

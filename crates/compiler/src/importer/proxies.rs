@@ -55,7 +55,7 @@ impl Importer<'_, '_> {
 
     /// Whether the object of a field access may be a proxy.
     pub(super) fn may_be_proxy(&self, owner: TypeId, object: &Operand) -> bool {
-        let is_known = object.exact && !self.types.is_context_bound(owner);
+        let is_known = object.exact && !self.types.may_begin_as_proxy(owner);
         object.shape == Shape::Scalar(Type::Ref)
             && object.origin != Origin::NotNull
             && !is_known

@@ -23,8 +23,8 @@ const EXPLICIT_LAYOUT: u32 = 0x10;
 const STRING_FORMAT_MASK: u32 = 0x3_0000;
 const UNICODE_CLASS: u32 = 0x1_0000;
 
-/// Bytes of a COM variant, as Mono has it.
-const VARIANT_BYTES: u32 = 16;
+/// Bytes of a COM variant in a structure, and its alignment, as Mono has it.
+const FIELD_VARIANT_BYTES: u32 = 16;
 
 /// A native form of text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +37,17 @@ pub enum Text {
     Bstr,
     /// UTF-8 behind its length in bytes.
     AnsiBstr,
+}
+
+/// The COM interface that an object is seen through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interface {
+    /// `IUnknown`
+    Unknown,
+    /// `IDispatch`
+    Dispatch,
+    /// That of the type at the place.
+    Of(TypeId),
 }
 
 /// What a value becomes in native code.
@@ -116,10 +127,14 @@ pub enum Conversion {
     },
     /// A `DateTime` as days since the end of 1899.
     Date(TypeId),
-    /// A COM interface. There are none but null.
-    Interface,
-    /// A COM variant. There are none but empty ones.
+    /// An object as a COM interface.
+    Interface(Interface),
+    /// An object as a COM variant.
     Variant,
+    /// Likewise in a structure, where Mono leaves no room for all of one: there are none but empty ones.
+    FieldVariant,
+    /// An array as a COM safe array. Without a library that makes them, all are null, as they are for Mono.
+    SafeArray,
     /// A pointer to a value.
     Pointer {
         /// What that becomes.
@@ -272,22 +287,42 @@ fn reference(
     if ty == TypeId::STRING {
         return match descriptor {
             Some(&MarshalDescriptor::FixedString { size }) => Ok(Conversion::FixedText { text: place.text(), count: size }),
+            Some(MarshalDescriptor::Interface { .. }) => Err(refused()),
             _ => text_of(code, place).map(Conversion::Text).ok_or_else(refused),
         };
     }
+    let is_safe_array = matches!(descriptor, Some(MarshalDescriptor::SafeArray { .. }));
     if let TypeKind::SzArray(element) | TypeKind::Array { element, .. } = *types.kind(ty) {
-        return array(types, ty, element, descriptor, place);
+        // Mono takes the others for pointers to their elements.
+        return match (is_safe_array, element) {
+            (true, TypeId::OBJECT) => Ok(Conversion::SafeArray),
+            (true, _) => array(types, ty, element, None, place),
+            (false, _) => array(types, ty, element, descriptor, place),
+        };
     }
     if types.simple_name(ty) == ("System.Text", "StringBuilder") {
         return text_of(code, place).map(Conversion::Builder).ok_or_else(refused);
     }
+    // That of elements is a code alone.
+    let interface = match descriptor {
+        Some(&MarshalDescriptor::Interface { kind, .. }) => Some(kind),
+        _ => code.filter(|code| [native::IUNKNOWN, native::IDISPATCH, native::INTERFACE].contains(code)),
+    };
     if ty == TypeId::OBJECT {
-        return match code {
-            Some(native::AS_ANY) => Ok(Conversion::AsAny { text: place.text() }),
-            None if matches!(descriptor, Some(MarshalDescriptor::Interface { .. })) => Ok(Conversion::Interface),
-            Some(native::STRUCT) => Ok(Conversion::Variant),
+        return match (interface, code) {
+            (Some(native::IDISPATCH), _) => Ok(Conversion::Interface(Interface::Dispatch)),
+            (Some(_), _) => Ok(Conversion::Interface(Interface::Unknown)),
+            (_, Some(native::AS_ANY)) => Ok(Conversion::AsAny { text: place.text() }),
+            (_, Some(native::STRUCT)) if place.field => Ok(Conversion::FieldVariant),
+            (_, Some(native::STRUCT)) => Ok(Conversion::Variant),
             _ => Err(refused()),
         };
+    }
+    if interface.is_some() || types.has_interface_type(ty) {
+        return Ok(Conversion::Interface(Interface::Of(ty)));
+    }
+    if ty == types.well_known().array && is_safe_array {
+        return Ok(Conversion::SafeArray);
     }
     let header = types.header(ty)?;
     let known = types.well_known();
@@ -355,7 +390,15 @@ impl Conversion {
                 let unit = if *text == Text::Utf16 { Storage::U2 } else { Storage::U1 };
                 NativeForm::scalar(unit, data).repeated(*count)
             }
-            Conversion::Variant => NativeForm::scalar(Storage::I8, data).repeated(VARIANT_BYTES / 8),
+            // A number that says what it is, then as many bytes as two pointers need.
+            Conversion::Variant => {
+                let bytes = (8 + 2 * data.pointer_bytes).next_multiple_of(8);
+                NativeForm::scalar(Storage::I8, data).repeated(bytes / 8)
+            }
+            Conversion::FieldVariant => {
+                let fields = NativeForm::scalar(Storage::I8, data).repeated(FIELD_VARIANT_BYTES / 8).fields;
+                NativeForm::structure(FIELD_VARIANT_BYTES, FIELD_VARIANT_BYTES, fields)
+            }
             Conversion::FixedArray { element, count, .. } => element.native_form(types)?.repeated(*count),
             Conversion::Structure(ty) | Conversion::ClassInPlace(ty) => {
                 let layout = layout::native_layout(types, *ty)?;

@@ -1,11 +1,11 @@
 //! Native signatures of imported methods and of delegates.
 
 use super::{Conversion, NativeForm, Place, Text, conversion, layout};
-use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes};
+use il::attributes::{ArgumentValue, AttributeArguments, EnumTypes, MarshalDescriptor, native};
 use il::signature::CallConvention as Convention;
 use il::signature::{MethodSig, element};
 use il::tables::{ImplMapRow, ParamRow};
-use il::types::{AssemblyId, MethodId, MethodKind, TypeId, TypeSystem};
+use il::types::{AssemblyId, MethodId, MethodKind, TypeId, TypeKind, TypeSystem, method_impl_attributes};
 use il::{Error, ErrorKind, Result, TableId, Token};
 use ir::signature::CallConvention;
 
@@ -64,7 +64,7 @@ pub struct NativeSignature {
 /// Alignment of the area of native values.
 pub const AREA_ALIGNMENT: u32 = 16;
 
-/// The native signature of an imported method, of a delegate's `Invoke` or of the call of an address.
+/// The native signature of an imported method, of a delegate's `Invoke`, of the call of an address, or of a method that is called through COM.
 pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSignature> {
     let data = types.method(method);
     let import = data.row().filter(|_| data.is_pinvoke()).and_then(|row| import(types, data.assembly, row));
@@ -86,6 +86,7 @@ pub fn native_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSi
             };
             build(types, method, false, false, convention)
         }
+        None if !types.header(data.owner)?.is_delegate() => com_signature(types, method),
         None => {
             let options = delegate_options(types, data.owner)?;
             build(types, method, options.unicode, options.keeps_error, options.convention)
@@ -149,44 +150,126 @@ fn build(
 ) -> Result<NativeSignature> {
     let data = types.method(method);
     let signature = types.method_signature(method)?;
-    let place = Place { unicode, field: false, assembly: data.assembly };
-    let mut area_size = AREA_ALIGN;
-    let mut add = |ty: TypeId, sequence: u16| -> Result<NativeParam> {
-        let row = data.row().and_then(|row| param_row(types, data.assembly, row, sequence));
-        let descriptor = match row {
-            Some((token, _)) => layout::descriptor(types, data.assembly, token)?,
-            None => None,
-        };
-        let conversion = conversion(types, ty, descriptor.as_ref(), place)?;
-        if matches!(conversion, Conversion::FixedText { .. } | Conversion::FixedArray { .. }) {
-            let error = Error::new(ErrorKind::MarshalDirective, "only fields are marshalled in place");
-            return Err(error.with_name(types.method_full_name(method)));
-        }
-        let (input, output) = directions(types, &conversion, row.map_or(0, |(_, flags)| flags));
-        let form = conversion.native_form(types)?;
-        let offset = area_size.next_multiple_of(form.align.max(AREA_ALIGN));
-        // Whole registers are read up to the end.
-        area_size = (offset + form.size).next_multiple_of(AREA_ALIGN);
-        Ok(NativeParam { ty, conversion, form, input, output, offset })
-    };
+    let mut values = Values::new(types, method, unicode);
     // The address that is called is no argument of the native code.
     let first = usize::from(matches!(data.kind, MethodKind::NativePointer { .. }));
     let mut params = Vec::with_capacity(signature.params.len());
     for (index, &ty) in signature.params.iter().enumerate().skip(first) {
-        params.push(add(ty, index as u16 + 1)?);
+        params.push(values.add(ty, index as u16 + 1, None)?);
     }
-    let result = add(signature.ret, 0)?;
+    let result = values.add(signature.ret, 0, None)?;
     if !is_import_result(types, &result.conversion)? && data.is_pinvoke() {
-        let error =
-            Error::new(ErrorKind::MarshalDirective, "Cannot marshal 'return value': Invalid managed/unmanaged type combination.");
-        return Err(error.with_name(types.method_full_name(method)));
+        return Err(values.refused("Cannot marshal 'return value': Invalid managed/unmanaged type combination."));
     }
-    let area_size = area_size.next_multiple_of(AREA_ALIGNMENT);
     let convention = match signature.convention {
         Convention::VarArg | Convention::NativeVarArg => CallConvention::Variadic,
         _ => convention,
     };
-    Ok(NativeSignature { params, result, area_size, keeps_error, convention })
+    values.signature(params, result, keeps_error, convention)
+}
+
+/// The native signature of a method of a COM interface, or of a class that is seen through its own: the interface comes first. Unless the
+/// method is marked as one that keeps its signature (`PreserveSig`), its result is an error code, and what it returns in managed code goes
+/// to the address in the last parameter.
+fn com_signature(types: &TypeSystem, method: MethodId) -> Result<NativeSignature> {
+    let signature = types.method_signature(method)?;
+    let mut values = Values::new(types, method, false);
+    let mut params = vec![values.add(TypeId::I, u16::MAX, None)?];
+    for (index, &ty) in signature.params.iter().enumerate() {
+        let mut param = values.add(ty, index as u16 + 1, com_default(types, ty))?;
+        if let Conversion::Array { size_param: Some(number), .. } = &mut param.conversion {
+            *number += 1;
+        }
+        params.push(param);
+    }
+    let default = com_default(types, signature.ret);
+    let result = match keeps_signature(types, method) {
+        true => values.add(signature.ret, 0, default)?,
+        false => {
+            if signature.ret != TypeId::VOID {
+                let param = values.add(types.by_ref(signature.ret), 0, default)?;
+                params.push(NativeParam { input: false, output: true, ..param });
+            }
+            values.add(TypeId::I4, u16::MAX, None)?
+        }
+    };
+    values.signature(params, result, false, CallConvention::Native)
+}
+
+/// Whether a method of a COM interface returns in native code what it returns in managed code, not an error code.
+pub fn keeps_signature(types: &TypeSystem, method: MethodId) -> bool {
+    types.method(method).impl_attributes & method_impl_attributes::PRESERVE_SIG != 0
+}
+
+/// What COM makes of parameters and results that do not say it.
+fn com_default(types: &TypeSystem, ty: TypeId) -> Option<MarshalDescriptor> {
+    let ty = match *types.kind(ty) {
+        TypeKind::ByRef(target) => target,
+        _ => ty,
+    };
+    Some(match types.kind(ty) {
+        _ if ty == TypeId::OBJECT => MarshalDescriptor::Simple(native::STRUCT),
+        _ if ty == TypeId::STRING => MarshalDescriptor::Simple(native::BSTR),
+        _ if ty == TypeId::BOOLEAN => MarshalDescriptor::Simple(native::VARIANT_BOOL),
+        TypeKind::Class { .. } if types.is_reference_type(ty) => {
+            MarshalDescriptor::Interface { kind: native::INTERFACE, identity_param: None }
+        }
+        TypeKind::SzArray(TypeId::OBJECT) => MarshalDescriptor::SafeArray { variant_type: None, user_type: None },
+        _ => return None,
+    })
+}
+
+/// The values of a signature, which get their places in the area one after the other.
+struct Values<'t> {
+    types: &'t TypeSystem,
+    method: MethodId,
+    place: Place,
+    area_size: u32,
+}
+
+impl<'t> Values<'t> {
+    fn new(types: &'t TypeSystem, method: MethodId, unicode: bool) -> Values<'t> {
+        let place = Place { unicode, field: false, assembly: types.method(method).assembly };
+        Values { types, method, place, area_size: AREA_ALIGN }
+    }
+
+    fn refused(&self, message: &str) -> Error {
+        Error::new(ErrorKind::MarshalDirective, message).with_name(self.types.method_full_name(self.method))
+    }
+
+    /// The parameter with this number (from 1; 0 is the result) of type `ty`, or a value that has no row.
+    fn add(&mut self, ty: TypeId, sequence: u16, default: Option<MarshalDescriptor>) -> Result<NativeParam> {
+        let data = self.types.method(self.method);
+        let row = data.row().and_then(|row| param_row(self.types, data.assembly, row, sequence));
+        let descriptor = match row {
+            Some((token, _)) => layout::descriptor(self.types, data.assembly, token)?,
+            None => None,
+        };
+        let conversion = conversion(self.types, ty, descriptor.or(default).as_ref(), self.place)?;
+        if matches!(conversion, Conversion::FixedText { .. } | Conversion::FixedArray { .. }) {
+            return Err(self.refused("only fields are marshalled in place"));
+        }
+        let (input, output) = directions(self.types, &conversion, row.map_or(0, |(_, flags)| flags));
+        let form = conversion.native_form(self.types)?;
+        let offset = self.area_size.next_multiple_of(form.align.max(AREA_ALIGN));
+        // Whole registers are read up to the end.
+        self.area_size = (offset + form.size).next_multiple_of(AREA_ALIGN);
+        Ok(NativeParam { ty, conversion, form, input, output, offset })
+    }
+
+    fn signature(
+        self,
+        params: Vec<NativeParam>,
+        result: NativeParam,
+        keeps_error: bool,
+        convention: CallConvention,
+    ) -> Result<NativeSignature> {
+        if matches!(result.conversion, Conversion::Variant) {
+            return Err(Error::new(ErrorKind::MarshalDirective, "Marshalling of VARIANT not supported as a return type."));
+        }
+        let area_size = self.area_size.next_multiple_of(AREA_ALIGNMENT);
+        Ok(NativeSignature { params, result, area_size, keeps_error, convention })
+    }
 }
 
 /// Whether native code may return it.
@@ -211,6 +294,9 @@ fn param_row(types: &TypeSystem, assembly: AssemblyId, method: u32, sequence: u1
 fn directions(types: &TypeSystem, conversion: &Conversion, flags: u16) -> (bool, bool) {
     let (is_in, is_out) = (flags & PARAM_IN != 0, flags & PARAM_OUT != 0);
     match conversion {
+        // As Mono has it: a `ref` parameter is passed in but does not come back.
+        Conversion::Pointer { by_ref: true, target } if matches!(**target, Conversion::Interface(_)) => (!is_out, is_out),
+        Conversion::Pointer { by_ref: true, target } if matches!(**target, Conversion::SafeArray) => (is_in, is_out),
         Conversion::Pointer { by_ref: true, .. } | Conversion::Builder(_) => (is_in || !is_out, is_out || !is_in),
         Conversion::Array { element, .. } if matches!(**element, Conversion::Builder(_)) => (is_in || !is_out, is_out || !is_in),
         // Numbers are seen in place by Mono.

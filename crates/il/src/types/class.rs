@@ -170,6 +170,9 @@ impl TypeSystem {
             false => Some(self.resolve_type(assembly, type_def.extends, &context)?),
         };
         let known = &self.well_known;
+        // Classes that stand for ones of COM derive from the class of COM objects, whatever they say.
+        let is_imported = type_def.flags & type_attributes::IMPORT != 0 && !is_interface;
+        let parent = if is_imported && parent == Some(TypeId::OBJECT) { Some(known.com_object) } else { parent };
         let (kind, depth) = match parent {
             _ if is_interface => (ClassKind::Interface, 1),
             None => (ClassKind::Class, 1),

@@ -47,6 +47,8 @@ pub mod method_impl_attributes {
     pub const NO_INLINING: u16 = 8;
     /// Holds the lock of `this` or of the type while it runs.
     pub const SYNCHRONIZED: u16 = 0x20;
+    /// Its native form returns what it returns, not an error code with the result behind a pointer.
+    pub const PRESERVE_SIG: u16 = 0x80;
     /// Should be inlined.
     pub const AGGRESSIVE_INLINING: u16 = 0x100;
     /// Bound to a function of the runtime by its name.

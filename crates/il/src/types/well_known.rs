@@ -74,6 +74,8 @@ well_known! {
     marshal_by_ref_object = "System" "MarshalByRefObject";
     /// `System.ContextBoundObject`
     context_bound_object = "System" "ContextBoundObject";
+    /// `System.__ComObject`
+    com_object = "System" "__ComObject";
     /// `System.Runtime.Remoting.Proxies.TransparentProxy`
     transparent_proxy = "System.Runtime.Remoting.Proxies" "TransparentProxy";
     /// `System.Collections.Generic.IList<T>`

@@ -161,7 +161,7 @@ fn set_element(array: ArrayRef, position: usize, value: ObjectRef) -> Result<()>
     let types = &runtime().types;
     let element = array.element_type();
     if !types.is_value_type(element) {
-        if !casts::can_store(array.object(), value) {
+        if !casts::can_store(array.object(), value)? {
             return Err(Exception::new("System", "InvalidCastException", "Object cannot be stored in an array of this type."));
         }
         // SAFETY: an element of an array of references.
@@ -176,8 +176,8 @@ fn set_element(array: ArrayRef, position: usize, value: ObjectRef) -> Result<()>
         return Ok(());
     }
     let class = table.class();
-    if table.has(flags::NULLABLE) && table.element().is_some_and(|content| casts::is_instance(content, value)) {
-        let content = table.element().ok_or_else(|| Exception::engine("a nullable without its class"))?;
+    let content = table.element().filter(|_| table.has(flags::NULLABLE));
+    if let (Some(content), true) = (content, content.map_or(Ok(false), |content| casts::is_instance(content, value))?) {
         // SAFETY: a nullable's element: the content stands where the boxed value says, the flag where the layout says.
         return unsafe { store_nullable(array, address, element, content, value) };
     }

@@ -8,7 +8,7 @@ use crate::gc::{self, HandleKind};
 use crate::method_table::method_table;
 use crate::object::{self, ABI, ArrayRef, ObjectRef};
 use crate::thread::Thread;
-use crate::{casts, invoke, roots, runtime};
+use crate::{casts, com, invoke, roots, runtime};
 use compiler::abi::method_table_flags as flags;
 use il::types::{MethodId, TypeId};
 use parking_lot::{Condvar, Mutex};
@@ -47,7 +47,7 @@ pub fn wake_finalizer_thread() {
 }
 
 /// Runs the finalisers of all objects that have one: at the end of the process. What the program's own ones use of the core library,
-/// such as the console's streams, is finalised after them.
+/// such as the console's streams, is finalised after them. COM objects that no finaliser gave back are given back last.
 pub fn finalize_all() {
     // A finaliser that ends the process is the last one.
     if IS_FINALIZER_THREAD.get() {
@@ -64,6 +64,7 @@ pub fn finalize_all() {
     } else {
         run_due_finalizers();
     }
+    com::objects::release_all();
 }
 
 /// Runs the finalisers of all objects of a domain that have one, reachable or not.

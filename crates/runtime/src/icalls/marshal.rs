@@ -255,10 +255,6 @@ extern "C" fn delegate_for(pointer: usize, class: ObjectRef) -> ObjectRef {
     raising(|| callbacks::delegate_for(pointer, class_of(class, "t")?))
 }
 
-extern "C" fn is_com_object(_object: ObjectRef) -> bool {
-    false
-}
-
 extern "C" fn prelink(_class: ObjectRef) {}
 
 pub(super) const TABLE: &[InternalCall] = &[
@@ -279,7 +275,6 @@ pub(super) const TABLE: &[InternalCall] = &[
         function_pointer as *const (),
     ),
     icall("System.Runtime.InteropServices.Marshal:GetLastWin32Error ()", last_error as *const ()),
-    icall("System.Runtime.InteropServices.Marshal:IsComObject (object)", is_com_object as *const ()),
     icall("System.Runtime.InteropServices.Marshal:OffsetOf (System.Type,string)", offset_of_field as *const ()),
     icall("System.Runtime.InteropServices.Marshal:Prelink (System.Reflection.MethodInfo)", prelink as *const ()),
     icall("System.Runtime.InteropServices.Marshal:PrelinkAll (System.Type)", prelink as *const ()),

@@ -67,6 +67,7 @@ mod arrays;
 pub mod assembly_events;
 pub mod async_results;
 pub mod collector;
+mod com;
 mod console;
 mod cultures;
 mod diagnostics;
@@ -129,6 +130,7 @@ static TABLES: &[&[InternalCall]] = &[
     arrays::TABLE,
     async_results::TABLE,
     collector::TABLE,
+    com::TABLE,
     console::TABLE,
     diagnostics::TABLE,
     emit::TABLE,

@@ -5,12 +5,14 @@ use super::app_domains;
 use super::reflection::fields::{self, Place};
 use super::reflection::{invocation, method_object, method_of, type_of};
 use super::{InternalCall, icall, owner_of, raising, store_out};
+use crate::com::objects;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
-use crate::method_table::method_table;
+use crate::method_table::{MethodTable, method_table};
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{delegates, domain, domain_copy, handles, metadata, methods, proxies, runtime};
+use compiler::abi::method_table_flags;
 use il::tables::ParamRow;
 use il::types::{FieldId, MethodId, TypeId, TypeKind};
 use smallvec::SmallVec;
@@ -279,6 +281,11 @@ fn local_server(proxy: ObjectRef) -> Option<ObjectRef> {
 pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, result: *mut u8) -> Result<()> {
     let types = &runtime().types;
     let signature = types.method_signature(method)?;
+    let real_proxy = proxies::real_proxy(proxy);
+    if objects::of_real_proxy(real_proxy).is_some() {
+        // SAFETY: the caller's promise.
+        return unsafe { objects::call(real_proxy, method, arguments, result) };
+    }
     if let Some(server) = local_server(proxy) {
         let exact = match types.method(method).is_virtual() {
             true => methods::resolve_virtual(server.type_id(), method)?,
@@ -294,7 +301,7 @@ pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, 
     // SAFETY: likewise.
     unsafe {
         let message = message(method, arguments, CallKind::Synchronous, ObjectRef::NULL)?;
-        let (value, outs) = send(proxies::real_proxy(proxy), message)?;
+        let (value, outs) = send(real_proxy, message)?;
         store_outs(method, arguments, outs)?;
         if signature.ret == TypeId::VOID {
             return Ok(());
@@ -355,12 +362,17 @@ pub unsafe fn store_field(proxy: ObjectRef, field: FieldId, value: *const u8) ->
     }
 }
 
-/// What `newobj` of a class bound to contexts makes, if the class library wants a proxy in place of the object.
-pub fn activate(ty: TypeId) -> Result<Option<ObjectRef>> {
-    let create = method(class(ACTIVATION, "ActivationServices")?, "CreateProxyForType")?;
-    let made = invoke::call(create, &[Argument::reference(handles::type_object(ty)?)])?;
-    // SAFETY: the method gives a reference.
-    Ok(unsafe { ObjectRef::from_raw(made as *mut _) }.non_null())
+/// What `newobj` makes: an object, or a proxy where the class library wants one in its place.
+pub fn new_object(table: &MethodTable) -> Result<ObjectRef> {
+    if table.has(method_table_flags::MAY_BEGIN_AS_PROXY) {
+        let create = method(class(ACTIVATION, "ActivationServices")?, "CreateProxyForType")?;
+        let made = invoke::call(create, &[Argument::reference(handles::type_object(table.ty())?)])?;
+        // SAFETY: the method gives a reference.
+        if let Some(proxy) = unsafe { ObjectRef::from_raw(made as *mut _) }.non_null() {
+            return Ok(proxy);
+        }
+    }
+    object::allocate(table)
 }
 
 extern "C" fn transparent_proxy(this: ObjectRef, _class_name: StringRef) -> ObjectRef {

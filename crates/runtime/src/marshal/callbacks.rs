@@ -1,11 +1,12 @@
 //! Delegates as functions that native code calls, and delegates made of native functions.
 //!
 //! Each such delegate gets a thunk that knows its number and goes to one stub, which saves what the caller passed and calls [`enter`].
-//! The table does not keep delegates alive; the number of one that is gone serves again.
+//! The table does not keep delegates alive; the number of one that is gone serves again. Methods of COM interfaces are in the same table,
+//! one entry for all objects: what is their own is in [`super::com_callbacks`].
 
 use super::calls::number;
-use super::custom;
 use super::values::{elements_to_native, managed_array, object_to_native, to_managed, to_native};
+use super::{com_callbacks, custom};
 use crate::domain::{self, Domain};
 use crate::exceptions::{self, Exception, Result};
 use crate::fields::KnownField;
@@ -14,7 +15,7 @@ use crate::invoke::{StructureArea, call_from_native};
 use crate::jit_env::JitEnv;
 use crate::object::{Object, ObjectRef};
 use crate::thread::Thread;
-use crate::{delegates, runtime, stubs, unhandled};
+use crate::{com, delegates, runtime, stubs, unhandled};
 use compiler::marshal::Conversion;
 use compiler::marshal::signature::{NativeParam, NativeSignature};
 use compiler::signature::{AbiSignature, Passed, Passing, native_abi};
@@ -40,29 +41,44 @@ pub struct Callbacks {
 struct Table {
     entries: Vec<Entry>,
     by_address: FxHashMap<usize, usize>,
+    /// Addresses of the methods of COM interfaces.
+    com_methods: FxHashMap<MethodId, usize>,
     /// Number of entries at which to look for ones that are not used any more.
     look_at: usize,
 }
 
 struct Entry {
-    /// Weak handle of the delegate.
-    delegate: usize,
     address: usize,
-    function: Arc<Function>,
-    /// The delegate's domain.
-    domain: &'static Domain,
+    target: Target,
 }
 
-/// What is the same for all delegates of a class.
-struct Function {
-    invoke: MethodId,
-    signature: Arc<NativeSignature>,
+#[derive(Clone)]
+enum Target {
+    Delegate {
+        /// Weak handle of the delegate.
+        delegate: usize,
+        function: Arc<Function>,
+        /// The delegate's domain.
+        domain: &'static Domain,
+    },
+    ComMethod {
+        method: MethodId,
+        /// Unless its arguments cannot be converted, which is raised when it is called.
+        function: Option<Arc<Function>>,
+    },
+}
+
+/// What is the same for all delegates of a class, or all objects with a COM interface.
+pub(super) struct Function {
+    /// `Invoke` of the delegates, or the method.
+    pub(super) method: MethodId,
+    pub(super) signature: Arc<NativeSignature>,
     params: Vec<Vec<Move>>,
     result: Vec<Move>,
     /// Where the caller's address for a structure is, and where it goes as the result.
     struct_return: Option<(u32, u32)>,
     /// What the stub wants to know.
-    ending: usize,
+    pub(super) ending: usize,
 }
 
 /// A part of a value: its offset in the stub's area, in the value, and its bytes.
@@ -73,9 +89,24 @@ struct Move {
     bytes: u32,
 }
 
-fn target_of(entry: &Entry) -> ObjectRef {
+/// The delegate with this handle, or null if it is gone.
+fn delegate_of(handle: usize) -> ObjectRef {
     // SAFETY: a handle holds an object or null.
-    unsafe { ObjectRef::from_raw(gc::handle_target(entry.delegate) as *mut Object) }
+    unsafe { ObjectRef::from_raw(gc::handle_target(handle) as *mut Object) }
+}
+
+impl Entry {
+    /// The delegate, unless the entry is none of one or it is gone.
+    fn delegate(&self) -> Option<ObjectRef> {
+        match self.target {
+            Target::Delegate { delegate, .. } => delegate_of(delegate).non_null(),
+            Target::ComMethod { .. } => None,
+        }
+    }
+
+    fn is_unused(&self) -> bool {
+        matches!(self.target, Target::Delegate { delegate, .. } if delegate_of(delegate).is_null())
+    }
 }
 
 impl Table {
@@ -85,11 +116,20 @@ impl Table {
         if self.entries.len() < self.look_at.max(FIRST_LOOK) {
             return None;
         }
-        let unused = self.entries.iter().position(|entry| target_of(entry).is_null());
+        let unused = self.entries.iter().position(Entry::is_unused);
         if unused.is_none() {
             self.look_at = 2 * self.entries.len();
         }
         unused
+    }
+
+    /// A thunk for a new entry.
+    fn add(&mut self, target: Target) -> Result<usize> {
+        let index = self.entries.len();
+        let address = stubs::thunk(runtime(), index as u64, runtime().stubs().callback_cell)?;
+        self.entries.push(Entry { address, target });
+        self.by_address.insert(address, index);
+        Ok(address)
     }
 }
 
@@ -100,28 +140,23 @@ pub fn function_pointer(delegate: ObjectRef) -> Result<usize> {
     if known != 0 {
         let table = callbacks.table.lock();
         // A clone has the address of its original.
-        if table.by_address.get(&known).is_some_and(|&index| target_of(&table.entries[index]) == delegate) {
+        if table.by_address.get(&known).is_some_and(|&index| table.entries[index].delegate() == Some(delegate)) {
             return Ok(known);
         }
     }
     let function = function_of(delegates::invoke_method(delegate.type_id())?)?;
     let handle = gc::allocate_handle(delegate.raw().cast(), HandleKind::Weak);
+    let target = Target::Delegate { delegate: handle, function, domain: domain::current() };
     let mut table = callbacks.table.lock();
     let address = match table.unused() {
         Some(index) => {
             let entry = &mut table.entries[index];
-            gc::free_handle(std::mem::replace(&mut entry.delegate, handle));
-            entry.function = function;
-            entry.domain = domain::current();
+            if let Target::Delegate { delegate, .. } = std::mem::replace(&mut entry.target, target) {
+                gc::free_handle(delegate);
+            }
             entry.address
         }
-        None => {
-            let index = table.entries.len();
-            let address = stubs::thunk(runtime(), index as u64, runtime().stubs().callback_cell)?;
-            table.entries.push(Entry { delegate: handle, address, function, domain: domain::current() });
-            table.by_address.insert(address, index);
-            address
-        }
+        None => table.add(target)?,
     };
     drop(table);
     TRAMPOLINE.set(delegate, address);
@@ -132,17 +167,29 @@ pub fn function_pointer(delegate: ObjectRef) -> Result<usize> {
 pub fn delegate_for(pointer: usize, class: TypeId) -> Result<ObjectRef> {
     let known = {
         let table = runtime().marshalling.callbacks.table.lock();
-        table.by_address.get(&pointer).map_or(ObjectRef::NULL, |&index| target_of(&table.entries[index]))
+        table.by_address.get(&pointer).and_then(|&index| table.entries[index].delegate())
     };
-    if !known.is_null() {
+    if let Some(known) = known {
         return Ok(known);
     }
     delegates::over_native(class, pointer)
 }
 
-fn function_of(invoke: MethodId) -> Result<Arc<Function>> {
+/// The address at which native code may call a method of a COM interface, whose object it passes first.
+pub fn com_method_pointer(method: MethodId) -> Result<usize> {
+    let callbacks = &runtime().marshalling.callbacks;
+    if let Some(&known) = callbacks.table.lock().com_methods.get(&method) {
+        return Ok(known);
+    }
+    let target = Target::ComMethod { method, function: function_of(method).ok() };
+    let mut table = callbacks.table.lock();
+    let address = table.add(target)?;
+    Ok(*table.com_methods.entry(method).or_insert(address))
+}
+
+pub(super) fn function_of(method: MethodId) -> Result<Arc<Function>> {
     let runtime = runtime();
-    let signature = super::signature(invoke)?;
+    let signature = super::signature(method)?;
     check_sizes(&signature)?;
     let abi = native_abi(&JitEnv { runtime }, &signature);
     let mut lowered = abi.signature.clone();
@@ -150,7 +197,7 @@ fn function_of(invoke: MethodId) -> Result<Arc<Function>> {
         split_signature(&mut lowered);
     }
     let layout = runtime.backend.callback_layout(&lowered).map_err(|error| Exception::not_supported(&error.message))?;
-    Ok(Arc::new(placed(invoke, signature, &abi, &layout)))
+    Ok(Arc::new(placed(method, signature, &abi, &layout)))
 }
 
 /// Refuses arrays whose length is to come from what is no number.
@@ -182,13 +229,13 @@ fn parts(ty: Type, offset: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..count).map(move |index| (offset + index * step, step))
 }
 
-fn placed(invoke: MethodId, signature: Arc<NativeSignature>, abi: &AbiSignature, layout: &CallbackLayout) -> Function {
+fn placed(method: MethodId, signature: Arc<NativeSignature>, abi: &AbiSignature, layout: &CallbackLayout) -> Function {
     let mut places = layout.params.iter().copied();
     let returned = layout.struct_return;
     let struct_return = (abi.result.passing == Passing::Reference).then(|| places.next().map(|place| (place, returned)));
     let params = abi.params.iter().map(|param| moves(param, &mut places)).collect();
     let result = moves(&abi.result, &mut layout.results.iter().copied());
-    Function { invoke, signature, params, result, struct_return: struct_return.flatten(), ending: layout.ending }
+    Function { method, signature, params, result, struct_return: struct_return.flatten(), ending: layout.ending }
 }
 
 fn moves(passed: &Passed, places: &mut impl Iterator<Item = u32>) -> Vec<Move> {
@@ -227,23 +274,28 @@ pub(crate) extern "C" fn enter(number: usize, area: *mut u8) -> usize {
 }
 
 /// A managed argument of a call in progress.
-struct Argument {
+pub(super) struct Argument {
     /// Where the argument is.
-    managed: *mut u8,
+    pub(super) managed: *mut u8,
     /// Where the value is that a `ref` argument refers to, if it was converted.
     target: *mut u8,
     /// The native value.
-    native: *mut u8,
+    pub(super) native: *mut u8,
 }
 
 unsafe fn run(index: usize, area: *mut u8) -> Result<usize> {
-    let (function, delegate, domain) = {
-        let table = runtime().marshalling.callbacks.table.lock();
-        let entry = table.entries.get(index).ok_or_else(|| Exception::engine("a callback that does not exist"))?;
-        (entry.function.clone(), target_of(entry), entry.domain)
-    };
-    // SAFETY: the caller's promise.
-    domain::enter(domain, || unsafe { call(&function, delegate, area) })
+    let target = runtime().marshalling.callbacks.table.lock().entries.get(index).map(|entry| entry.target.clone());
+    match target.ok_or_else(|| Exception::engine("a callback that does not exist"))? {
+        Target::Delegate { delegate, function, domain } => {
+            // SAFETY: the caller's promise.
+            domain::enter(domain, || unsafe { call(&function, delegate_of(delegate), area) })
+        }
+        Target::ComMethod { method, function } => {
+            let function = function.map_or_else(|| function_of(method), Ok)?;
+            // SAFETY: likewise.
+            unsafe { com_callbacks::run(&function, area) }
+        }
+    }
 }
 
 /// Calls the delegate with what lies in the stub's area.
@@ -253,18 +305,8 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
     }
     let signature = &function.signature;
     let mut memory = StructureArea::new(words_needed(function)?);
-    let mut arguments = Vec::with_capacity(signature.params.len());
-    for (param, moves) in signature.params.iter().zip(&function.params) {
-        let native = memory.take(words(param.form.size)).cast::<u8>();
-        // SAFETY: the layout's offsets lie in the stub's area or the caller's arguments; the value has room for its parts.
-        unsafe { copy_parts(moves, native, param.form.size, |part| (area.add(part.area as usize), true)) };
-        let managed = memory.take(words(managed_bytes(param.ty)?)).cast::<u8>();
-        let target = match target_type(param) {
-            Some(ty) => memory.take(words(managed_bytes(ty)?)).cast::<u8>(),
-            None => std::ptr::null_mut(),
-        };
-        arguments.push(Argument { managed, target, native });
-    }
+    // SAFETY: the caller's promise.
+    let arguments = unsafe { take_arguments(function, area, &mut memory)? };
     // SAFETY: each argument has memory for both of its forms.
     unsafe {
         for (param, argument) in signature.params.iter().zip(&arguments) {
@@ -274,7 +316,7 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
         let this = delegate.raw();
         let mut addresses = vec![(&raw const this).cast::<u8>()];
         addresses.extend(arguments.iter().map(|argument| argument.managed.cast_const()));
-        call_from_native(function.invoke, delegates::INVOKE.get(delegate), &addresses, result)?;
+        call_from_native(function.method, delegates::INVOKE.get(delegate), &addresses, result)?;
         for (param, argument) in signature.params.iter().zip(&arguments) {
             if param.output {
                 bring_back(param, argument)?;
@@ -287,6 +329,26 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
     Ok(function.ending)
 }
 
+/// The arguments in the stub's area, with memory for their managed forms.
+///
+/// # Safety
+/// The stub saved arguments of the function's signature.
+pub(super) unsafe fn take_arguments(function: &Function, area: *mut u8, memory: &mut StructureArea) -> Result<Vec<Argument>> {
+    let params = function.signature.params.iter().zip(&function.params);
+    let take = |(param, moves): (&NativeParam, &Vec<Move>)| {
+        let native = memory.take(words(param.form.size)).cast::<u8>();
+        // SAFETY: the layout's offsets lie in the stub's area or the caller's arguments; the value has room for its parts.
+        unsafe { copy_parts(moves, native, param.form.size, |part| (area.add(part.area as usize), true)) };
+        let managed = memory.take(words(managed_bytes(param.ty)?)).cast::<u8>();
+        let target = match target_type(param) {
+            Some(ty) => memory.take(words(managed_bytes(ty)?)).cast::<u8>(),
+            None => std::ptr::null_mut(),
+        };
+        Ok(Argument { managed, target, native })
+    };
+    params.map(take).collect()
+}
+
 /// The type behind a `ref` argument that has to be converted.
 fn target_type(param: &NativeParam) -> Option<TypeId> {
     match &param.conversion {
@@ -297,17 +359,17 @@ fn target_type(param: &NativeParam) -> Option<TypeId> {
     }
 }
 
-fn managed_bytes(ty: TypeId) -> Result<u32> {
+pub(super) fn managed_bytes(ty: TypeId) -> Result<u32> {
     let types = &runtime().types;
     Ok(types.storage(ty)?.size(types.layout()))
 }
 
 /// Words of 8 bytes that hold so many bytes and can be read in whole registers up to the end.
-fn words(bytes: u32) -> usize {
+pub(super) fn words(bytes: u32) -> usize {
     bytes as usize / size_of::<u64>() + 1
 }
 
-fn words_needed(function: &Function) -> Result<usize> {
+pub(super) fn words_needed(function: &Function) -> Result<usize> {
     let mut sum = 0;
     for param in function.signature.params.iter().chain([&function.signature.result]) {
         sum += words(param.form.size) + words(managed_bytes(param.ty)?);
@@ -335,7 +397,12 @@ unsafe fn copy_parts(moves: &[Move], value: *mut u8, size: u32, place: impl Fn(&
     }
 }
 
-unsafe fn convert(signature: &NativeSignature, param: &NativeParam, argument: &Argument, arguments: &[Argument]) -> Result<()> {
+pub(super) unsafe fn convert(
+    signature: &NativeSignature,
+    param: &NativeParam,
+    argument: &Argument,
+    arguments: &[Argument],
+) -> Result<()> {
     let (native, managed) = (argument.native, argument.managed);
     // SAFETY: the caller's promise; native code passes values of the signature.
     unsafe {
@@ -375,7 +442,7 @@ unsafe fn convert(signature: &NativeSignature, param: &NativeParam, argument: &A
 }
 
 /// Tells a custom marshaler that its object is not needed any more.
-unsafe fn clean_up(conversion: &Conversion, managed: *const u8) -> Result<()> {
+pub(super) unsafe fn clean_up(conversion: &Conversion, managed: *const u8) -> Result<()> {
     if let Conversion::Custom { .. } = conversion {
         // SAFETY: the caller's promise: there is a reference.
         let object = unsafe { managed.cast::<ObjectRef>().read() };
@@ -387,7 +454,7 @@ unsafe fn clean_up(conversion: &Conversion, managed: *const u8) -> Result<()> {
 }
 
 /// Writes what the delegate changed.
-unsafe fn bring_back(param: &NativeParam, argument: &Argument) -> Result<()> {
+pub(super) unsafe fn bring_back(param: &NativeParam, argument: &Argument) -> Result<()> {
     // SAFETY: the caller's promise; native code passes addresses that may be written to where a value comes back.
     unsafe {
         let address = argument.native.cast::<*mut u8>().read();
@@ -397,7 +464,9 @@ unsafe fn bring_back(param: &NativeParam, argument: &Argument) -> Result<()> {
         let object = || argument.managed.cast::<ObjectRef>().read().non_null();
         match &param.conversion {
             Conversion::Pointer { target, by_ref: true } if !argument.target.is_null() => {
-                to_native(target, argument.target, address, true)
+                to_native(target, argument.target, address, true)?;
+                give_reference(target, address);
+                Ok(())
             }
             Conversion::ClassPointer(_) => object().map_or(Ok(()), |object| object_to_native(object, address)),
             Conversion::Array { element, element_type, .. } => match object().and_then(ObjectRef::as_array) {
@@ -409,7 +478,12 @@ unsafe fn bring_back(param: &NativeParam, argument: &Argument) -> Result<()> {
     }
 }
 
-unsafe fn give_result(function: &Function, managed: *const u8, area: *mut u8, memory: &mut StructureArea) -> Result<()> {
+pub(super) unsafe fn give_result(
+    function: &Function,
+    managed: *const u8,
+    area: *mut u8,
+    memory: &mut StructureArea,
+) -> Result<()> {
     let result = &function.signature.result;
     if result.ty == TypeId::VOID {
         return Ok(());
@@ -424,12 +498,29 @@ unsafe fn give_result(function: &Function, managed: *const u8, area: *mut u8, me
         }
         let native = memory.take(words(result.form.size)).cast::<u8>();
         to_native(&result.conversion, managed, native, true)?;
+        give_reference(&result.conversion, native);
         // Callers may look at the whole register of a narrow result.
         widen(result, native);
         let size = words(result.form.size) as u32 * size_of::<u64>() as u32;
         copy_parts(&function.result, native, size, |part| (area.add(part.area as usize), false));
     }
     Ok(())
+}
+
+/// The caller owns a reference to each COM object that comes back to it.
+///
+/// # Safety
+/// There is the native form of such a value.
+pub(super) unsafe fn give_reference(conversion: &Conversion, native: *const u8) {
+    if let Conversion::Interface(_) = conversion {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let interface = native.cast::<usize>().read_unaligned();
+            if interface != 0 {
+                com::add_reference(interface);
+            }
+        }
+    }
 }
 
 /// Fills a whole 32-bit register from a narrow integer.

@@ -9,7 +9,7 @@ use crate::exceptions::{Exception, Result};
 use crate::icalls::store_unknown;
 use crate::invoke::{self, Argument};
 use crate::object::{ABI, ArrayRef, ObjectRef};
-use crate::{handles, runtime};
+use crate::{com, handles, runtime};
 use compiler::marshal::signature::{NativeParam, NativeSignature};
 use compiler::marshal::{Conversion, Text};
 use il::types::{Storage, TypeId, TypeKind};
@@ -111,6 +111,7 @@ impl Call {
                 }
                 to_managed(&result.conversion, native, managed)?;
                 match result.conversion {
+                    Conversion::Interface(_) => give_back(native),
                     Conversion::Text(_) | Conversion::ClassPointer(_) | Conversion::Custom { .. } => {
                         release(&result.conversion, native, 0)?
                     }
@@ -197,6 +198,11 @@ impl Call {
                     store_unknown(managed.cast(), array.object());
                     Ok(())
                 }
+                Conversion::Interface(_) => {
+                    to_managed(target, native, managed)?;
+                    give_back(native);
+                    Ok(())
+                }
                 Conversion::ClassPointer(_) => {
                     let address = native.cast::<*mut u8>().read();
                     match reference_at(managed).non_null() {
@@ -253,6 +259,20 @@ impl Call {
                 }
                 conversion => release(conversion, native, 0),
             }
+        }
+    }
+}
+
+/// Gives back the reference to a COM object that native code passed with an interface.
+///
+/// # Safety
+/// There is an interface or null at `native`.
+unsafe fn give_back(native: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let interface = native.cast::<usize>().read_unaligned();
+        if interface != 0 {
+            com::release(interface);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod callbacks;
 pub mod calls;
+mod com_callbacks;
 mod custom;
 pub mod text;
 pub mod values;

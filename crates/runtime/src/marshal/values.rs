@@ -10,7 +10,7 @@ use crate::icalls::store_unknown;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::{fields::KnownField, runtime};
+use crate::{com, fields::KnownField, runtime};
 use compiler::marshal::{Conversion, Text, layout};
 use il::types::{MethodId, Storage, TypeId};
 
@@ -164,12 +164,15 @@ pub unsafe fn to_native(conversion: &Conversion, managed: *const u8, native: *mu
                 let address = if object.is_null() { 0 } else { custom::to_native(conversion, object)? };
                 set_word(native, address);
             }
-            Conversion::Interface | Conversion::Variant => {
+            Conversion::Interface(interface) => set_word(native, com::native_interface(reference_at(managed), *interface)?),
+            Conversion::Variant => variant_to_native(reference_at(managed), native)?,
+            Conversion::FieldVariant => {
                 std::ptr::write_bytes(native, 0, native_size(conversion)?);
                 if !reference_at(managed).is_null() {
                     return Err(refused(TypeId::OBJECT));
                 }
             }
+            Conversion::SafeArray => set_word(native, 0),
             Conversion::AsAny { text } => set_word(native, native_any(*text, reference_at(managed))? as usize),
             Conversion::Pointer { target, by_ref } => {
                 let value = if *by_ref { word_at(managed) } else { managed.cast_mut() };
@@ -372,6 +375,30 @@ fn native_any(text: Text, object: ObjectRef) -> Result<*mut u8> {
     Ok(place)
 }
 
+/// Fills a variant by the class library's `Marshal.GetNativeVariantForObject`.
+fn variant_to_native(object: ObjectRef, native: *mut u8) -> Result<()> {
+    let method = com::marshal_method("GetNativeVariantForObject", &[TypeId::OBJECT, TypeId::I])?;
+    invoke::call(method, &[Argument::reference(object), Argument::integer(native as i64)])?;
+    Ok(())
+}
+
+/// The object in a variant, by `Marshal.GetObjectForNativeVariant`.
+fn variant_to_managed(native: *const u8) -> Result<ObjectRef> {
+    let method = com::marshal_method("GetObjectForNativeVariant", &[TypeId::I])?;
+    let object = invoke::call(method, &[Argument::integer(native as i64)])?;
+    // SAFETY: the method gives a reference.
+    Ok(unsafe { ObjectRef::from_raw(object as *mut object::Object) })
+}
+
+/// Frees what a variant owns, by `System.Variant.Clear`.
+fn clear_variant(native: *mut u8) -> Result<()> {
+    let types = &runtime().types;
+    let class = types.find_type(types.corlib(), "System", "Variant")?;
+    let class = class.ok_or_else(|| Exception::engine("System.Variant is missing"))?;
+    invoke::call(find_method(class, "Clear", Some(&[]))?, &[Argument::integer(native as i64)])?;
+    Ok(())
+}
+
 /// The object with this handle: the old one, or a new one of its class.
 fn updated_handle(field: &KnownField, class: TypeId, old: ObjectRef, handle: *mut u8) -> Result<ObjectRef> {
     if !old.is_null() && field.get::<*mut u8>(old) == handle {
@@ -441,8 +468,11 @@ pub unsafe fn to_managed(conversion: &Conversion, native: *const u8, managed: *m
             }
             // Native code cannot change it.
             Conversion::HandleRef(_) => {}
-            Conversion::Interface | Conversion::Variant if word_at(native).is_null() => store(ObjectRef::NULL),
-            Conversion::Interface | Conversion::Variant => return Err(refused(TypeId::OBJECT)),
+            Conversion::Interface(interface) => store(com::managed_object(word_at(native) as usize, *interface)?),
+            Conversion::Variant => store(variant_to_managed(native)?),
+            Conversion::FieldVariant if word_at(native).is_null() => store(ObjectRef::NULL),
+            Conversion::FieldVariant => return Err(refused(TypeId::OBJECT)),
+            Conversion::SafeArray => store(ObjectRef::NULL),
             Conversion::Array { .. } => {
                 let message = "An array of unknown length cannot be marshalled to managed code.";
                 return Err(Exception::new("System.Runtime.InteropServices", "MarshalDirectiveException", message));
@@ -526,6 +556,10 @@ pub unsafe fn release(conversion: &Conversion, native: *mut u8, count: usize) ->
                 }
             }
             Conversion::AsAny { .. } => free(word_at(native)),
+            Conversion::Variant => {
+                clear_variant(native)?;
+                return Ok(());
+            }
             Conversion::Pointer { target, .. } if !matches!(**target, Conversion::Same(_)) => {
                 let address = word_at(native);
                 if !address.is_null() {

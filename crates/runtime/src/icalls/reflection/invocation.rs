@@ -9,7 +9,7 @@ use super::relations::{is_assignable, is_bare};
 use crate::class_init::ensure_initialized;
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{InternalCall, icall, raising, store_out, threads};
+use crate::icalls::{InternalCall, icall, raising, remoting, store_out, threads};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
 use crate::thread::Thread;
@@ -321,7 +321,7 @@ pub(super) fn construct(constructor: MethodId, arguments: ArrayRef) -> Result<Ob
     }
     let table = method_table(declaration.owner)?;
     ensure_initialized(table)?;
-    let object = object::allocate(table)?;
+    let object = remoting::new_object(table)?;
     call(constructor, object, arguments)?;
     Ok(match types.nullable_argument(declaration.owner) {
         // SAFETY: the object is a raw box of the nullable.

@@ -199,8 +199,11 @@ extern "C" fn has_references(ty: ObjectRef) -> bool {
     })
 }
 
-extern "C" fn is_com_object(_ty: ObjectRef) -> bool {
-    false
+extern "C" fn is_com_object(ty: ObjectRef) -> bool {
+    raising(|| {
+        let ty = type_of(ty)?;
+        Ok(!is_bare(ty) && parameter_of(ty).is_none() && runtime().types.is_com_class(ty))
+    })
 }
 
 extern "C" fn from_name(
