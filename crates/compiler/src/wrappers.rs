@@ -82,10 +82,8 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
     if data.is_pinvoke() {
         return build(env, method, name, imported_function);
     }
-    if data.is_internal_call() || data.is_runtime() {
-        if is_imported_class(types, data.owner)? {
-            return build(env, method, name, imported_class_method);
-        }
+    if (data.is_internal_call() || data.is_runtime()) && is_imported_class(types, data.owner)? {
+        return build(env, method, name, imported_class_method);
     }
     if data.is_internal_call() {
         return build(env, method, name, internal_call);

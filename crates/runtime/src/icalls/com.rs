@@ -9,17 +9,18 @@ use crate::object::{self, ObjectRef};
 use crate::runtime;
 use compiler::marshal::Interface;
 
-// SAFETY of these three: the program passes a COM interface, which the class library has compared with null.
-
 extern "C" fn add_reference(interface: usize) -> i32 {
+    // SAFETY: the program passes a COM interface, which the class library has compared with null.
     raising(|| Ok(unsafe { com::add_reference(interface) }))
 }
 
 extern "C" fn release(interface: usize) -> i32 {
+    // SAFETY: the program passes a COM interface, which the class library has compared with null.
     raising(|| Ok(unsafe { com::release(interface) }))
 }
 
 extern "C" fn query_interface(interface: usize, identity: *const Identity, result: *mut usize) -> i32 {
+    // SAFETY: the program passes a COM interface, which the class library has compared with null.
     raising(|| Ok(unsafe { com::query_interface(interface, identity, result) }))
 }
 
