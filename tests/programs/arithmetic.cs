@@ -57,6 +57,8 @@ static class Program {
         for (int i = 0; i < 1000; i++) hash = (hash ^ (uint)i % 7) * 16777619;
         Console.WriteLine(hash);
         Console.WriteLine("{0} {1} {2} {3}", Math.Sqrt(2), Math.Pow(2, 0.5), Math.Sin(1), Math.Round(3.5));
+        double half = 2.5;
+        Console.WriteLine("{0} {1} {2} {3}", Math.Round(2.5), Math.Round(-0.5), Math.Round(half), Math.Round(0.49999999999999994));
         Console.WriteLine("{0} {1} {2}", Math.Max(3, -4), Math.Abs(-3.5), Math.Floor(-1.1));
     }
 }

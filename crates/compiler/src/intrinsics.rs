@@ -19,6 +19,8 @@ use std::sync::LazyLock;
 enum Intrinsic {
     /// A unary opcode on a float.
     Float(Opcode),
+    /// Rounding of a literal, halves away from zero: so Mono's compiler does it, other than the method.
+    RoundLiteral,
     /// Nothing; the arguments are dropped.
     Nothing,
     /// Length of a string.
@@ -84,6 +86,7 @@ const TABLE: &[(&str, &str, &str, usize, Intrinsic)] = &[
     ("System", "Object", "GetType", 0, GetType),
     ("System", "Math", "Sqrt", 1, Float(Opcode::Fsqrt)),
     ("System", "Math", "Abs", 1, Float(Opcode::Fabs)),
+    ("System", "Math", "Round", 1, RoundLiteral),
     ("System", "MathF", "Sqrt", 1, Float(Opcode::Fsqrt)),
     ("System", "MathF", "Abs", 1, Float(Opcode::Fabs)),
     ("System", "String", "get_Length", 0, StringLength),
@@ -189,6 +192,12 @@ pub(crate) fn expand(importer: &mut Importer<'_, '_>, callee: MethodRef) -> Resu
             };
             let value = importer.pop_scalar(ty)?;
             let value = importer.b.emit(opcode, ty, &[value], Aux::None);
+            importer.push_scalar(value);
+        }
+        RoundLiteral => {
+            let Some(Origin::Double(bits)) = importer.top().map(|top| top.origin) else { return Ok(false) };
+            importer.pop()?;
+            let value = importer.b.f64const(f64::from_bits(bits).round());
             importer.push_scalar(value);
         }
         StringLength => {

@@ -1,5 +1,6 @@
 //! Which part of the importer handles which opcode.
 
+use super::stack::Origin;
 use super::{Importer, Outcome, Prefixes, invalid};
 use il::Token;
 use il::instruction::{Instruction, Opcode as Il, Operand};
@@ -154,6 +155,9 @@ impl<'a> Importer<'a, '_> {
             _ => return Err(invalid("a constant is missing")),
         };
         self.push_scalar(value);
+        if let (Operand::R8(number), Some(top)) = (operand, self.stack.last_mut()) {
+            top.origin = Origin::Double(number.to_bits());
+        }
         Ok(())
     }
 }

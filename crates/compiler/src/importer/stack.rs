@@ -30,6 +30,8 @@ pub(crate) enum Origin {
     TypeToken(super::generics::TypeRef),
     /// The `this` argument, which is not null.
     NotNull,
+    /// `ldc.r8`: the bits of the number.
+    Double(u64),
 }
 
 /// An entry of the evaluation stack.
