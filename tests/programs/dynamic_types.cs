@@ -7,13 +7,22 @@ public interface IShape { int Area(); }
 public abstract class Shape { public virtual string Name() { return "shape"; } }
 public class MarkAttribute : Attribute { public MarkAttribute(string text, int[] numbers, Type type) { Text = text + numbers.Length + type.Name; } public string Text; public object Extra { get; set; } public DayOfWeek Day; }
 
+public static class Listing {
+  public static string List(int first, __arglist) {
+    var rest = new ArgIterator(__arglist);
+    string list = first.ToString();
+    while (rest.GetRemainingCount() > 0) list += " " + TypedReference.ToObject(rest.GetNextArg());
+    return list + ";";
+  }
+}
+
 class P {
   static ModuleBuilder module;
 
   static void Main() {
     var assembly = AppDomain.CurrentDomain.DefineDynamicAssembly(new AssemblyName("Made") { Version = new Version(1, 2, 3, 4) }, AssemblyBuilderAccess.Run);
     module = assembly.DefineDynamicModule("Made");
-    Shapes(); Generic(); Nested(); Enumeration(); Recursive(); Attributes(); Events();
+    Shapes(); Generic(); Nested(); Enumeration(); Recursive(); Attributes(); Events(); VariableArguments(); Signatures();
     Console.WriteLine(assembly.GetType("Square").AssemblyQualifiedName);
     Console.WriteLine(assembly.GetType("Square").Module == module);
   }
@@ -133,5 +142,29 @@ class P {
     var remove = t.DefineMethod("remove_Changed", MethodAttributes.Public, typeof(void), new[] { made }); remove.DefineParameter(1, ParameterAttributes.None, "value"); remove.GetILGenerator().Emit(OpCodes.Ret); e.SetRemoveOnMethod(remove);
     var source = t.CreateType();
     Console.WriteLine(source.GetEvent("Changed") + " " + source.GetMethod("remove_Changed").GetParameters()[0].Name);
+  }
+  static void VariableArguments() {
+    var t = module.DefineType("Variable", TypeAttributes.Public);
+    var method = t.DefineMethod("Call", MethodAttributes.Public | MethodAttributes.Static, typeof(string), Type.EmptyTypes);
+    var g = method.GetILGenerator();
+    g.Emit(OpCodes.Ldc_I4_3); g.Emit(OpCodes.Ldstr, "text"); g.Emit(OpCodes.Ldc_I8, 7L);
+    g.EmitCall(OpCodes.Call, typeof(Listing).GetMethod("List"), new[] { typeof(string), typeof(long) });
+    g.Emit(OpCodes.Ldc_I4_4); g.EmitCall(OpCodes.Call, typeof(Listing).GetMethod("List"), null);
+    g.Emit(OpCodes.Call, typeof(string).GetMethod("Concat", new[] { typeof(string), typeof(string) })); g.Emit(OpCodes.Ret);
+    Console.WriteLine(t.CreateType().GetMethod("Call").Invoke(null, null));
+    try { g.EmitCall(OpCodes.Call, typeof(Console).GetMethod("WriteLine", Type.EmptyTypes), new[] { typeof(int) }); }
+    catch (InvalidOperationException e) { Console.WriteLine(e.Message); }
+  }
+
+  static void Signatures() {
+    var helper = SignatureHelper.GetLocalVarSigHelper(module);
+    helper.AddArgument(typeof(int)); helper.AddArgument(typeof(string[])); helper.AddArgument(typeof(long*), true); helper.AddArgument(typeof(object));
+    Console.WriteLine(BitConverter.ToString(helper.GetSignature()));
+    helper = SignatureHelper.GetFieldSigHelper(module); helper.AddArgument(typeof(string));
+    Console.WriteLine(BitConverter.ToString(helper.GetSignature()));
+    helper = SignatureHelper.GetLocalVarSigHelper(); helper.AddArgument(typeof(int));
+    Console.WriteLine(BitConverter.ToString(helper.GetSignature()));
+    var info = new DynamicMethod("described", typeof(void), Type.EmptyTypes).GetDynamicILInfo();
+    try { info.SetLocalSignature(helper.GetSignature()); } catch (NotImplementedException) { Console.WriteLine("not implemented"); }
   }
 }

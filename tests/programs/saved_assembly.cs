@@ -51,6 +51,28 @@ class P {
       Console.WriteLine(loaded.EntryPoint.Invoke(null, new object[] { new string[0] }));
       foreach (var type in loaded.GetTypes()) Console.WriteLine(type + " " + type.Attributes);
       Console.WriteLine(((ObsoleteAttribute)Attribute.GetCustomAttribute(loaded.GetType("Program"), typeof(ObsoleteAttribute))).Message);
+      Symbols(folder);
     } finally { Directory.Delete(folder, true); }
+  }
+  static void Symbols(string folder) {
+    var assembly = AppDomain.CurrentDomain.DefineDynamicAssembly(new AssemblyName("Traced"), AssemblyBuilderAccess.RunAndSave, folder);
+    var module = assembly.DefineDynamicModule("Traced", "Traced.dll", true);
+    var document = module.DefineDocument("traced.cs", Guid.Empty, Guid.Empty, Guid.Empty);
+    var type = module.DefineType("Traced", TypeAttributes.Public);
+    var method = type.DefineMethod("Fail", MethodAttributes.Public | MethodAttributes.Static);
+    var g = method.GetILGenerator();
+    g.BeginScope();
+    g.DeclareLocal(typeof(int)).SetLocalSymInfo("number"); g.DeclareLocal(typeof(List<Guid>)).SetLocalSymInfo("list");
+    g.MarkSequencePoint(document, 10, 1, 10, 5); g.Emit(OpCodes.Nop);
+    g.MarkSequencePoint(document, 11, 1, 11, 5); g.Emit(OpCodes.Ldnull); g.Emit(OpCodes.Throw);
+    g.EndScope();
+    type.CreateType();
+    assembly.Save("Traced.dll");
+    Console.WriteLine(module.GetSymWriter().GetType().Name);
+    var symbols = File.ReadAllBytes(Path.Combine(folder, "Traced.dll.mdb"));
+    var identity = new byte[16];
+    Array.Copy(symbols, 16, identity, 0, 16);
+    Console.WriteLine(new Guid(identity) == Assembly.LoadFrom(Path.Combine(folder, "Traced.dll")).ManifestModule.ModuleVersionId);
+    Console.WriteLine(System.Text.Encoding.UTF8.GetString(symbols).Contains("number") + " " + symbols.Length);
   }
 }

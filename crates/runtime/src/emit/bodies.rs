@@ -1,7 +1,7 @@
 //! Method bodies: from what an `ILGenerator` has collected to the bytes of a body.
 
 use super::module::ModuleScope;
-use super::references::{Reference, reference, type_id};
+use super::references::{Reference, method_reference, reference, type_id};
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
@@ -10,6 +10,7 @@ use il::Token;
 use il::instruction::{Decoder, Opcode, OperandKind};
 use il::method_body::{ClauseKind, ExceptionClause};
 use il::signature::element;
+use il::types::TypeId;
 use il::writer::bodies::MethodCode;
 use il::writer::signatures::{push_compressed, push_type};
 
@@ -17,6 +18,8 @@ use il::writer::signatures::{push_compressed, push_type};
 pub enum Operand {
     /// A type, member or signature.
     Object(ObjectRef),
+    /// A method with the types of the variable arguments that it is called with.
+    Call(ObjectRef, Vec<TypeId>),
     /// A string.
     String(Vec<u16>),
 }
@@ -81,6 +84,7 @@ pub fn replace_tokens(scope: &mut ModuleScope, il: &mut [u8], resolve: &dyn Fn(u
                 }
                 reference => scope.token(&reference),
             },
+            Some(Operand::Call(method, arguments)) => scope.call_token(method_reference(method)?, arguments),
             None => return Err(Exception::new("System", "BadImageFormatException", "Invalid token in a generated method body.")),
         };
         il[place].copy_from_slice(&token.0.to_le_bytes());

@@ -6,7 +6,8 @@
 //!
 //! A dynamic method, and each type of a dynamic assembly, has an image of its own ([`dynamic_methods`], [`types`]): what it refers to
 //! may be unfinished, and gets its meaning when it is used. To what exists already the image is bound by number, not by name.
-//! [`files`] writes all types of a module into one image, for `AssemblyBuilder.Save`. [`registry`] holds what must outlive a call: tokens that were given out, and which builder a type or assembly belongs to.
+//! [`files`] writes all types of a module into one image, for `AssemblyBuilder.Save`. [`signatures`] gives
+//! programs the signatures that they describe. [`registry`] holds what must outlive a call: tokens that were given out, and which builder a type or assembly belongs to.
 
 pub mod assemblies;
 pub mod attributes;
@@ -17,4 +18,5 @@ pub mod module;
 pub mod objects;
 pub mod references;
 pub mod registry;
+pub mod signatures;
 pub mod types;

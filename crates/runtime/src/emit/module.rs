@@ -182,6 +182,14 @@ impl ModuleScope {
         token
     }
 
+    /// MemberRef of a method that is called with these variable arguments.
+    pub fn call_token(&mut self, mut method: MethodReference, arguments: Vec<TypeId>) -> Token {
+        let fixed = method.signature.params;
+        method.signature.fixed_params = Some(fixed.len() as u32);
+        method.signature.params = fixed.into_iter().chain(arguments).collect();
+        self.open_method_token(&method)
+    }
+
     /// Field or MemberRef of a field.
     pub fn field_token(&mut self, field: &FieldReference) -> Token {
         let class = self.type_token(field.owner);

@@ -49,6 +49,10 @@ struct Registry {
     builders: FxHashMap<TypeId, Kept>,
     /// By number of the module's assembly and token.
     tokens: FxHashMap<(AssemblyId, u32), Kept>,
+    /// Types of the variable arguments of call sites, likewise.
+    variable_arguments: FxHashMap<(AssemblyId, u32), Box<[TypeId]>>,
+    /// Tokens of types in signatures that programs read.
+    signature_types: FxHashMap<(AssemblyId, TypeId), u32>,
     strings: FxHashMap<AssemblyId, Vec<Box<[u16]>>>,
     /// How many tokens the runtime itself has given out.
     token_count: u32,
@@ -124,6 +128,30 @@ pub fn new_token(module: AssemblyId, object: ObjectRef) -> Result<u32> {
 /// What a token of a module stands for.
 pub fn registered(module: AssemblyId, token: u32) -> Option<ObjectRef> {
     REGISTRY.lock().tokens.get(&(module, token)).map(|kept| kept.get())
+}
+
+/// A new token of a module for a method as one call site calls it, with these variable arguments.
+pub fn new_call_token(module: AssemblyId, method: ObjectRef, arguments: Vec<TypeId>) -> Result<u32> {
+    let token = new_token(module, method)?;
+    REGISTRY.lock().variable_arguments.insert((module, token), arguments.into());
+    Ok(token)
+}
+
+/// The variable arguments of the call site that a token is for.
+pub fn variable_arguments(module: AssemblyId, token: u32) -> Option<Vec<TypeId>> {
+    REGISTRY.lock().variable_arguments.get(&(module, token)).map(|arguments| arguments.to_vec())
+}
+
+/// The token of a type in a module's signatures: that of its builder, or one that is given out now.
+pub fn signature_type_token(module: AssemblyId, ty: TypeId) -> Result<u32> {
+    if let Some(&token) = REGISTRY.lock().signature_types.get(&(module, ty)) {
+        return Ok(token);
+    }
+    let token = match builder_of(ty) {
+        Some(builder) => Token::new(TableId::TypeDef, Fields::of(builder)?.int("table_idx")? as u32).0,
+        None => new_token(module, handles::type_object(ty)?)?,
+    };
+    Ok(*REGISTRY.lock().signature_types.entry((module, ty)).or_insert(token))
 }
 
 /// The number of a user string of a module, from 1.

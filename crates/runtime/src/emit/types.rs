@@ -280,7 +280,11 @@ fn operand(module: AssemblyId, token: u32) -> Option<Operand> {
     if Token(token).table_number() == Token::USER_STRING {
         return registry::string(module, Token(token).row()).map(|units| Operand::String(units.into_vec()));
     }
-    registry::registered(module, token).map(Operand::Object)
+    let object = registry::registered(module, token)?;
+    Some(match registry::variable_arguments(module, token) {
+        Some(arguments) => Operand::Call(object, arguments),
+        None => Operand::Object(object),
+    })
 }
 
 /// The function that a P/Invoke method names.

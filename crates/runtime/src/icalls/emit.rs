@@ -1,7 +1,8 @@
 //! Internal calls of `System.Reflection.Emit`.
 
 use super::{InternalCall, icall, raising};
-use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, types};
+use crate::emit::references::types_of_array;
+use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, signatures, types};
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
@@ -65,8 +66,22 @@ extern "C" fn token(module: ObjectRef, object: ObjectRef, _open_instance: u8) ->
     raising(|| registry::new_token(module_of(module)?, object.check()?))
 }
 
-extern "C" fn method_token(module: ObjectRef, method: ObjectRef, _variable_arguments: ArrayRef) -> u32 {
-    raising(|| registry::new_token(module_of(module)?, method.check()?))
+extern "C" fn method_token(module: ObjectRef, method: ObjectRef, variable_arguments: ArrayRef) -> u32 {
+    raising(|| {
+        let (module, method) = (module_of(module)?, method.check()?);
+        match types_of_array(variable_arguments)? {
+            arguments if arguments.is_empty() => registry::new_token(module, method),
+            arguments => registry::new_call_token(module, method, arguments),
+        }
+    })
+}
+
+extern "C" fn local_signature(helper: ObjectRef) -> ArrayRef {
+    raising(|| byte_array(&signatures::locals(Fields::of(helper)?)?))
+}
+
+extern "C" fn field_signature(helper: ObjectRef) -> ArrayRef {
+    raising(|| byte_array(&signatures::field(Fields::of(helper)?)?))
 }
 
 extern "C" fn register_token(module: ObjectRef, object: ObjectRef, token: u32) {
@@ -115,5 +130,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Reflection.Emit.ModuleBuilder:getToken", token as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:getUSIndex", user_string as *const ()),
     icall("System.Reflection.Emit.ModuleBuilder:set_wrappers_type", set_wrappers_type as *const ()),
+    icall("System.Reflection.Emit.SignatureHelper:get_signature_field", field_signature as *const ()),
+    icall("System.Reflection.Emit.SignatureHelper:get_signature_local", local_signature as *const ()),
     icall("System.Reflection.Emit.TypeBuilder:create_runtime_class", create_type as *const ()),
 ];
