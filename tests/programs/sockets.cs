@@ -1,5 +1,6 @@
 // Sockets on the loopback: streams, datagrams, options, errors, waiting, asynchronous forms, and HTTP over them.
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Net;
@@ -203,6 +204,33 @@ class Program
         });
     }
 
+    // A listener that accepts nobody, with a full queue, lets others wait.
+    static void CloseWhileConnecting()
+    {
+        Func<Socket> make = () => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        using (var listener = make()) {
+            listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+            listener.Listen(0);
+            var waiting = new List<Socket>();
+            for (int i = 0; i < 4; i++) {
+                waiting.Add(make());
+                waiting[i].Blocking = false;
+                try { waiting[i].Connect(listener.LocalEndPoint); } catch (SocketException) { }
+            }
+            Thread.Sleep(50);
+            var connecting = make();
+            string outcome = "none";
+            var thread = new Thread(() => {
+                try { connecting.Connect(listener.LocalEndPoint); outcome = "connected"; } catch (SocketException e) { outcome = e.SocketErrorCode.ToString(); }
+            });
+            thread.Start();
+            Thread.Sleep(100);
+            connecting.Close();
+            Console.WriteLine("connecting: " + thread.Join(20000) + " " + outcome);
+            waiting.ForEach(socket => socket.Close());
+        }
+    }
+
     static void Names()
     {
         Console.WriteLine(string.Join(" ", Dns.GetHostAddresses("127.0.0.1").Select(address => address.ToString())));
@@ -255,6 +283,7 @@ class Program
         Options();
         Errors();
         Close();
+        CloseWhileConnecting();
         Asynchronously().Wait();
         Names();
         Http();

@@ -148,7 +148,7 @@ extern "C" fn connect(socket: isize, address: ObjectRef, error: *mut i32, waits:
                 if connected != Err(errors::INTERRUPTED) || waits == 0 {
                     return connected;
                 }
-                waiting::wait_ready(socket, libc::POLLOUT, None)?;
+                waiting::wait_on(socket, libc::POLLOUT, None)?;
                 match options::number(socket, (libc::SOL_SOCKET, libc::SO_ERROR))? {
                     0 => Ok(()),
                     errno => Err(errors::of_errno(errno)),

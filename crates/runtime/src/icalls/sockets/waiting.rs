@@ -13,6 +13,16 @@ fn is_being_closed(socket: i32) -> bool {
     flags < 0 || flags & libc::O_NONBLOCK != 0
 }
 
+/// As [`wait_ready`], after a signal came that may have asked to end the wait.
+pub(super) fn wait_on(socket: i32, events: i16, timeout: Option<Duration>) -> Result<(), i32> {
+    if is_to_end(socket) { Err(errors::INTERRUPTED) } else { wait_ready(socket, events, timeout) }
+}
+
+/// Whether a wait that a signal interrupted is over.
+fn is_to_end(socket: i32) -> bool {
+    abort::is_requested() || is_being_closed(socket)
+}
+
 /// Waits until the socket is ready for `events`; the number of the error otherwise.
 pub(super) fn wait_ready(socket: i32, events: i16, timeout: Option<Duration>) -> Result<(), i32> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -31,7 +41,7 @@ pub(super) fn wait_ready(socket: i32, events: i16, timeout: Option<Duration>) ->
             0 => return Err(errors::WOULD_BLOCK),
             1.. => return Ok(()),
             _ if last_errno() != libc::EINTR => return Err(errors::last()),
-            _ if abort::is_requested() || is_being_closed(socket) => return Err(errors::INTERRUPTED),
+            _ if is_to_end(socket) => return Err(errors::INTERRUPTED),
             _ => {}
         }
     }
