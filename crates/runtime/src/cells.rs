@@ -8,10 +8,9 @@ use crate::id_table::IdTable;
 use crate::method_table::{ensure_statics, method_table};
 use crate::{aot, icalls, metadata, methods, pinvoke, runtime, strings};
 use compiler::env::{CellRequest, GenericLookup};
-use il::types::{AssemblyId, TypeId};
+use il::types::{AssemblyId, MethodId, TypeId};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-use std::sync::OnceLock;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::Ordering;
 
 pub use crate::metadata::field_data;
@@ -19,7 +18,7 @@ pub use crate::metadata::field_data;
 /// What is known of the JIT's cells.
 #[derive(Default)]
 pub struct Cells {
-    requests: IdTable<OnceLock<CellRequest>>,
+    requests: IdTable<Mutex<Option<CellRequest>>>,
     numbers: Mutex<FxHashMap<CellRequest, u32>>,
     lookups: Mutex<Vec<GenericLookup>>,
     errors: Mutex<Vec<il::Error>>,
@@ -55,7 +54,7 @@ impl Cells {
         let mut numbers = self.numbers.lock();
         *numbers.entry(request).or_insert_with(|| {
             let number = runtime.code.new_cell();
-            let _ = self.requests.entry(number).set(request);
+            *self.requests.entry(number).lock() = Some(request);
             runtime.code.cell(number).store(first_value, Ordering::Release);
             number
         })
@@ -63,7 +62,32 @@ impl Cells {
 
     /// The request that a cell stands for.
     pub fn request(&self, number: u32) -> Option<CellRequest> {
-        self.requests.get(number)?.get().copied()
+        *self.requests.get(number)?.lock()
+    }
+
+    /// Forgets the cells for what the given assemblies hold and for the given methods.
+    ///
+    /// # Safety
+    /// No code reads these cells any more.
+    pub unsafe fn forget(&self, assemblies: &FxHashSet<AssemblyId>, methods: &FxHashSet<MethodId>) {
+        let mut unused = Vec::new();
+        self.numbers.lock().retain(|request, &mut number| {
+            let is_forgotten = match request {
+                CellRequest::String(assembly, _) => assemblies.contains(assembly),
+                CellRequest::FunctionPointer(method)
+                | CellRequest::MethodHandle(method)
+                | CellRequest::MethodDictionary(method)
+                | CellRequest::InterfaceKey(method) => methods.contains(method),
+                _ => false,
+            };
+            if is_forgotten {
+                *self.requests.entry(number).lock() = None;
+                unused.push(number);
+            }
+            !is_forgotten
+        });
+        // SAFETY: the caller's promise.
+        unsafe { runtime().code.free_cells(&unused) };
     }
 
     /// Numbers a lookup in a generic context.

@@ -1,18 +1,77 @@
 //! Memory for compiled code and for the cells it reads. No page is ever writable and executable: the code area is mapped twice,
 //! once to run and once to write; the cells lie behind it, within reach of relative addressing.
 //!
-//! Nothing in the code area is patched after it was published.
+//! Nothing in the code area is patched after it was published. Code that may be freed, that of dynamic methods, lies at the end of the area in whole
+//! [`GRANULE_BYTES`], which are used again; all other code is put one behind the other from the start.
 
 use crate::exceptions::{Exception, Result};
 use ir::function::SymbolRef;
 use ir::mach::{Backend, CompiledCode};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const CODE_BYTES: usize = if size_of::<usize>() == 8 { 512 << 20 } else { 32 << 20 };
 const CELL_BYTES: usize = if size_of::<usize>() == 8 { 128 << 20 } else { 8 << 20 };
 /// Cells that hold the addresses of helpers, before the numbered ones.
 const HELPER_CELLS: u32 = 256;
+
+/// What code that may be freed takes is a multiple of this.
+pub const GRANULE_BYTES: usize = 128;
+
+/// Which parts of the code area are taken, as offsets.
+struct Space {
+    /// End of the code that stays.
+    used: usize,
+    /// Start of the code that may be freed.
+    granules: usize,
+    /// Free areas behind that, by start, with their lengths; no two of them touch.
+    free: BTreeMap<usize, usize>,
+}
+
+impl Space {
+    /// Takes whole granules.
+    fn take_granules(&mut self, bytes: usize) -> Option<usize> {
+        let found = self.free.iter().find(|&(_, &length)| length >= bytes).map(|(&start, &length)| (start, length));
+        if let Some((start, length)) = found {
+            self.free.remove(&start);
+            if length > bytes {
+                self.free.insert(start + bytes, length - bytes);
+            }
+            return Some(start);
+        }
+        let start = self.granules.checked_sub(bytes).filter(|&start| start >= self.used)?;
+        self.granules = start;
+        Some(start)
+    }
+
+    fn give_back(&mut self, mut start: usize, mut bytes: usize) {
+        if let Some(behind) = self.free.remove(&(start + bytes)) {
+            bytes += behind;
+        }
+        if let Some((&before, &length)) =
+            self.free.range(..start).next_back().filter(|(before, length)| *before + *length == start)
+        {
+            start = before;
+            bytes += length;
+        }
+        self.free.insert(start, bytes);
+    }
+}
+
+/// Granules that code of this length takes. A return address behind its last instruction lies in them, too.
+fn granule_bytes(length: usize) -> usize {
+    (length + 1).next_multiple_of(GRANULE_BYTES)
+}
+
+/// How long code stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CodeLife {
+    /// As long as the process.
+    Process,
+    /// Until [`CodeHeap::free`].
+    Freed,
+}
 
 /// The code heap.
 pub struct CodeHeap {
@@ -21,8 +80,9 @@ pub struct CodeHeap {
     /// Start of the view that is written.
     writable: usize,
     cells: usize,
-    used: Mutex<usize>,
+    space: Mutex<Space>,
     cell_count: AtomicU32,
+    free_cells: Mutex<Vec<u32>>,
 }
 
 impl CodeHeap {
@@ -54,7 +114,8 @@ impl CodeHeap {
                 return failed();
             }
             let writable = mapped[2] as usize;
-            Ok(CodeHeap { code, writable, cells, used: Mutex::new(0), cell_count: AtomicU32::new(0) })
+            let space = Mutex::new(Space { used: 0, granules: CODE_BYTES, free: BTreeMap::new() });
+            Ok(CodeHeap { code, writable, cells, space, cell_count: AtomicU32::new(0), free_cells: Mutex::default() })
         }
     }
 
@@ -70,9 +131,21 @@ impl CodeHeap {
 
     /// A new numbered cell, zero.
     pub fn new_cell(&self) -> u32 {
+        if let Some(number) = self.free_cells.lock().pop() {
+            return number;
+        }
         let number = self.cell_count.fetch_add(1, Ordering::Relaxed);
         assert!((number + HELPER_CELLS) as usize * size_of::<usize>() < CELL_BYTES, "the cell area is used up");
         number
+    }
+
+    /// Gives numbered cells back.
+    ///
+    /// # Safety
+    /// No code reads them any more.
+    pub unsafe fn free_cells(&self, numbers: &[u32]) {
+        numbers.iter().for_each(|&number| self.cell(number).store(0, Ordering::Release));
+        self.free_cells.lock().extend(numbers);
     }
 
     /// A numbered cell.
@@ -99,15 +172,24 @@ impl CodeHeap {
     }
 
     /// Puts code where it can run, and calls `registered` with its address before anybody else can know it. Calls of `registered` come
-    /// one at a time, in rising order of addresses.
-    pub fn publish(&self, backend: &dyn Backend, code: &CompiledCode, registered: impl FnOnce(usize)) -> Result<usize> {
-        let mut used = self.used.lock();
+    /// one at a time; for code that stays in rising order of addresses.
+    pub fn publish(
+        &self,
+        backend: &dyn Backend,
+        code: &CompiledCode,
+        life: CodeLife,
+        registered: impl FnOnce(usize),
+    ) -> Result<usize> {
+        let mut space = self.space.lock();
         let align = (code.align.max(16)) as usize;
-        let offset = (*used + align - 1) & !(align - 1);
-        let end = offset + code.bytes.len();
-        if end > CODE_BYTES {
-            return Err(Exception::out_of_memory());
-        }
+        let start = space.used.next_multiple_of(align);
+        let end = start + code.bytes.len();
+        let offset = match life {
+            CodeLife::Process => Some(start).filter(|_| end <= space.granules),
+            CodeLife::Freed if align > GRANULE_BYTES => None,
+            CodeLife::Freed => space.take_granules(granule_bytes(code.bytes.len())),
+        };
+        let offset = offset.ok_or_else(Exception::out_of_memory)?;
         let address = self.code + offset;
         let mut bytes = code.bytes.clone();
         for reloc in &code.relocs {
@@ -123,9 +205,19 @@ impl CodeHeap {
         // SAFETY: the range was not handed out before, lies in the writable view, and nobody runs it yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (self.writable + offset) as *mut u8, bytes.len()) };
         make_runnable(address, bytes.len());
-        *used = end;
+        if life == CodeLife::Process {
+            space.used = end;
+        }
         registered(address);
         Ok(address)
+    }
+
+    /// Gives back code that was published to be freed, by its address and the number of its bytes.
+    ///
+    /// # Safety
+    /// Nobody runs it or goes back to it, and nobody can call it any more.
+    pub unsafe fn free(&self, address: usize, bytes: usize) {
+        self.space.lock().give_back(address - self.code, granule_bytes(bytes));
     }
 
     /// Address of a symbol, if it is one of the code heap's.
@@ -154,4 +246,24 @@ fn make_runnable(address: usize, bytes: usize) {
     // SAFETY: only affects caches; the range is mapped.
     let status = unsafe { libc::syscall(CACHE_FLUSH, address, address + bytes, 0) };
     assert!(status == 0, "the kernel cannot flush caches: {}", std::io::Error::last_os_error());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freed_granules_grow_together_and_are_taken_again() {
+        let mut space = Space { used: 1000, granules: 100 * GRANULE_BYTES, free: BTreeMap::new() };
+        let places: Vec<usize> = (0..4).filter_map(|_| space.take_granules(2 * GRANULE_BYTES)).collect();
+        assert_eq!(places, [98, 96, 94, 92].map(|granule| granule * GRANULE_BYTES));
+        for place in [places[2], places[0], places[1]] {
+            space.give_back(place, 2 * GRANULE_BYTES);
+        }
+        assert_eq!(space.free, BTreeMap::from([(places[2], 6 * GRANULE_BYTES)]));
+        assert_eq!(space.take_granules(5 * GRANULE_BYTES), Some(places[2]));
+        assert_eq!(space.take_granules(2 * GRANULE_BYTES), Some(90 * GRANULE_BYTES));
+        assert_eq!(space.take_granules(90 * GRANULE_BYTES), None);
+        assert_eq!([0, 127, 128].map(granule_bytes), [128, 128, 256]);
+    }
 }

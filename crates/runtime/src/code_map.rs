@@ -2,6 +2,7 @@
 //! lock, so that signal handlers and the collector's threads may ask.
 
 use crate::aot::ImageList;
+use crate::code_heap::GRANULE_BYTES;
 use crate::id_table::IdTable;
 use il::types::{MethodId, TypeId};
 use ir::entity::{Entity, Region};
@@ -30,6 +31,10 @@ pub struct CodeRange {
     pub end: usize,
     /// What it is.
     pub kind: CodeKind,
+    /// The dynamic method that lives as long as a thread may come to an address in it.
+    pub keeps: Option<MethodId>,
+    /// How many bytes it takes, with its constants.
+    pub bytes: usize,
     /// How to unwind.
     pub frame: FrameInfo,
     /// Protected regions.
@@ -57,6 +62,8 @@ impl CodeRange {
             start,
             end: start + code.code_len as usize,
             kind,
+            keeps: None,
+            bytes: code.bytes.len(),
             frame: code.frame.clone(),
             regions,
             catch_types,
@@ -126,16 +133,67 @@ impl CodeRange {
     }
 }
 
-/// All ranges: those of the code heap in rising order, and the images.
+/// All ranges: those of the code heap that stay, in rising order; those that may be freed, by the granules that they lie in; and the images.
 #[derive(Default)]
 pub struct CodeMap {
     /// Code that lies elsewhere.
     pub images: ImageList,
+    /// Start of the code heap.
+    base: usize,
     ranges: IdTable<AtomicPtr<CodeRange>>,
     count: AtomicU32,
+    granules: IdTable<AtomicPtr<CodeRange>>,
 }
 
 impl CodeMap {
+    /// An empty map for a code heap that starts at `base`.
+    pub fn new(base: usize) -> CodeMap {
+        CodeMap { base, ..CodeMap::default() }
+    }
+
+    /// The granules from one address to another.
+    fn granules(&self, start: usize, end: usize) -> impl Iterator<Item = u32> {
+        let number = |address: usize| (address - self.base) / GRANULE_BYTES;
+        (number(start)..=number(end)).map(|number| number as u32)
+    }
+
+    /// Adds a range of code that may be freed.
+    pub fn add_freed(&self, range: CodeRange) {
+        let granules = self.granules(range.start, range.end);
+        let range = Box::into_raw(Box::new(range));
+        granules.for_each(|granule| self.granules.entry(granule).store(range, Ordering::Release));
+    }
+
+    /// Takes a range of code that may be freed out again; gives the length of the code.
+    ///
+    /// # Safety
+    /// Nobody looks for an address in it, or holds what was found.
+    pub unsafe fn remove(&self, start: usize) -> Option<usize> {
+        let first = self.granules(start, start).next().and_then(|granule| self.granules.get(granule));
+        let range = first.map_or(std::ptr::null_mut(), |entry| entry.load(Ordering::Acquire));
+        if range.is_null() {
+            return None;
+        }
+        // SAFETY: made by `add_freed`; all entries that lead to it are emptied before it is dropped, and the caller's promise.
+        let range = unsafe { Box::from_raw(range) };
+        for granule in self.granules(range.start, range.end) {
+            self.granules.entry(granule).store(std::ptr::null_mut(), Ordering::Release);
+        }
+        Some(range.bytes)
+    }
+
+    fn find_freed(&self, address: usize) -> Option<&'static CodeRange> {
+        let granule = u32::try_from(address.checked_sub(self.base)? / GRANULE_BYTES).ok()?;
+        // SAFETY: in the map, hence not freed; who may come to an address in it keeps it there (`remove`).
+        let range = unsafe { self.granules.get(granule)?.load(Ordering::Acquire).as_ref() }?;
+        (range.start..=range.end).contains(&address).then_some(range)
+    }
+
+    /// The range of the code heap that holds `address`; takes no memory and no lock.
+    pub fn find_in_heap(&self, address: usize) -> Option<&'static CodeRange> {
+        self.find_freed(address).or_else(|| self.find_permanent(address))
+    }
+
     /// Adds a range behind all others. Calls come one at a time (see `CodeHeap::publish`).
     pub fn add(&self, range: CodeRange) {
         let index = self.count.load(Ordering::Relaxed);
@@ -144,7 +202,7 @@ impl CodeMap {
     }
 
     fn range(&self, index: u32) -> Option<&'static CodeRange> {
-        // SAFETY: ranges are never freed.
+        // SAFETY: these ranges are never freed.
         self.ranges.get(index).and_then(|entry| unsafe { entry.load(Ordering::Acquire).as_ref() })
     }
 
@@ -162,7 +220,7 @@ impl CodeMap {
         }
     }
 
-    fn find_in_heap(&self, address: usize) -> Option<&'static CodeRange> {
+    fn find_permanent(&self, address: usize) -> Option<&'static CodeRange> {
         let (mut low, mut high) = (0, self.count.load(Ordering::Acquire));
         while low < high {
             let middle = low + (high - low) / 2;
@@ -201,6 +259,11 @@ mod tests {
         assert_eq!(map.find(0x1010).and_then(CodeRange::method), Some(MethodId(2)));
         assert_eq!(map.find_call(0x1010).and_then(CodeRange::method), Some(MethodId(1)));
         assert!(map.find(0xfff).is_none() && map.find(0x1021).is_none());
+        map.add_freed(CodeRange::new(0x2000, CodeKind::Method(MethodId(3)), &code, Vec::new(), Vec::new()));
+        assert_eq!([0x1fff, 0x2000, 0x2010, 0x2011].map(|address| map.find(address).is_some()), [false, true, true, false]);
+        // SAFETY: nobody else knows this map.
+        unsafe { map.remove(0x2000) };
+        assert!(map.find(0x2000).is_none());
         let range = map.find(0x1004).expect("in the first range");
         let interruptible = [0x1003, 0x1004, 0x1006, 0x1007, 0x2000].map(|address| map.is_interruptible(address));
         assert_eq!(interruptible, [true, false, false, true, false]);

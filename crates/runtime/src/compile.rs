@@ -1,6 +1,8 @@
 //! Compiling a method while the program runs. One method at a time; a compilation may load types but runs no managed code.
 
+use crate::code_heap::CodeLife;
 use crate::code_map::{CodeKind, CodeRange};
+use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::gc;
 use crate::jit_env::JitEnv;
@@ -32,6 +34,12 @@ pub struct Compiler {
 }
 
 impl Compiler {
+    /// Runs `body` while nothing is compiled.
+    pub fn pause<T>(&self, body: impl FnOnce() -> T) -> T {
+        let _guard = self.lock.lock();
+        body()
+    }
+
     /// A compiler with these options, for the heap that was set up before.
     pub fn new(options: &Options) -> Compiler {
         assert_eq!(log_bits_base(ABI), gc::log_bits_base() as i64, "the collector keeps its log bits elsewhere");
@@ -98,12 +106,20 @@ fn raised(method: MethodId, error: CompileError) -> Exception {
     }
 }
 
-fn publish(method: MethodId, compiled: CompiledMethod) -> Result<usize> {
+/// Puts code of a method where it can run. `is_released`: until the method is released.
+fn publish(method: MethodId, compiled: CompiledMethod, is_released: bool) -> Result<usize> {
     let runtime = runtime();
     let CompiledMethod { code, regions, catch_types, .. } = compiled;
     let length = code.code_len as usize;
-    let address = runtime.code.publish(&*runtime.backend, &code, |address| {
-        runtime.code_map.add(CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types));
+    let life = if is_released { CodeLife::Freed } else { CodeLife::Process };
+    let address = runtime.code.publish(&*runtime.backend, &code, life, |address| {
+        let mut range = CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types);
+        if is_released {
+            range.keeps = Some(method);
+            runtime.code_map.add_freed(range);
+        } else {
+            runtime.code_map.add(range);
+        }
     })?;
     report::map_code(runtime, address, length, || runtime.types.method_full_name(method));
     if runtime.options.trace_compilation {
@@ -135,7 +151,8 @@ fn compile_changed(
             trace::instrument(&mut imported.function, method);
         }
         if env.runtime.options.interpreter {
-            imported.function = interpreter::shell(imported.function);
+            imported.function =
+                interpreter::shell(imported.function, Some(method).filter(|&method| releasing::may_be_released(method)));
         }
         compile_imported(env, method, imported, &options())
     };
@@ -174,7 +191,7 @@ pub fn compile(method: MethodId) -> Result<usize> {
     }
     .map_err(|error| raised(method, error))?;
     report::count_compilation(compiled.code.code_len as usize, started.elapsed());
-    publish(method, compiled)
+    publish(method, compiled, releasing::may_be_released(method))
 }
 
 /// Compiles what `invoke_impl` of a delegate points to. `invoke` is the canonical `Invoke` of its class.
@@ -203,5 +220,5 @@ fn compile_wrapper(
     let _guard = runtime.compiler.lock.lock();
     let env = JitEnv { runtime };
     let compiled = compile_changed(&env, method, false, || import(&env));
-    publish(method, compiled.map_err(|error| raised(method, error))?)
+    publish(method, compiled.map_err(|error| raised(method, error))?, false)
 }

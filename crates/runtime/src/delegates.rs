@@ -10,7 +10,7 @@ use compiler::DelegateStub;
 use il::types::{MethodId, Storage, TypeId};
 use ir::mach::StubKind;
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::AtomicUsize;
 
 /// The code that is called in the end.
@@ -44,6 +44,15 @@ struct Shape {
     is_virtual: bool,
     /// Whether a delegate made by the constructor has to have a target.
     needs_target: bool,
+}
+
+impl DelegateStubs {
+    /// Forgets what delegates over these methods look like.
+    pub fn forget(&self, methods: &FxHashSet<MethodId>) {
+        self.shapes
+            .write()
+            .retain(|&(_, handle, _), _| handles::to_method(handle).is_none_or(|method| !methods.contains(&method)));
+    }
 }
 
 /// The `Invoke` method of a delegate class.

@@ -5,10 +5,14 @@
 use crate::thread::Thread;
 use crate::{runtime, unhandled};
 use compiler::abi::HelperId;
+use il::types::MethodId;
 use ir::Function;
 use ir::function::SymbolRef;
 use ir::interpreter::shell::{FrameHeader, FrameParts, Program, ShellOptions};
 use ir::interpreter::{Bits, World};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Addresses below are null with an offset: the system maps nothing there.
@@ -20,10 +24,28 @@ const SHELL: ShellOptions = ShellOptions {
     raise_trap: HelperId::RaiseTrap as u16,
 };
 
-/// The shell that interprets a function. It lives as long as the process, like code.
-pub fn shell(function: Function) -> Function {
-    let program: &'static Program = Box::leak(Box::new(Program::new(function)));
-    program.shell(&SHELL, std::ptr::from_ref(program) as isize as i64)
+/// What shells of methods that may be released interpret.
+static RELEASED: LazyLock<Mutex<FxHashMap<MethodId, Box<Program>>>> = LazyLock::new(Mutex::default);
+
+/// The shell that interprets a function; that lives as long as the code of the method `released`, if given, else as the process.
+pub fn shell(function: Function, released: Option<MethodId>) -> Function {
+    let program = Box::new(Program::new(function));
+    let shell = program.shell(&SHELL, &raw const *program as isize as i64);
+    match released {
+        Some(method) => drop(RELEASED.lock().insert(method, program)),
+        None => {
+            Box::leak(program);
+        }
+    }
+    shell
+}
+
+/// Drops what the shell of a method interpreted.
+///
+/// # Safety
+/// Nobody runs the shell any more.
+pub unsafe fn forget(method: MethodId) {
+    RELEASED.lock().remove(&method);
 }
 
 /// Helper of shells. The frame is the shell's, as `program` describes it.

@@ -1,5 +1,6 @@
 //! Calling managed code from the runtime: `Main`, class initialisers, reflection. An exception that leaves it comes back as an error.
 
+use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::typed_references::empty_list;
 use crate::jit_env::JitEnv;
@@ -331,9 +332,11 @@ pub unsafe fn call_raw(method: MethodId, args: &[*const u8], result: *mut u8) ->
 
 /// Calls an exact method all of whose arguments are words, and gives its result if that is a word: a reference, a pointer, an integer.
 pub fn call(method: MethodId, args: &[Argument]) -> Result<usize> {
-    let code = methods::code(method)?;
-    let context = methods::context_argument(method)?;
-    call_words(method, code, context, args)
+    releasing::keeping(method, || {
+        let code = methods::code(method)?;
+        let context = methods::context_argument(method)?;
+        call_words(method, code, context, args)
+    })
 }
 
 /// Calls what a virtual call of `method` on `this` reaches, likewise.

@@ -2,7 +2,8 @@
 //! virtual slots, interface slots, boxed receivers, shared code that wants its generic context.
 
 use crate::code_map::CodeKind;
-use crate::domain;
+use crate::domain::{self, Domain};
+use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::method_table::{MethodTable, method_table};
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub struct MethodRecord {
     /// Number of the entry cell plus 1.
     entry_cell: AtomicU32,
+    /// Address of the thunk that the entry cell held first.
+    thunk: AtomicUsize,
     /// Address of the code.
     code: AtomicUsize,
     /// Address for a call that passes no generic context.
@@ -71,9 +74,10 @@ pub fn entry_cell(method: MethodId) -> u32 {
             match record.entry_cell.load(Ordering::Acquire) {
                 0 => {
                     let number = runtime.code.new_cell();
-                    let thunk = stubs::thunk(runtime, u64::from(method.0), runtime.stubs().resolve_cells[0]);
                     // Without memory for a thunk there is none for code either; a call then ends the process.
-                    runtime.code.cell(number).store(thunk.unwrap_or(0), Ordering::Release);
+                    let thunk = stubs::method_thunk(runtime, method).unwrap_or(0);
+                    record.thunk.store(thunk, Ordering::Release);
+                    runtime.code.cell(number).store(thunk, Ordering::Release);
                     record.entry_cell.store(number + 1, Ordering::Release);
                     number
                 }
@@ -115,13 +119,24 @@ pub fn jump_entry(method: MethodId) -> Result<usize> {
     if let Some(code) = existing_code(method) {
         return Ok(code);
     }
-    jump_through(entry_cell(method))
+    let runtime = runtime();
+    let code = runtime.backend.dispatch(&[], SymbolRef::Cell(entry_cell(method)));
+    stubs::publish_for(runtime, CodeKind::Stub, &code, Some(method))
 }
 
-fn jump_through(cell: u32) -> Result<usize> {
-    let runtime = runtime();
-    let code = runtime.backend.dispatch(&[], SymbolRef::Cell(cell));
-    stubs::publish(runtime, CodeKind::Stub, &code)
+/// Forgets the code of a dynamic method, if it has any, and gives its address. What else was made for the number of the method, an entry cell
+/// and code that jumps through it, serves the next one.
+///
+/// # Safety
+/// Nobody calls the method any more.
+pub unsafe fn forget_code(domain: &Domain, method: MethodId) -> Option<usize> {
+    let record = domain.methods.records.get(method.0)?;
+    if let Some(cell) = record.entry_cell.load(Ordering::Acquire).checked_sub(1) {
+        runtime().code.cell(cell).store(record.thunk.load(Ordering::Acquire), Ordering::Release);
+    }
+    let code = record.code.swap(0, Ordering::AcqRel);
+    let _ = record.function_pointer.compare_exchange(code, 0, Ordering::AcqRel, Ordering::Acquire);
+    Some(code).filter(|&code| code != 0)
 }
 
 /// Publishes a stub of the back end.
@@ -232,7 +247,8 @@ pub fn initial_slot(table: &MethodTable, parent: Option<&MethodTable>, index: u3
 
 /// Helper of the stub for first calls.
 pub fn resolve_method(token: usize) -> Result<usize> {
-    code(MethodId(token as u32))
+    let method = MethodId(token as u32);
+    releasing::keeping(method, || code(method))
 }
 
 /// Helper of the stub for virtual slots: finds the method of the receiver's class and fills the slot.

@@ -1,5 +1,6 @@
 //! Traces: the addresses that an exception keeps, and their text.
 
+use crate::emit::releasing;
 use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::icalls::reflection;
@@ -34,6 +35,8 @@ pub enum TraceStart {
 pub struct Recorder {
     exception: ObjectRef,
     addresses: Vec<usize>,
+    /// Methods of it that may be released.
+    dynamic: Vec<MethodId>,
     /// The first frame takes the place of the last one in the trace if it is the same method's.
     replaces: bool,
     changed: bool,
@@ -42,7 +45,7 @@ pub struct Recorder {
 impl Recorder {
     /// For an exception that is thrown now.
     pub fn new(exception: ObjectRef, start: TraceStart) -> Recorder {
-        let mut recorder = Recorder { exception, addresses: Vec::new(), replaces: false, changed: false };
+        let mut recorder = Recorder { exception, addresses: Vec::new(), dynamic: Vec::new(), replaces: false, changed: false };
         if !exceptions::is_exception(exception) {
             recorder.exception = ObjectRef::NULL;
         } else if start == TraceStart::Fresh {
@@ -63,6 +66,7 @@ impl Recorder {
         if std::mem::take(&mut self.replaces) && self.addresses.last().is_some_and(is_same_code) {
             self.addresses.pop();
         }
+        self.dynamic.extend(frame.method().filter(|&method| releasing::may_be_released(method)));
         self.push_address(frame.trace_address());
     }
 
@@ -91,6 +95,10 @@ impl Recorder {
             unsafe { array.slice_mut::<usize>() }.copy_from_slice(&self.addresses);
             TRACE.set_ref(self.exception, array.object());
             STACK_TRACE.set_ref(self.exception, array.object());
+        }
+        if !self.dynamic.is_empty() {
+            // Without memory for them the trace may lose their frames.
+            let _ = releasing::keep_by_exception(self.exception, &std::mem::take(&mut self.dynamic));
         }
     }
 }

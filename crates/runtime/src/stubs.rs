@@ -1,10 +1,13 @@
 //! The small pieces of generated code that the runtime works with, made by the back end at start or when first needed.
 
+use crate::code_heap::CodeLife;
 use crate::code_map::{CodeKind, CodeRange};
+use crate::emit::releasing;
 use crate::exceptions::Result;
 use crate::object::ABI;
 use crate::{Runtime, helpers, report};
 use compiler::abi::HelperId;
+use il::types::MethodId;
 use ir::function::SymbolRef;
 use ir::mach::{CompiledCode, LandingContext, Stub, StubKind};
 use std::sync::atomic::Ordering;
@@ -44,8 +47,18 @@ pub fn publish_stub(runtime: &Runtime, kind: CodeKind, stub: &Stub) -> Result<us
 
 /// Publishes code that belongs to no method.
 pub fn publish(runtime: &Runtime, kind: CodeKind, code: &CompiledCode) -> Result<usize> {
-    let register = |address| runtime.code_map.add(CodeRange::new(address, kind, code, Vec::new(), Vec::new()));
-    let address = runtime.code.publish(&*runtime.backend, code, register)?;
+    publish_for(runtime, kind, code, None)
+}
+
+/// Likewise; it leads to the code of a dynamic method, if `method` is one.
+pub fn publish_for(runtime: &Runtime, kind: CodeKind, code: &CompiledCode, method: Option<MethodId>) -> Result<usize> {
+    let keeps = method.filter(|&method| releasing::may_be_released(method));
+    let register = |address| {
+        let mut range = CodeRange::new(address, kind, code, Vec::new(), Vec::new());
+        range.keeps = keeps;
+        runtime.code_map.add(range);
+    };
+    let address = runtime.code.publish(&*runtime.backend, code, CodeLife::Process, register)?;
     report::map_code(runtime, address, code.code_len as usize, || "stub".to_owned());
     Ok(address)
 }
@@ -90,6 +103,12 @@ pub fn make(runtime: &Runtime) -> Result<Stubs> {
             callback_cell,
         })
     }
+}
+
+/// The thunk that compiles a method at its first call.
+pub fn method_thunk(runtime: &Runtime, method: MethodId) -> Result<usize> {
+    let code = runtime.backend.thunk(u64::from(method.0), SymbolRef::Cell(runtime.stubs().resolve_cells[0]));
+    publish_for(runtime, CodeKind::Stub, &code, Some(method))
 }
 
 /// A thunk that leaves `token` for the `Resolve` stub in a cell.

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::intern::{IdCell, id_cells};
+use super::intern::{IdCell, Slot, id_cells};
 use super::*;
 use crate::assembly::{Assembly, AssemblyName, ExportTarget};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +62,7 @@ type QualifiedName = (AssemblyId, Box<str>, Box<str>);
 /// The assemblies of a type system.
 #[derive(Default)]
 pub(crate) struct Assemblies {
-    pub(crate) loaded: boxcar::Vec<OnceLock<LoadedAssembly>>,
+    pub(crate) loaded: boxcar::Vec<Slot<LoadedAssembly>>,
     /// What a reserved number shows until it is filled: an assembly without types.
     empty: OnceLock<LoadedAssembly>,
     /// Types that the program made, by the assembly in which they are found, namespace and name.
@@ -144,14 +144,14 @@ impl TypeSystem {
     /// finished while others are not.
     pub fn reserve_assembly(&self) -> AssemblyId {
         let _adding = self.assemblies.adding.lock();
-        AssemblyId(self.assemblies.loaded.push(OnceLock::new()) as u32)
+        AssemblyId(self.assemblies.loaded.push(Slot::default()) as u32)
     }
 
     /// Gives a reserved number its assembly. The first one stays.
     pub fn fill_assembly(&self, id: AssemblyId, assembly: Arc<Assembly>, bindings: &Bindings) {
         let mut loaded = LoadedAssembly::new(assembly);
         loaded.bind(bindings);
-        if self.assemblies.loaded[id.index()].set(loaded).is_err() {
+        if !self.assemblies.loaded[id.index()].set(loaded) {
             return;
         }
         let made = self.type_definition(id, MADE_TYPE_ROW);
@@ -166,6 +166,22 @@ impl TypeSystem {
                 self.assemblies.made.write().entry((whole, namespace.into(), name.into())).or_insert(made);
             }
             (None, None) => {}
+        }
+    }
+
+    /// Drops the assembly of a method that the program made, which is the only one of the assembly's only type. The numbers of all three
+    /// stay and can be used again: [`TypeSystem::fill_assembly`] gives them another assembly of this form, whose method differs in nothing
+    /// but name, signature and body.
+    ///
+    /// # Safety
+    /// Nobody holds anything borrowed of the assembly or the method.
+    pub unsafe fn empty_assembly(&self, id: AssemblyId, method: Option<MethodId>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(method) = method {
+                self.forget_signature(method);
+            }
+            self.assemblies.loaded[id.index()].clear();
         }
     }
 

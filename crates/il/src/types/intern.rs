@@ -4,8 +4,8 @@ use parking_lot::RwLock;
 use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::error::Result;
 
@@ -64,15 +64,74 @@ impl<T> Interner<T> {
     }
 }
 
+/// A value that is put in once, readable without a lock, and can be taken out when nobody uses it any more.
+pub(crate) struct Slot<T> {
+    pointer: AtomicPtr<T>,
+    owned: PhantomData<T>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Slot { pointer: AtomicPtr::default(), owned: PhantomData }
+    }
+}
+
+impl<T> Slot<T> {
+    /// The value, if there is one.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&T> {
+        // SAFETY: null, or a box of this slot's own, which only `clear` takes away.
+        unsafe { self.pointer.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Puts a value in; says whether there was none. The first one stays.
+    pub(crate) fn set(&self, value: T) -> bool {
+        let value = Box::into_raw(Box::new(value));
+        let is_first = self.pointer.compare_exchange(std::ptr::null_mut(), value, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if !is_first {
+            // SAFETY: made above and never shared.
+            drop(unsafe { Box::from_raw(value) });
+        }
+        is_first
+    }
+
+    /// Drops the value.
+    ///
+    /// # Safety
+    /// Nobody holds a reference to it.
+    pub(crate) unsafe fn clear(&self) {
+        let value = self.pointer.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if !value.is_null() {
+            // SAFETY: a box made by `set`, and the caller's promise.
+            drop(unsafe { Box::from_raw(value) });
+        }
+    }
+}
+
+impl<T> From<T> for Slot<T> {
+    fn from(value: T) -> Self {
+        let slot = Slot::default();
+        slot.set(value);
+        slot
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // SAFETY: references to the value do not outlive the slot.
+        unsafe { self.clear() };
+    }
+}
+
 /// A result computed on first use. Unlike `OnceLock::get_or_init`, the computation runs without a lock: it may come back to the
 /// same cell (recursive types) and may run twice in parallel; the first result stays.
 pub(crate) struct Lazy<T> {
-    cell: OnceLock<Result<Box<T>>>,
+    cell: Slot<Result<T>>,
 }
 
 impl<T> Default for Lazy<T> {
     fn default() -> Self {
-        Lazy { cell: OnceLock::new() }
+        Lazy { cell: Slot::default() }
     }
 }
 
@@ -91,12 +150,20 @@ impl<T> Lazy<T> {
         matches!(self.cell.get(), Some(Ok(_)))
     }
 
+    /// Forgets the value, which is computed again when it is asked for.
+    ///
+    /// # Safety
+    /// Nobody holds a reference to it.
+    pub(crate) unsafe fn forget(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.cell.clear() };
+    }
+
     #[cold]
     fn fill(&self, compute: impl FnOnce() -> Result<T>) -> Result<&T> {
         if self.cell.get().is_none() {
-            let computed = compute().map(Box::new);
             // Whoever was first wins; the computation is a function of the metadata alone.
-            let _ = self.cell.set(computed);
+            self.cell.set(compute());
         }
         match self.cell.get() {
             Some(Ok(value)) => Ok(value),

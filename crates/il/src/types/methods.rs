@@ -385,6 +385,15 @@ impl TypeSystem {
         entry.signature.get_or(|| self.load_signature(&entry.method))
     }
 
+    /// Forgets the signature of a method.
+    ///
+    /// # Safety
+    /// Nobody holds a reference to it.
+    pub(crate) unsafe fn forget_signature(&self, m: MethodId) {
+        // SAFETY: the caller's promise.
+        unsafe { self.method_entry(m).signature.forget() };
+    }
+
     fn load_signature(&self, method: &Method) -> Result<MethodSignature> {
         match method.kind {
             MethodKind::Definition { row } => {

@@ -1,7 +1,7 @@
 //! The type system over loaded assemblies: interned types, methods and fields, layouts, virtual tables, interface dispatch,
 //! casting and generics, all parametric in a [`DataLayout`]. It knows no instruction set and holds no run-time state.
 //!
-//! Everything is loaded on first use and kept for good; a [`TypeSystem`] is shared by reference among threads. Types are loaded in
+//! Everything is loaded on first use and kept for good, but for methods that the program makes while it runs ([`TypeSystem::empty_assembly`]); a [`TypeSystem`] is shared by reference among threads. Types are loaded in
 //! levels, each of which needs only lower ones of other types, so that recursive types pose no problem: [`TypeKind`] (identity),
 //! [`ClassHeader`] (inheritance), interfaces, [`Class`] (instance layout), [`Statics`], [`VTable`].
 

@@ -3,6 +3,7 @@
 use super::bodies::{Operand, generated_body};
 use super::module::ModuleScope;
 use super::references::built_signature;
+use super::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
@@ -22,7 +23,7 @@ pub fn assembly_of(method: Fields) -> Result<AssemblyId> {
     if let Some(number) = method.word("referenced_by")?.checked_sub(1) {
         return Ok(AssemblyId(number as u32));
     }
-    let assembly = runtime().types.reserve_assembly();
+    let assembly = releasing::reserve_assembly(method.object());
     method.set_word("referenced_by", assembly.index() + 1)?;
     Ok(assembly)
 }
@@ -46,7 +47,9 @@ pub fn create(object: ObjectRef) -> Result<()> {
     let rva = scope.writer.add_body(&body);
     scope.writer.set_cell(TableId::MethodDef, METHOD_ROW, 0, rva);
     scope.install(assembly, ASSEMBLY_NAME)?;
-    method.set_word("mhandle", handles::from_method(types.method_definition(assembly, METHOD_ROW)?))
+    let made = types.method_definition(assembly, METHOD_ROW)?;
+    releasing::set_method(assembly, made);
+    method.set_word("mhandle", handles::from_method(made))
 }
 
 /// Tokens of dynamic methods are places in the method's list of references, from 1.

@@ -6,6 +6,7 @@
 //!
 //! A dynamic method, and each type of a dynamic assembly, has an image of its own ([`dynamic_methods`], [`types`]): what it refers to
 //! may be unfinished, and gets its meaning when it is used. To what exists already the image is bound by number, not by name.
+//! [`releasing`] frees dynamic methods.
 //! [`files`] writes all types of a module into one image, for `AssemblyBuilder.Save`. [`signatures`] gives
 //! programs the signatures that they describe. [`registry`] holds what must outlive a call: tokens that were given out, and which builder a type or assembly belongs to.
 
@@ -18,5 +19,6 @@ pub mod module;
 pub mod objects;
 pub mod references;
 pub mod registry;
+pub mod releasing;
 pub mod signatures;
 pub mod types;

@@ -74,6 +74,11 @@ pub fn queue_finalizers(is_wanted: impl Fn(*mut u8) -> bool) {
     finalizers.ready.extend(wanted.into_iter().rev().map(Box::new));
 }
 
+/// Asks for the notice after the next collection, even if that queues no objects.
+pub fn expect_notice() {
+    QUEUED.store(true, Ordering::Relaxed);
+}
+
 /// Sets what is called after a collection that queued objects; it is called by a collector thread while the others run again.
 pub fn set_finalization_notice(notice: fn()) {
     let _ = NOTICE.set(notice);

@@ -108,7 +108,12 @@ pub(super) fn update_weak(kind: HandleKind) {
         let Some(object) = object_at(*entry.target) else { continue };
         *entry.target = match object.is_reachable() {
             true => object.get_forwarded_object().unwrap_or(object).to_raw_address().as_usize(),
-            false => 0,
+            false => {
+                if kind == HandleKind::WeakTrackResurrection {
+                    super::finalizers::expect_notice();
+                }
+                0
+            }
         };
     }
 }

@@ -21,12 +21,14 @@ mod suspension;
 
 pub use ephemerons::register_ephemeron_array;
 pub use finalizers::{
-    queue_all_finalizers, queue_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer, take_finalizable,
+    expect_notice, queue_all_finalizers, queue_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer,
+    take_finalizable,
 };
 pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_target, set_handle_target};
 pub use object_model::object_size;
 pub use reference_map::ReferenceMap;
 pub use roots::{add_root_range, remove_root_range};
+pub use scanning::set_code_owner;
 pub use suspension::{AllocationWindow, NativeState, ThreadHeap, attach, detach, set_interruptible_test};
 
 use binding::{Saki, mmtk};

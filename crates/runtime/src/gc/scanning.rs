@@ -12,12 +12,29 @@ use mmtk::util::opaque_pointer::VMWorkerThread;
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::SimpleSlot;
 use mmtk::vm::{ObjectTracer, ObjectTracerContext, RootsWorkFactory, Scanning, SlotVisitor};
+use std::sync::OnceLock;
 
 /// How far before an address an object may begin that contains it, in bytes: the largest array.
 const MAXIMUM_OBJECT_BYTES: usize = if size_of::<usize>() == 8 { 1 << 36 } else { 1 << 30 };
 
 /// Saki's way to scan.
 pub struct SakiScanning;
+
+/// Gives the handle of the object that an address in code keeps alive, or 0.
+static CODE_OWNER: OnceLock<fn(usize) -> usize> = OnceLock::new();
+
+/// Sets what says which object an address on a stack keeps alive if it points into code: the number of a handle of any kind, or 0. It must take
+/// neither memory nor a lock.
+pub fn set_code_owner(owner: fn(usize) -> usize) {
+    let _ = CODE_OWNER.set(owner);
+}
+
+/// The object that an address in code keeps alive.
+fn owner_of_code(address: usize) -> Option<ObjectReference> {
+    let handle = CODE_OWNER.get()?(address);
+    let target = if handle == 0 { return None } else { handles::handle_target(handle) };
+    ObjectReference::from_raw_address(Address::from_mut_ptr(target))
+}
 
 /// The live object that contains `address`, if there is one.
 pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
@@ -88,7 +105,7 @@ impl Scanning<Saki> for SakiScanning {
             // The same word often stands several times in a row of frames.
             if word != last {
                 last = word;
-                pinned.extend(object_containing(word));
+                pinned.extend(object_containing(word).or_else(|| owner_of_code(word)));
             }
         });
         pinned.sort_unstable();

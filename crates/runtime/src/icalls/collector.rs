@@ -3,6 +3,7 @@
 use super::native_text::blocking;
 use super::{InternalCall, icall, raising, threads};
 use crate::domain::{self, Domain};
+use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
 use crate::method_table::method_table;
@@ -125,6 +126,7 @@ fn run_finalizers_for_good() {
             progress.requested
         });
         run_due_finalizers();
+        releasing::release_unreachable();
         PROGRESS.lock().finished = request;
         DONE.notify_all();
     }

@@ -8,7 +8,7 @@ use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{domain, emit, handles, roots, runtime};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, method_attributes};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 const REFLECTION: &str = "System.Reflection";
 
@@ -29,6 +29,20 @@ type Key = (Kind, u32, u32);
 /// The objects of a domain: slots of [`roots::keep`].
 #[derive(Default)]
 pub struct ReflectionObjects(Mutex<FxHashMap<Key, usize>>);
+
+impl ReflectionObjects {
+    /// Forgets the objects of these methods.
+    pub fn forget(&self, methods: &FxHashSet<MethodId>) {
+        self.0.lock().retain(|&(kind, member, _), &mut slot| {
+            let is_kept = kind != Kind::Method || !methods.contains(&MethodId(member));
+            if !is_kept {
+                // SAFETY: a slot of `roots::keep`, which no other table knows.
+                unsafe { roots::free_area(slot as *mut ObjectRef, 1) };
+            }
+            is_kept
+        });
+    }
+}
 
 /// The object for a member, made by `make` at the first time.
 pub(super) fn cached(kind: Kind, member: u32, reflected: u32, make: impl FnOnce() -> Result<ObjectRef>) -> Result<ObjectRef> {
