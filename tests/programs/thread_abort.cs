@@ -54,6 +54,29 @@ class Program
         return sum;
     }
 
+    // Aborts threads that take and give back a lock as programs of old do, and counts how often it is lost.
+    static int LostLocks(int threads)
+    {
+        int lost = 0;
+        for (int i = 0; i < threads; i++) {
+            object gate = new object();
+            bool runs = false;
+            var thread = new Thread(() => {
+                for (Volatile.Write(ref runs, true); ; ) {
+                    Monitor.Enter(gate);
+                    try { counter++; } finally { Monitor.Exit(gate); }
+                }
+            });
+            thread.Start();
+            while (!Volatile.Read(ref runs)) Thread.Yield();
+            Spin(100 * i);
+            thread.Abort();
+            thread.Join();
+            if (Monitor.TryEnter(gate)) Monitor.Exit(gate); else lost++;
+        }
+        return lost;
+    }
+
     static void Main()
     {
         Abort("empty loop", () => { Ready.Set(); for (;;) { } });
@@ -124,5 +147,6 @@ class Program
         Ready.WaitOne();
         interrupted.Interrupt();
         interrupted.Join();
+        Console.WriteLine("lost locks: " + LostLocks(60));
     }
 }

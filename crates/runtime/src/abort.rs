@@ -16,10 +16,12 @@ use crate::stack_walk::{Frame, Step, Walk};
 use crate::thread::{ROOT_ABORT, Thread};
 use crate::{runtime, traps, unwind};
 use compiler::abi::abort_states::{NONE, RAISED, REQUESTED};
+use il::instruction::{Decoder, Instruction, Opcode, Operand};
 use il::method_body::ClauseKind;
+use il::types::{MethodId, TypeId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 /// How long the asking thread waits before it asks again, at first and at most.
@@ -182,7 +184,8 @@ extern "C" fn on_signal(_signal: libc::c_int, _info: *mut libc::siginfo_t, conte
         return;
     }
     let Some(code) = map.find(pc).filter(|code| has_frame(thread, code, pc, fp, sp)) else { return };
-    if is_allowed(Walk::from_fault(thread, code, pc, fp, sp)) {
+    let mut walk = Walk::from_fault(thread, code, pc, fp, sp);
+    if is_allowed(walk) && !is_taking_lock(&mut walk) {
         traps::go_on_raising(context, code, traps::Cause::Abort);
     }
 }
@@ -235,6 +238,41 @@ fn is_allowed(walk: Walk) -> bool {
     })
 }
 
+/// Whether the thread may just have got a lock that only the `try` block right behind gives back: in `Monitor.Enter (object)`, or between
+/// the call and the block.
+fn is_taking_lock(walk: &mut Walk) -> bool {
+    let Some(Step::Frame(frame)) = walk.next() else { return false };
+    let Some(method) = frame.method() else { return false };
+    is_monitor_enter(method) || is_behind_monitor_enter(&frame, method).unwrap_or(false)
+}
+
+fn is_behind_monitor_enter(frame: &Frame, method: MethodId) -> Option<bool> {
+    let types = &runtime().types;
+    let body = types.method_body(method).ok()??;
+    let offset = frame.code.il_offset(frame.trace_address())?;
+    let call = Decoder::at(body.il, offset).next()?.ok()?;
+    let Operand::Token(token) = call.operand else { return None };
+    let is_other = |instruction: &il::Result<Instruction>| !matches!(instruction, Ok(nop) if nop.opcode == Opcode::Nop);
+    let next = Decoder::at(body.il, call.next).find(is_other)?.ok()?;
+    let guards = body.clauses.iter().any(|clause| matches!(clause.kind, ClauseKind::Finally) && clause.try_start == next.offset);
+    if call.opcode != Opcode::Call || !guards {
+        return None;
+    }
+    let callee = types.resolve_method(types.method(method).assembly, token, &types.method_context(method)).ok()?;
+    Some(is_monitor_enter(callee))
+}
+
+/// Whether a method is `Monitor.Enter (object)`.
+fn is_monitor_enter(method: MethodId) -> bool {
+    static METHOD: OnceLock<Option<MethodId>> = OnceLock::new();
+    let find = || {
+        let types = &runtime().types;
+        let class = types.find_type(types.corlib(), "System.Threading", "Monitor").ok()??;
+        types.find_method(class, "Enter", Some(&[TypeId::OBJECT])).ok()?
+    };
+    *METHOD.get_or_init(find) == Some(method)
+}
+
 /// Whether a frame is in a finally or fault handler or a filter; `None` if that cannot be told.
 fn is_in_cleanup(frame: &Frame) -> Option<bool> {
     let body = runtime().types.method_body(frame.method()?).ok()??;
@@ -260,6 +298,11 @@ pub fn is_due() -> bool {
 /// Raises the exception if the current thread, which is in the runtime, is to be aborted and may be.
 pub fn check() -> Result<()> {
     if is_due() { Err(exception()) } else { Ok(()) }
+}
+
+/// The same at the end of an internal call, whose effect the program has not seen yet.
+pub fn check_after_call() -> Result<()> {
+    if is_due() && !is_taking_lock(&mut Walk::from_runtime(Thread::current())) { Err(exception()) } else { Ok(()) }
 }
 
 /// At the end of a handler: the same, and raises it again at the end of the one that caught it.

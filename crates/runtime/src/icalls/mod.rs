@@ -201,7 +201,7 @@ pub fn raising<T>(body: impl FnOnce() -> Result<T>) -> T {
 
 #[cold]
 fn raise_abort() {
-    if let Err(exception) = abort::check() {
+    if let Err(exception) = abort::check_after_call() {
         exceptions::raise(exception);
     }
 }
