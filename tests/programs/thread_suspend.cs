@@ -21,6 +21,20 @@ class ThreadSuspend
         return count != before;
     }
 
+    static bool waited;
+
+    // Waits for a plain field: the loop looks at memory each time.
+    static void Wait()
+    {
+        bool done = false;
+        var waiting = new Thread(() => { while (!done) {} waited = true; });
+        waiting.Start();
+        Thread.Sleep(20);
+        done = true;
+        waiting.Join();
+        Console.WriteLine("waited: " + waited);
+    }
+
     static void InBackground(object started)
     {
         try
@@ -58,6 +72,7 @@ class ThreadSuspend
         counter.Join();
         try { counter.Suspend(); }
         catch (ThreadStateException) { Console.WriteLine("dead"); }
+        Wait();
 
         var self = new Thread(() => { Thread.CurrentThread.Suspend(); Console.WriteLine("resumed"); });
         self.Start();

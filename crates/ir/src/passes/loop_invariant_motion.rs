@@ -2,6 +2,8 @@
 //!
 //! Pure computations may go wherever they stand. Loads, checks and lazily filled cells only go if the first iteration
 //! surely gets to them before it does anything that can be seen, so that an exception comes when it would have come.
+//!
+//! A loop that could never end by itself if a load left it waits for another thread: such loads stay, volatile or not.
 
 use super::rewrite::{apply_aliases, ensure_reachable, is_pure};
 use crate::control_flow::ControlFlow;
@@ -45,7 +47,9 @@ pub fn run(function: &mut Function, control_flow: &mut ControlFlow) -> bool {
         }
         function.blocks[block].params.iter().for_each(|param| blocks[param.index()] = Some(block));
     }
-    let mut motion = Motion { control_flow, forest: &forest, blocks, moved: vec![false; function.insts.len()] };
+    let moved = vec![false; function.insts.len()];
+    let mut motion = Motion { control_flow, forest: &forest, blocks, moved, waited_for: Vec::new() };
+    motion.waited_for = forest.loops.keys().flat_map(|around| motion.waited_for(function, around)).collect();
     let mut changed = added | unreachable;
     for around in forest.loops.keys() {
         changed |= motion.hoist(function, around);
@@ -141,6 +145,8 @@ struct Motion<'a> {
     blocks: Vec<Option<Block>>,
     /// By instruction: it has left the loop that is worked on.
     moved: Vec<bool>,
+    /// Loads that stay where they are.
+    waited_for: Vec<Inst>,
 }
 
 impl Motion<'_> {
@@ -161,7 +167,7 @@ impl Motion<'_> {
                 let may_move = if is_pure(instruction) {
                     !is_free(instruction)
                 } else {
-                    is_sure && is_invariant_effect(instruction, &effects)
+                    is_sure && is_invariant_effect(instruction, &effects) && !self.waited_for.contains(&inst)
                 };
                 if may_move && self.has_invariant_args(function, around, instruction) {
                     self.take(function, target, inst, &mut hoisted);
@@ -191,6 +197,48 @@ impl Motion<'_> {
         let place = function.blocks[target].insts.len() - 1;
         function.blocks[target].insts.splice(place..place, hoisted);
         true
+    }
+
+    /// The loads that alone decide about an exit of the loop: what they give changes only if another thread stores there. A program that
+    /// waits so, `while (!done) {}`, ends under Mono, which looks at memory again each time.
+    fn waited_for(&self, function: &Function, around: Loop) -> Vec<Inst> {
+        let effects = LoopEffects::of(function, self.forest, around);
+        let mut loads = Vec::new();
+        for &block in &self.forest.loops[around].blocks {
+            let terminator = &function.insts[function.terminator(block)];
+            let leaves = terminator.targets().iter().any(|target| !self.forest.contains(around, target.block));
+            if leaves && terminator.targets().len() > 1 {
+                loads.extend(self.memory_alone(function, around, &terminator.args, &effects).unwrap_or_default());
+            }
+        }
+        loads
+    }
+
+    /// The loads that `values` come from, if they are the same in each iteration as long as nothing but the loop writes to memory.
+    fn memory_alone(&self, function: &Function, around: Loop, values: &[Value], effects: &LoopEffects) -> Option<Vec<Inst>> {
+        let mut loads = Vec::new();
+        let mut seen: Vec<Value> = values.to_vec();
+        let mut next = 0;
+        while let Some(&value) = seen.get(next) {
+            next += 1;
+            if self.is_outside(around, value) {
+                continue;
+            }
+            let ValueDef::Result(inst, _) = function.values[value].def else { return None };
+            let instruction = &function.insts[inst];
+            if !is_pure(instruction) && !is_invariant_effect(instruction, effects) {
+                return None;
+            }
+            if instruction.opcode == Opcode::Load {
+                loads.push(inst);
+            }
+            for &argument in &instruction.args {
+                if !seen.contains(&argument) {
+                    seen.push(argument);
+                }
+            }
+        }
+        Some(loads)
     }
 
     fn is_outside(&self, around: Loop, value: Value) -> bool {
