@@ -44,7 +44,7 @@ impl Default for Options {
             framework: PathBuf::from("/usr/lib/mono/4.5"),
             application_folders: Vec::new(),
             aot: AotOptions::default(),
-            gc: GcOptions { minimum_heap: minimum_heap(), maximum_heap: maximum_heap(), threads: 2 },
+            gc: GcOptions { minimum_heap: minimum_heap(), maximum_heap: maximum_heap(), threads: COLLECTOR_THREADS },
             passes: PassOptions::default(),
             optimize_allocation: false,
             check_allocation: cfg!(debug_assertions),
@@ -65,6 +65,10 @@ fn physical_memory() -> u64 {
     let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
     (pages.max(0) as u64).saturating_mul(size.max(0) as u64)
 }
+
+/// MMTk's threads meet before each of some twenty stages of a collection, which with two of them takes ten times as long as all else does
+/// where little lives.
+const COLLECTOR_THREADS: usize = 1;
 
 /// A sixteenth of the machine's memory, up to 128 MiB: collections of young objects are then rare enough.
 fn minimum_heap() -> usize {

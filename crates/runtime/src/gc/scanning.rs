@@ -58,7 +58,33 @@ pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
 }
 
 fn visit(base: Address, offset: usize, visitor: &mut impl SlotVisitor<SimpleSlot>) {
-    visitor.visit_slot(SimpleSlot::from_address(base + offset));
+    let slot = base + offset;
+    // SAFETY: a slot of a live object. What it refers to is scanned only when all that waits was, so it can be on its way until then.
+    prefetch(unsafe { slot.load::<usize>() });
+    visitor.visit_slot(SimpleSlot::from_address(slot));
+}
+
+/// Asks for the memory at `address` ahead of time; it need not be there.
+#[cfg(target_arch = "x86_64")]
+fn prefetch(address: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a hint, which faults at no address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
+}
+
+/// Asks for the memory at `address` ahead of time; it need not be there.
+#[cfg(target_arch = "x86")]
+fn prefetch(address: usize) {
+    use std::arch::x86::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a hint, which faults at no address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
+}
+
+/// Asks for the memory at `address` ahead of time; it need not be there.
+#[cfg(target_arch = "arm")]
+fn prefetch(address: usize) {
+    // SAFETY: a hint, which faults at no address.
+    unsafe { std::arch::asm!("pld [{0}]", in(reg) address, options(nostack, readonly, preserves_flags)) };
 }
 
 impl Scanning<Saki> for SakiScanning {
