@@ -184,9 +184,9 @@ extern "C" fn on_signal(_signal: libc::c_int, _info: *mut libc::siginfo_t, conte
         return;
     }
     let Some(code) = map.find(pc).filter(|code| has_frame(thread, code, pc, fp, sp)) else { return };
-    let mut walk = Walk::from_fault(thread, code, pc, fp, sp);
-    if is_allowed(walk) && !is_taking_lock(&mut walk) {
-        traps::go_on_raising(context, code, traps::Cause::Abort);
+    let walk = Walk::from_fault(thread, code, pc, fp, sp);
+    if is_allowed(walk) && !is_taking_lock(walk) {
+        traps::go_on_raising(context, walk, traps::Cause::Abort);
     }
 }
 
@@ -216,7 +216,7 @@ fn leaves(code: &CodeRange, pc: usize) -> bool {
 
 /// Whether the function's frame is whole at this instruction: neither in its prologue nor in an epilogue.
 fn has_frame(thread: &Thread, code: &CodeRange, pc: usize, fp: usize, sp: usize) -> bool {
-    let on_stack = |place: usize| (thread.stack_limit..thread.stack_high).contains(&place);
+    let on_stack = |place: usize| (thread.stack_low..thread.stack_high).contains(&place);
     if pc < code.start + FRAME_POINTER_SET || leaves(code, pc) || !on_stack(sp) || !on_stack(fp) || fp < sp {
         return false;
     }
@@ -240,7 +240,7 @@ fn is_allowed(walk: Walk) -> bool {
 
 /// Whether the thread may just have got a lock that only the `try` block right behind gives back: in `Monitor.Enter (object)`, or between
 /// the call and the block.
-fn is_taking_lock(walk: &mut Walk) -> bool {
+fn is_taking_lock(mut walk: Walk) -> bool {
     let Some(Step::Frame(frame)) = walk.next() else { return false };
     let Some(method) = frame.method() else { return false };
     is_monitor_enter(method) || is_behind_monitor_enter(&frame, method).unwrap_or(false)
@@ -302,7 +302,7 @@ pub fn check() -> Result<()> {
 
 /// The same at the end of an internal call, whose effect the program has not seen yet.
 pub fn check_after_call() -> Result<()> {
-    if is_due() && !is_taking_lock(&mut Walk::from_runtime(Thread::current())) { Err(exception()) } else { Ok(()) }
+    if is_due() && !is_taking_lock(Walk::from_runtime(Thread::current())) { Err(exception()) } else { Ok(()) }
 }
 
 /// At the end of a handler: the same, and raises it again at the end of the one that caught it.
@@ -333,11 +333,10 @@ fn exception_object() -> ObjectRef {
     object
 }
 
-/// Raises it at the instruction that a signal interrupted: called on the thread's own stack.
-pub fn raise_at(code: &'static CodeRange, pc: usize, fp: usize, sp: usize) -> ! {
+/// Raises it at the instruction that a signal interrupted, from which `walk` begins: called on the thread's own stack.
+pub fn raise_at(walk: Walk) -> ! {
     let object = exception_object();
     let thread = Thread::current();
-    let walk = Walk::from_fault(thread, code, pc, fp, sp);
     unwind::throw_from(thread, object, walk, TraceStart::Fresh)
 }
 

@@ -138,6 +138,9 @@ impl Exception {
         ];
         match code {
             TrapCode::NullReference => Exception::null_reference(),
+            TrapCode::StackOverflow => {
+                Exception::new("System", "StackOverflowException", "The requested operation caused a stack overflow.")
+            }
             code => Exception::default_of("System", CLASSES[code as usize]),
         }
     }

@@ -11,7 +11,7 @@ use crate::object::{self, ObjectRef};
 use crate::thread::{RECENT_AREAS, Thread};
 use crate::{
     abort, aot, casts, cells, com, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime,
-    unwind, wrapped_exceptions,
+    stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;
 use ir::instruction::TrapCode;
@@ -509,6 +509,7 @@ extern "C" fn monitor_exit(object: ObjectRef) {
 
 /// The references at the address are in the caller's frame; that they are passed keeps them there.
 extern "C" fn enter_native(_kept: *const ObjectRef) {
+    stack_guard::check();
     Thread::current().heap().enter_native();
 }
 extern "C" fn leave_native(keep_error: i32) {

@@ -3,12 +3,12 @@
 //! else is computed here, in memory as it is.
 
 use crate::thread::Thread;
-use crate::{runtime, unhandled};
+use crate::{runtime, stack_guard, unhandled};
 use compiler::abi::HelperId;
 use il::types::MethodId;
 use ir::Function;
 use ir::function::SymbolRef;
-use ir::interpreter::shell::{FrameHeader, FrameParts, Program, ShellOptions};
+use ir::interpreter::shell::{FrameHeader, FrameParts, PAUSE, Program, ShellOptions};
 use ir::interpreter::{Bits, World};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -50,6 +50,10 @@ pub unsafe fn forget(method: MethodId) {
 
 /// Helper of shells. The frame is the shell's, as `program` describes it.
 pub(crate) extern "C" fn interpret(frame: *mut u8, program: &'static Program) -> u32 {
+    // Less than `pause` finds to be too little, so that it does not just come back.
+    if !stack_guard::has_room_above(8 << 10) {
+        return PAUSE;
+    }
     // SAFETY: the shell was made from the program and has room for header, cells and slots, aligned to 16; nothing else uses
     // header and cells while this function runs.
     let parts = unsafe {
@@ -68,8 +72,10 @@ pub(crate) extern "C" fn interpret(frame: *mut u8, program: &'static Program) ->
     }
 }
 
-/// Helper of shells: the interpreter runs no code in which a thread may be stopped, so it stops by itself.
+/// Helper of shells: the interpreter runs no code in which a thread may be stopped, so it stops by itself. Here an overflow of the stack is
+/// raised, too, since the shell has published its frame.
 pub extern "C" fn pause() {
+    stack_guard::check();
     let heap = Thread::current().heap();
     heap.enter_native();
     heap.leave_native();

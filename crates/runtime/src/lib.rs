@@ -45,6 +45,7 @@ pub mod proxies;
 pub mod report;
 pub mod roots;
 pub mod runtime;
+pub mod stack_guard;
 pub mod stack_trace;
 pub mod stack_walk;
 pub mod strings;

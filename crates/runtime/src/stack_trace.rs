@@ -15,7 +15,7 @@ static STACK_TRACE: KnownField = KnownField::new("System", "Exception", "_stackT
 static REMOTE_TRACE: KnownField = KnownField::new("System", "Exception", "_stackTraceString");
 
 /// Frames that a trace keeps.
-const MAX_TRACE: usize = 4096;
+const MAX_TRACE: usize = 999;
 /// The address this far into a method's code stands for the wrapper in which native code has called it. No call returns to it, for it lies
 /// within the prologue.
 const ENTRY_OFFSET: u32 = 1;

@@ -103,9 +103,28 @@ impl Walk {
         Walk { next: Some(Frame { code, pc, faulting: true, fp, sp }), entry: None, activation: thread.activation }
     }
 
+    /// From an instruction that faulted before its function had a frame: from the caller, where it goes on at `pc`. `sp` is the stack pointer
+    /// after the return. `None` if the caller is no compiled code.
+    pub fn from_return(thread: &Thread, pc: usize, fp: usize, sp: usize) -> Option<Walk> {
+        runtime().code_map.find_call(pc)?;
+        let mut walk = Walk { next: None, entry: None, activation: thread.activation };
+        walk.return_to(pc, fp, sp);
+        Some(walk)
+    }
+
     /// From a frame, that frame first.
     pub fn from_frame(thread: &Thread, frame: Frame) -> Walk {
         Walk { next: Some(frame), entry: None, activation: thread.activation }
+    }
+
+    /// The next step is what a frame returns to.
+    fn return_to(&mut self, pc: usize, fp: usize, sp: usize) {
+        let Some(code) = runtime().code_map.find_call(pc) else { return };
+        if code.kind == CodeKind::EnterManaged {
+            self.entry = Some((fp, sp));
+        } else {
+            self.next = Some(Frame { code, pc, faulting: false, fp, sp: body_sp(code, fp) });
+        }
     }
 }
 
@@ -124,13 +143,7 @@ impl Iterator for Walk {
         let frame = self.next.take()?;
         // SAFETY: all frames keep the frame-pointer chain: saved frame pointer, then return address.
         let (fp, pc) = unsafe { ((frame.fp as *const usize).read(), (frame.fp as *const usize).add(1).read()) };
-        if let Some(code) = runtime().code_map.find_call(pc) {
-            if code.kind == CodeKind::EnterManaged {
-                self.entry = Some((fp, frame.fp + 2 * WORD));
-            } else {
-                self.next = Some(Frame { code, pc, faulting: false, fp, sp: body_sp(code, fp) });
-            }
-        }
+        self.return_to(pc, fp, frame.fp + 2 * WORD);
         Some(Step::Frame(frame))
     }
 }

@@ -3,13 +3,12 @@
 use crate::domain::Domain;
 use crate::gc::{self, AllocationWindow, ThreadHeap};
 use crate::object::{ABI, ObjectRef};
+use crate::stack_guard::StackGuard;
 use crate::stack_walk::{Activation, FilterActivation};
+use ir::mach::LandingContext;
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
-
-/// Bytes above the end of the stack that only the runtime may use.
-const STACK_RESERVE: usize = 64 << 10;
 
 /// A thread. Its first fields are those that [`compiler::abi`] fixes.
 #[repr(C)]
@@ -20,7 +19,7 @@ pub struct Thread {
     pub last_managed_sp: usize,
     /// Address at which that frame goes on, on machines that do not push it.
     pub last_managed_pc: usize,
-    /// Lowest address that managed frames may reach.
+    /// Lowest stack pointer with which the runtime's helpers run, see [`crate::stack_guard`].
     pub stack_limit: usize,
     /// Table of static fields of this thread.
     pub statics: usize,
@@ -59,6 +58,10 @@ pub struct Thread {
     pub abort_frame: usize,
     /// `errno` of the last P/Invoke that asked to keep it.
     pub last_error: i32,
+    /// What notices that the stack is used up.
+    pub stack_guard: StackGuard,
+    /// Where the thread lands after an overflow of the stack.
+    pub landing: LandingContext,
     /// Memory on which signal handlers run.
     signal_stack: Vec<u64>,
 }
@@ -136,11 +139,12 @@ impl Thread {
             return thread;
         }
         let (stack_low, stack_high) = stack_bounds();
+        let (stack_guard, stack_limit) = StackGuard::install(stack_low..stack_high);
         let thread = Box::leak(Box::new(Thread {
             window: AllocationWindow::default(),
             last_managed_sp: 0,
             last_managed_pc: 0,
-            stack_limit: stack_low + STACK_RESERVE,
+            stack_limit,
             statics: 0,
             filter_sp: 0,
             self_pointer: 0,
@@ -159,6 +163,8 @@ impl Thread {
             stack_low,
             stack_high,
             last_error: 0,
+            stack_guard,
+            landing: LandingContext { pc: 0, fp: 0, sp: 0, exception: 0 },
             signal_stack: Vec::new(),
         }));
         thread.self_pointer = std::ptr::from_ref(thread) as usize;
@@ -186,6 +192,7 @@ impl Thread {
         gc::detach(self.heap());
         CURRENT.set(std::ptr::null_mut());
         crate::traps::leave_alternate_stack();
+        self.stack_guard.remove();
         // SAFETY: made by `Box::leak` in `attach`. Others reach it by the thread's `Abortable`, which has ended, or not at all.
         drop(unsafe { Box::from_raw(self) });
     }

@@ -1,10 +1,10 @@
 //! Faults in compiled code become exceptions: a signal handler on a stack of its own finds the trap site of the faulting instruction and
 //! lets the thread go on in a routine that throws. Faults anywhere else end the process.
 
-use crate::code_map::CodeRange;
 use crate::exceptions::Exception;
+use crate::stack_walk::Walk;
 use crate::thread::Thread;
-use crate::{Runtime, abort, unwind};
+use crate::{Runtime, abort, stack_guard, unwind};
 use ir::instruction::TrapCode;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -63,6 +63,20 @@ fn redirect(context: &mut libc::ucontext_t, routine: usize, argument: usize, sp:
     registers[libc::REG_RSP as usize] = ((sp - 256) & !15) as i64 - 8;
 }
 
+/// Where a function that is about to run its first instruction returns to, and the stack pointer then.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+fn return_address(context: &libc::ucontext_t) -> (usize, usize) {
+    let (_, _, sp) = registers(context);
+    // SAFETY: the stack pointer at the entry of a function is that of the return address.
+    (unsafe { (sp as *const usize).read() }, sp + size_of::<usize>())
+}
+
+/// Where a function that is about to run its first instruction returns to, and the stack pointer then.
+#[cfg(target_arch = "arm")]
+fn return_address(context: &libc::ucontext_t) -> (usize, usize) {
+    (context.uc_mcontext.arm_lr as usize, context.uc_mcontext.arm_sp as usize)
+}
+
 /// Program counter, frame pointer and stack pointer of a context.
 #[cfg(target_arch = "x86")]
 pub fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
@@ -108,46 +122,68 @@ pub enum Cause {
 
 /// What the throwing routine is told.
 struct Fault {
-    code: &'static CodeRange,
     cause: Cause,
-    pc: usize,
-    fp: usize,
-    sp: usize,
+    walk: Walk,
 }
 
 extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel gives whole structures; the runtime is never freed.
     let (runtime, info, context) =
         unsafe { (RUNTIME.load(Ordering::Acquire).as_ref(), &*info, &mut *context.cast::<libc::ucontext_t>()) };
-    let (pc, _, sp) = registers(context);
+    let (pc, fp, sp) = registers(context);
     let (Some(runtime), Some(thread)) = (runtime, Thread::try_current()) else { die(signal, pc) };
     if signal == libc::SIGSEGV {
         // SAFETY: this signal carries an address.
-        let address = unsafe { info.si_addr() } as usize;
-        if is_stack_overflow(thread, address, sp) {
+        let address = (info.si_code != SI_KERNEL).then(|| unsafe { info.si_addr() } as usize);
+        if thread.stack_guard.is_reached(address, sp) {
+            return on_guard(runtime, thread, context, address.is_some());
+        }
+        if is_stack_overflow(thread, address.unwrap_or(sp), sp) {
             stack_overflow();
         }
     }
     let Some((code, (trap, _))) = runtime.code_map.find(pc).and_then(|code| Some((code, code.trap(pc)?))) else {
         die(signal, pc)
     };
-    if trap == TrapCode::StackOverflow {
-        stack_overflow();
-    }
     // Code that wrote over its own frame may have lost the stack.
     if !(thread.stack_low..thread.stack_high).contains(&sp) {
         die(signal, pc);
     }
-    go_on_raising(context, code, Cause::Trap(trap));
+    go_on_raising(context, Walk::from_fault(thread, code, pc, fp, sp), Cause::Trap(trap));
 }
 
-/// Makes the thread, which was interrupted in compiled code, raise an exception as if the instruction had.
-pub fn go_on_raising(context: &mut libc::ucontext_t, code: &'static CodeRange, cause: Cause) {
+/// `si_code` of a signal that tells of no access but that another signal found no room on the stack.
+const SI_KERNEL: libc::c_int = 0x80;
+
+/// The stack has been used up to its guard, by an instruction or for a signal. A method's instruction raises; all else goes on first, see
+/// [`stack_guard::note_reached`]. A signal that was lost comes again.
+fn on_guard(runtime: &Runtime, thread: &mut Thread, context: &mut libc::ucontext_t, by_instruction: bool) {
     let (pc, fp, sp) = registers(context);
+    let code = runtime.code_map.find(pc).filter(|code| by_instruction && code.method().is_some());
+    let walk = code.and_then(|code| {
+        // The first instruction of a method saves the caller's frame pointer; the next one makes it the method's own.
+        if pc == code.start {
+            let (address, above) = return_address(context);
+            return Walk::from_return(thread, address, fp, above);
+        }
+        Some(Walk::from_fault(thread, code, pc, fp, sp))
+    });
+    match walk {
+        Some(walk) => {
+            stack_guard::begin_raising(thread);
+            go_on_raising(context, walk, Cause::Trap(TrapCode::StackOverflow));
+        }
+        None => stack_guard::note_reached(thread),
+    }
+}
+
+/// Makes the thread, which was interrupted in compiled code where `walk` begins, raise an exception as if the instruction had.
+pub fn go_on_raising(context: &mut libc::ucontext_t, walk: Walk, cause: Cause) {
+    let (_, _, sp) = registers(context);
     // Lies below the frame, where the routine will not write: it is read before anything else happens.
     let place = (((sp - 256) & !15) - size_of::<Fault>() - 4096) & !15;
     // SAFETY: the thread is in managed code, which leaves the runtime's reserve below its stack pointer.
-    unsafe { (place as *mut Fault).write(Fault { code, cause, pc, fp, sp }) };
+    unsafe { (place as *mut Fault).write(Fault { cause, walk }) };
     redirect(context, raise as *const () as usize, place, place);
 }
 
@@ -159,10 +195,10 @@ fn is_stack_overflow(thread: &Thread, address: usize, sp: usize) -> bool {
 
 extern "C" fn raise(fault: *const Fault) -> ! {
     // SAFETY: written by the signal handler for this call.
-    let Fault { code, cause, pc, fp, sp } = unsafe { fault.read() };
+    let Fault { cause, walk } = unsafe { fault.read() };
     match cause {
-        Cause::Trap(trap) => unwind::raise_at_fault(code, pc, fp, sp, Exception::of_trap(trap)),
-        Cause::Abort => abort::raise_at(code, pc, fp, sp),
+        Cause::Trap(trap) => unwind::raise_at_fault(walk, Exception::of_trap(trap)),
+        Cause::Abort => abort::raise_at(walk),
     }
 }
 
@@ -171,7 +207,7 @@ fn write_error(text: &[u8]) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
-/// Reports the end of the stack as Mono does and ends the process with exit code 1: no managed code can run any more.
+/// Native code has used up the stack, the reserve and all: reports it and ends the process with exit code 1.
 fn stack_overflow() -> ! {
     write_error(
         b"\nUnhandled Exception:\nStackOverflowException\n\

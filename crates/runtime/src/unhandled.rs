@@ -57,11 +57,14 @@ pub fn report_and_exit(exception: ObjectRef) -> ! {
     }
     // A program with handlers of its own is left to report as it likes.
     let handled = icalls::app_domains::raise_unhandled_exception(exception).unwrap_or(false);
-    let text = describe(exception);
+    // After an overflow there is no room for managed code that is yet to be compiled.
+    let overflow = exception.type_id() == runtime().types.well_known().stack_overflow_exception;
+    let text = if overflow { describe_without_managed_code(exception) } else { describe(exception) };
+    let shown = if overflow { "StackOverflowException" } else { &text };
     let mut out = std::io::stderr().lock();
     if !handled {
         // If standard error is gone there is nobody to tell.
-        let _ = write!(out, "\nUnhandled Exception:\n{text}\n");
+        let _ = write!(out, "\nUnhandled Exception:\n{shown}\n");
     }
     let _ = writeln!(out, "[ERROR] FATAL UNHANDLED EXCEPTION: {text}");
     let _ = out.flush();

@@ -12,7 +12,7 @@ use crate::stack_trace::TraceStart;
 use crate::stack_walk::{Activation, FilterActivation, Frame, Step, Walk};
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::wrapped_exceptions::seen_by;
-use crate::{abort, casts, runtime, stack_trace, trace, unhandled};
+use crate::{abort, casts, runtime, stack_guard, stack_trace, trace, unhandled};
 use il::types::TypeId;
 use ir::entity::Region;
 use ir::function::HandlerKind;
@@ -247,13 +247,34 @@ fn land_in_handler(thread: &mut Thread, exception: ObjectRef, frame: &Frame, reg
     forget_abandoned(thread, frame, region);
     trace::handler_chosen(frame, region, index);
     abort::note_caught(thread, exception, frame.fp);
-    land_at(thread, seen_by(frame.method(), exception), frame, region, index)
+    let context = landing_context(seen_by(frame.method(), exception), frame, region, index);
+    land_above_guard(thread, context)
 }
 
 fn land_at(thread: &mut Thread, exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> ! {
+    land(thread, landing_context(exception, frame, region, index))
+}
+
+fn landing_context(exception: ObjectRef, frame: &Frame, region: Region, index: u32) -> LandingContext {
     let Some(site) = frame.code.handler(region, index) else { unhandled::fatal("a handler has no code") };
     let pc = frame.code.start + site.handler_offset as usize;
-    land(thread, LandingContext { pc, fp: frame.fp, sp: frame.sp, exception: exception.raw() as usize })
+    LandingContext { pc, fp: frame.fp, sp: frame.sp, exception: exception.raw() as usize }
+}
+
+/// Lands where an exception ends; if it was an overflow of the stack, that is over.
+fn land_above_guard(thread: &mut Thread, context: LandingContext) -> ! {
+    if !stack_guard::is_to_be_closed(thread, context.sp) {
+        land(thread, context);
+    }
+    thread.landing = context;
+    stack_guard::run_below(thread, close_guard_and_land)
+}
+
+extern "C" fn close_guard_and_land() -> ! {
+    let thread = Thread::current();
+    stack_guard::close(thread);
+    let context = thread.landing;
+    land(thread, context)
 }
 
 fn land(thread: &mut Thread, context: LandingContext) -> ! {
@@ -271,7 +292,7 @@ fn leave_managed(thread: &mut Thread, exception: ObjectRef, activation: *const A
     }
     thread.set_root(ROOT_EXCEPTION, exception);
     thread.activation = activation;
-    land(thread, LandingContext { pc: runtime().stubs().enter_return, fp, sp, exception: 0 })
+    land_above_guard(thread, LandingContext { pc: runtime().stubs().enter_return, fp, sp, exception: 0 })
 }
 
 /// Ends the innermost filter. `Land` leaves the thread in the register of the verdict, which is therefore not 1.
@@ -280,11 +301,9 @@ fn leave_filter(thread: &mut Thread) -> ! {
     land(thread, LandingContext { pc, fp: 0, sp: thread.filter_sp, exception: 0 })
 }
 
-/// Raises what `exception` describes at a faulting instruction: called on the thread's own stack.
-pub fn raise_at_fault(code: &'static CodeRange, pc: usize, fp: usize, sp: usize, exception: Exception) -> ! {
-    let thread = Thread::current();
+/// Raises what `exception` describes at a faulting instruction, from which `walk` begins: called on the thread's own stack.
+pub fn raise_at_fault(walk: Walk, exception: Exception) -> ! {
     // Making the exception runs managed code: the walk from there must find the faulting frame, which made no call.
     let object = exception.into_object();
-    let walk = Walk::from_fault(thread, code, pc, fp, sp);
-    throw_from(thread, object, walk, TraceStart::Fresh)
+    throw_from(Thread::current(), object, walk, TraceStart::Fresh)
 }

@@ -49,7 +49,7 @@ const TRAP_OFFSET: i32 = 4;
 /// Bytes of a cell.
 const CELL_BYTES: u32 = size_of::<Bits>() as u32;
 /// Exit of the shell at which the pause helper is called.
-const PAUSE: u32 = 0;
+pub const PAUSE: u32 = 0;
 /// No exit, no position.
 const NONE: u32 = u32::MAX;
 

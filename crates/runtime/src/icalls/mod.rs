@@ -102,6 +102,7 @@ use crate::abort;
 use crate::exceptions::{self, Exception, Result};
 use crate::gc;
 use crate::object::{ObjectRef, store_reference};
+use crate::stack_guard;
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
 use rustc_hash::FxHashMap;
@@ -182,10 +183,12 @@ pub fn find(full_name: &str) -> Option<usize> {
     index.get(full_name).or_else(without_params).copied()
 }
 
-/// Runs the body of an internal call; if it fails, raises its exception in the managed caller. So it does if the thread is to be aborted;
+/// Runs the body of an internal call; if it fails, raises its exception in the managed caller. So it does if too little is left of the
+/// stack, or the thread is to be aborted;
 /// and it lets a collection begin: a thread that calls the runtime again and again may never be found outside of it.
 #[inline]
 pub fn raising<T>(body: impl FnOnce() -> Result<T>) -> T {
+    stack_guard::check();
     match body() {
         Ok(value) => {
             let thread = Thread::current();

@@ -11,7 +11,7 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_MANAGED_THREAD, Thread};
-use crate::{abort, casts, delegates, exceptions, monitor, runtime, unhandled};
+use crate::{abort, casts, delegates, exceptions, monitor, runtime, stack_guard, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -281,7 +281,7 @@ extern "C" fn free_internal_thread(this: ObjectRef) {
 
 /// Starts a native thread that is attached to the runtime while it runs `body`. Size 0 is the usual stack. Says whether it started.
 pub(super) fn spawn(stack_bytes: usize, body: impl FnOnce() + Send + 'static) -> bool {
-    let size = if stack_bytes == 0 { DEFAULT_STACK } else { stack_bytes.max(256 << 10) };
+    let size = if stack_bytes == 0 { DEFAULT_STACK } else { stack_bytes.max(256 << 10) } + stack_guard::ROOM;
     let run = move || {
         Thread::attach_until_exit();
         body();
