@@ -103,6 +103,7 @@ const ERROR_KINDS: &[ErrorKind] = &[
     ErrorKind::MemberAccess,
     ErrorKind::AmbiguousImplementation,
     ErrorKind::OpenGeneric,
+    ErrorKind::NotPreloaded,
 ];
 
 const CONVENTIONS: &[CallConvention] = &[

@@ -6,7 +6,7 @@ use aot_writer::reader::{EntryKey, Image};
 use il::Assembly;
 use il::resolve::{AssemblyResolver, DEFAULT_FRAMEWORK};
 use il::tables::TableId;
-use il::types::{AssemblyId, DataLayout, TypeId, TypeSystem};
+use il::types::{AssemblyId, DataLayout, LoadContext, TypeId, TypeSystem};
 use ir::pass_manager::{PassContext, PassManager, PassOptions};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -31,7 +31,7 @@ pub fn assembly(bytes: &[u8]) {
     }
     // A system of its own for each input: what one assembly defines must not be seen by the next.
     let Ok(types) = TypeSystem::new(DataLayout::AMD64, AssemblyResolver::new(framework)) else { return };
-    let Ok(id) = types.load_bytes(bytes, "fuzz.dll") else { return };
+    let Ok(id) = types.load_bytes(LoadContext::Execution, bytes, "fuzz.dll") else { return };
     for row in types.metadata(id).row_numbers(TableId::TypeDef) {
         let _ = load_type(&types, types.type_definition(id, row));
     }

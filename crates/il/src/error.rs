@@ -12,6 +12,8 @@ pub enum ErrorKind {
     BadImage,
     /// A file or assembly was not found (`FileNotFoundException`).
     FileNotFound,
+    /// An assembly that is only looked at needs another that is not loaded for that (`FileNotFoundException`).
+    NotPreloaded,
     /// A file was found but could not be read or did not match (`FileLoadException`).
     FileLoad,
     /// A type is missing or cannot be laid out (`TypeLoadException`).

@@ -101,23 +101,36 @@ impl AssemblyResolver {
             if !FRAMEWORK_TOKENS.contains(&token) {
                 return None;
             }
-            let path = folder.join(newest_version(&folder, &name.culture)?).join(&file_name);
+            let path = folder.join(nearest_version(&folder, name)?).join(&file_name);
             path.is_file().then_some(path)
         })
     }
 }
 
-/// The subfolder `VERSION_CULTURE_TOKEN` of the highest version for a culture, of whichever publisher.
-fn newest_version(folder: &Path, culture: &str) -> Option<OsString> {
+/// The library that serves references to one that is gone: the build tools of before 4.0 had other names.
+pub(crate) fn replacement(name: &AssemblyName) -> Option<AssemblyName> {
+    const VERSION: Version = Version { major: 4, minor: 0, build: 0, revision: 0 };
+    let new_name = match &*name.name {
+        "Microsoft.Build.Tasks" | "Microsoft.Build.Tasks.v3.5" => "Microsoft.Build.Tasks.v4.0",
+        "Microsoft.Build.Utilities" | "Microsoft.Build.Utilities.v3.5" => "Microsoft.Build.Utilities.v4.0",
+        _ => return None,
+    };
+    Some(AssemblyName { name: new_name.into(), version: VERSION, ..name.clone() })
+}
+
+/// The subfolder `VERSION_CULTURE_TOKEN` of the lowest version for a culture that is not older than the wanted one, or else of the highest, of
+/// whichever publisher.
+fn nearest_version(folder: &Path, name: &AssemblyName) -> Option<OsString> {
     let entries = std::fs::read_dir(folder).ok()?;
     let candidates = entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name();
-        let (version, rest) = name.to_str()?.split_once('_')?;
-        let (entry_culture, _token) = rest.split_once('_')?;
-        (entry_culture == culture).then_some((Version::parse(version)?, name))
+        let file_name = entry.ok()?.file_name();
+        let (version, rest) = file_name.to_str()?.split_once('_')?;
+        let (culture, _token) = rest.split_once('_')?;
+        (*culture == *name.culture).then_some((Version::parse(version)?, file_name))
     });
     // The name takes part in the comparison, so that the choice does not depend on the order of the folder's entries.
-    candidates.max().map(|(_, name)| name)
+    let (newer, older): (Vec<_>, Vec<_>) = candidates.partition(|(version, _)| *version >= name.version);
+    newer.into_iter().min().or_else(|| older.into_iter().max()).map(|(_, name)| name)
 }
 
 pub(crate) fn probe_all(folders: &[PathBuf], name: &AssemblyName) -> Option<PathBuf> {
@@ -179,6 +192,7 @@ mod tests {
             "mono/4.5/Facades/C.dll",
             "mono/gac/System/4.0.0.0__b77a5c561934e089/System.dll",
             "mono/gac/System/2.0.0.0__b77a5c561934e089/System.dll",
+            "mono/gac/System/14.0.0.0__b77a5c561934e089/System.dll",
         ]);
         let root = &tree.0;
         let mut resolver = AssemblyResolver::from_environment(root.join("mono/4.5"), |name| {
@@ -193,6 +207,8 @@ mod tests {
         assert_eq!(found("mscorlib, Version=2.0.0.0"), "mono/4.5/mscorlib.dll");
         let system = "System, Version=3.5.0.0, PublicKeyToken=b77a5c561934e089";
         assert_eq!(found(system), "mono/gac/System/4.0.0.0__b77a5c561934e089/System.dll");
+        let newer = "System, Version=15.0.0.0, PublicKeyToken=b77a5c561934e089";
+        assert_eq!(found(newer), "mono/gac/System/14.0.0.0__b77a5c561934e089/System.dll");
         assert_eq!(find("../app/A").unwrap_err().kind(), ErrorKind::FileNotFound);
         let satellite = resolver.resolve_satellite(&AssemblyName::simple("A"), "de", Some(&root.join("app"))).unwrap();
         assert!(satellite.ends_with("app/de/A.resources.dll"));

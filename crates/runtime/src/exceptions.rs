@@ -197,7 +197,7 @@ impl From<il::Error> for Exception {
     fn from(error: il::Error) -> Exception {
         let (namespace, class) = match error.kind() {
             ErrorKind::BadImage => ("System", "BadImageFormatException"),
-            ErrorKind::FileNotFound => ("System.IO", "FileNotFoundException"),
+            ErrorKind::FileNotFound | ErrorKind::NotPreloaded => ("System.IO", "FileNotFoundException"),
             ErrorKind::FileLoad => ("System.IO", "FileLoadException"),
             ErrorKind::TypeLoad => ("System", "TypeLoadException"),
             ErrorKind::MissingMethod => ("System", "MissingMethodException"),
@@ -215,6 +215,9 @@ impl From<il::Error> for Exception {
             (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {
                 let message = format!("Could not load file or assembly '{name}' or one of its dependencies.");
                 Exception::with_arguments(namespace, class, vec![Some(message), Some(name.to_string())])
+            }
+            (ErrorKind::NotPreloaded, Some(name)) => {
+                Exception::with_arguments(namespace, class, vec![Some(error.message().to_owned()), Some(name.to_string())])
             }
             (ErrorKind::TypeLoad, Some(name)) if error.message().is_empty() => {
                 Exception::new(namespace, class, format!("Could not load type '{name}'"))

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::intern::{IdCell, Slot, id_cells};
 use super::*;
-use crate::assembly::{Assembly, AssemblyName, ExportTarget};
+use crate::assembly::{Assembly, AssemblyName, ExportTarget, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::resolve::{FRAMEWORK_TOKENS, probe_all};
+use crate::resolve::{FRAMEWORK_TOKENS, probe_all, replacement};
 use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
 use crate::writer::ImageWriter;
 
@@ -30,6 +30,17 @@ pub(crate) struct LoadedAssembly {
     enclosing: Option<TypeId>,
     /// One of the class libraries, whose types need no proof that they are complete.
     pub(crate) is_class_library: bool,
+    context: LoadContext,
+}
+
+/// What an assembly is loaded for. The same file loaded for both is two assemblies with types of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum LoadContext {
+    /// To run its code.
+    #[default]
+    Execution,
+    /// To look at only: its references are served by assemblies that were loaded likewise, and by the core library.
+    Reflection,
 }
 
 /// What rows of an assembly that the program made mean, known without looking for it by name.
@@ -52,7 +63,7 @@ pub struct Bindings {
 /// Which assemblies are loaded.
 #[derive(Default)]
 pub(crate) struct AssemblyIndex {
-    by_path: FxHashMap<PathBuf, AssemblyId>,
+    by_path: FxHashMap<(PathBuf, LoadContext), AssemblyId>,
     by_name: FxHashMap<Box<str>, Vec<AssemblyId>>,
 }
 
@@ -83,7 +94,7 @@ pub trait LoadListener: Send + Sync {
 }
 
 impl LoadedAssembly {
-    fn new(assembly: Arc<Assembly>) -> LoadedAssembly {
+    fn new(assembly: Arc<Assembly>, context: LoadContext) -> LoadedAssembly {
         let metadata = assembly.metadata();
         let cells = |table| id_cells(metadata.row_count(table) as usize + 1);
         LoadedAssembly {
@@ -96,6 +107,7 @@ impl LoadedAssembly {
             enclosing: None,
             is_class_library: assembly.name().token().is_some_and(|token| FRAMEWORK_TOKENS.contains(&token)),
             assembly,
+            context,
         }
     }
 
@@ -135,7 +147,8 @@ impl TypeSystem {
     fn pending(&self) -> &LoadedAssembly {
         self.assemblies.empty.get_or_init(|| {
             let bytes = ImageWriter::new("").finish();
-            LoadedAssembly::new(Assembly::from_bytes(bytes.into(), "unfinished").expect("an image without types is valid"))
+            let assembly = Assembly::from_bytes(bytes.into(), "unfinished").expect("an image without types is valid");
+            LoadedAssembly::new(assembly, LoadContext::Execution)
         })
     }
 
@@ -149,7 +162,7 @@ impl TypeSystem {
 
     /// Gives a reserved number its assembly. The first one stays.
     pub fn fill_assembly(&self, id: AssemblyId, assembly: Arc<Assembly>, bindings: &Bindings) {
-        let mut loaded = LoadedAssembly::new(assembly);
+        let mut loaded = LoadedAssembly::new(assembly, LoadContext::Execution);
         loaded.bind(bindings);
         if !self.assemblies.loaded[id.index()].set(loaded) {
             return;
@@ -221,14 +234,25 @@ impl TypeSystem {
         AssemblyId(0)
     }
 
+    /// What an assembly is loaded for.
+    pub fn load_context(&self, id: AssemblyId) -> LoadContext {
+        self.loaded(id).context
+    }
+
     /// Loads the assembly of a file, or finds it if it is loaded.
     pub fn load_file(&self, path: &Path) -> Result<AssemblyId> {
+        self.load_file_for(LoadContext::Execution, path)
+    }
+
+    /// The same for a purpose.
+    pub fn load_file_for(&self, context: LoadContext, path: &Path) -> Result<AssemblyId> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if let Some(&id) = self.assemblies.index.read().by_path.get(&path) {
+        let key = (path, context);
+        if let Some(&id) = self.assemblies.index.read().by_path.get(&key) {
             return Ok(id);
         }
-        let id = self.add_assembly(Assembly::open(&path)?);
-        self.assemblies.index.write().by_path.insert(path, id);
+        let id = self.add_assembly(Assembly::open(&key.0)?, context);
+        self.assemblies.index.write().by_path.insert(key, id);
         Ok(id)
     }
 
@@ -239,7 +263,10 @@ impl TypeSystem {
             return self.load_by_name(&redirected, None);
         }
         // One without a file, such as a dynamic one, does not stand for a file.
-        let same = |&id: &AssemblyId| self.assembly(id).path().is_some() && self.assembly(id).name() == &name;
+        let same = |&id: &AssemblyId| {
+            let loaded = self.loaded(id);
+            loaded.context == LoadContext::Execution && loaded.assembly.path().is_some() && loaded.assembly.name() == &name
+        };
         let known = self.assemblies.index.read().by_name.get(&key_of(&name)).and_then(|ids| ids.iter().copied().find(same));
         known.map_or_else(|| self.load_file(path), Ok)
     }
@@ -250,23 +277,25 @@ impl TypeSystem {
     }
 
     /// Loads an assembly from memory; `name` stands for its file in messages.
-    pub fn load_bytes(&self, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
-        Ok(self.add_assembly(Assembly::from_bytes(bytes.into(), name)?))
+    pub fn load_bytes(&self, context: LoadContext, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
+        Ok(self.add_assembly(Assembly::from_bytes(bytes.into(), name)?, context))
     }
 
     /// Finds an assembly among the loaded ones, or else through the resolver, or else by asking the listener.
     pub fn load_by_name(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
-        self.probe_by_name(name, requesting).or_else(|error| {
+        self.probe_by_name(LoadContext::Execution, name, requesting).or_else(|error| {
             let found = self.listener.get().and_then(|listener| listener.resolve(name, requesting));
             found.ok_or(error)
         })
     }
 
     /// Finds an assembly among the loaded ones, or else through the resolver.
-    pub fn probe_by_name(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
+    pub fn probe_by_name(&self, context: LoadContext, name: &AssemblyName, requesting: Option<AssemblyId>) -> Result<AssemblyId> {
         let redirected = self.redirect(name);
         let name = redirected.as_ref().unwrap_or(name);
-        if let Some(id) = self.find_loaded(name) {
+        let replaced = replacement(name);
+        let name = replaced.as_ref().unwrap_or(name);
+        if let Some(id) = self.find_loaded(context, name) {
             return Ok(id);
         }
         let folder = requesting.and_then(|id| self.assembly(id).path()?.parent().map(Path::to_owned));
@@ -274,25 +303,29 @@ impl TypeSystem {
             let private_paths = self.policy.get().map_or(&[][..], |policy| &policy.private_paths);
             probe_all(private_paths, name).ok_or(error)
         })?;
-        self.load_file(&path)
+        self.load_file_for(context, &path)
     }
 
-    /// The loaded assembly of this name, if any: same simple name and culture, and no other publisher. Versions are not compared.
-    pub fn find_loaded(&self, name: &AssemblyName) -> Option<AssemblyId> {
+    /// The loaded assembly of this name, if any: same simple name and culture, and no other publisher. The version of one that
+    /// is wanted with its publisher counts, unless it is 0.0.0.0.
+    pub fn find_loaded(&self, context: LoadContext, name: &AssemblyName) -> Option<AssemblyId> {
         let index = self.assemblies.index.read();
         let candidates = index.by_name.get(&key_of(name))?;
         candidates.iter().copied().find(|&id| {
-            let loaded = self.assembly(id).name();
-            let same_publisher = match (name.token(), loaded.token()) {
-                (Some(wanted), Some(token)) => wanted == token || id == self.corlib(),
+            let loaded = self.loaded(id);
+            let (found, is_core) = (loaded.assembly.name(), id == self.corlib());
+            let fits = match (name.token(), found.token()) {
+                (Some(wanted), Some(token)) => wanted == token && are_compatible(name.version, found.version),
+                (Some(_), None) => are_compatible(name.version, found.version),
                 _ => true,
             };
-            loaded.culture == name.culture && same_publisher
+            // There is one core library, whatever it is wanted for.
+            found.culture == name.culture && (is_core || fits && loaded.context == context)
         })
     }
 
-    fn add_assembly(&self, assembly: Arc<Assembly>) -> AssemblyId {
-        let (id, is_new) = self.find_or_add(assembly);
+    fn add_assembly(&self, assembly: Arc<Assembly>, context: LoadContext) -> AssemblyId {
+        let (id, is_new) = self.find_or_add(assembly, context);
         if let Some(listener) = self.listener.get().filter(|_| is_new) {
             listener.loaded(id);
         }
@@ -300,19 +333,29 @@ impl TypeSystem {
     }
 
     /// The number of an assembly, and whether it was not loaded before.
-    fn find_or_add(&self, assembly: Arc<Assembly>) -> (AssemblyId, bool) {
+    fn find_or_add(&self, assembly: Arc<Assembly>, context: LoadContext) -> (AssemblyId, bool) {
         let _adding = self.assemblies.adding.lock();
         let name = key_of(assembly.name());
         let same = |&id: &AssemblyId| {
-            let other = self.assembly(id);
-            other.mvid() == assembly.mvid() && other.name() == assembly.name()
+            let loaded = self.loaded(id);
+            let (other, fits) = (&loaded.assembly, loaded.context == context || id == self.corlib());
+            fits && other.mvid() == assembly.mvid() && other.name() == assembly.name()
         };
         if let Some(id) = self.assemblies.index.read().by_name.get(&name).and_then(|ids| ids.iter().copied().find(same)) {
             return (id, false);
         }
-        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly).into()) as u32);
+        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly, context).into()) as u32);
         self.assemblies.index.write().by_name.entry(name).or_default().push(id);
         (id, true)
+    }
+
+    /// The assembly that one which is only to be looked at refers to: it must have been loaded, or the listener knows it.
+    fn find_preloaded(&self, name: &AssemblyName, requesting: AssemblyId) -> Result<AssemblyId> {
+        if let Some(id) = self.find_loaded(LoadContext::Reflection, name) {
+            return Ok(id);
+        }
+        let found = self.listener.get().and_then(|listener| listener.resolve(name, Some(requesting)));
+        found.ok_or_else(|| Error::new(ErrorKind::NotPreloaded, NOT_PRELOADED).with_name(name.to_string()))
     }
 
     /// The assembly that a row of an assembly's AssemblyRef table names.
@@ -323,7 +366,10 @@ impl TypeSystem {
             return Ok(AssemblyId(id));
         }
         let name = loaded.assembly.reference(row)?;
-        let id = self.load_by_name(&name, Some(assembly))?;
+        let id = match loaded.context {
+            LoadContext::Execution => self.load_by_name(&name, Some(assembly))?,
+            LoadContext::Reflection => self.find_preloaded(&name, assembly)?,
+        };
         if let Some(cell) = cell {
             cell.set(id.0);
         }
@@ -335,7 +381,7 @@ impl TypeSystem {
         let folder = self.assembly(assembly).path().and_then(Path::parent);
         let is_plain = !file.contains(['/', '\0']) && file != "..";
         match folder.filter(|_| is_plain) {
-            Some(folder) => self.load_file(&folder.join(file)),
+            Some(folder) => self.load_file_for(self.load_context(assembly), &folder.join(file)),
             None => Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file)),
         }
     }
@@ -466,6 +512,15 @@ impl TypeSystem {
             if matches { metadata.blob(attribute.value).ok() } else { None }
         })
     }
+}
+
+/// What is said of an assembly that an assembly which is only looked at needs.
+const NOT_PRELOADED: &str = "Cannot resolve dependency to assembly because it has not been preloaded. When using the ReflectionOnly \
+    APIs, dependent assemblies must be pre-loaded or loaded on demand through the ReflectionOnlyAssemblyResolve event.";
+
+/// Whether one version is as good as another: 0.0.0.0 is as good as any.
+fn are_compatible(wanted: Version, found: Version) -> bool {
+    wanted == found || wanted == Version::default() || found == Version::default()
 }
 
 /// What an assembly is found by: its simple name, in which case does not count.

@@ -33,8 +33,7 @@ use crate::binding::BindingPolicy;
 use crate::error::Result;
 use crate::resolve::AssemblyResolver;
 
-pub use assemblies::LoadListener;
-pub use assemblies::{Bindings, MADE_TYPE_ROW, file_attributes};
+pub use assemblies::{Bindings, LoadContext, LoadListener, MADE_TYPE_ROW, file_attributes};
 pub use class::{ClassHeader, ClassKind, NESTING_LIMIT, type_attributes};
 pub use com::com_slots;
 pub use dispatch::INTERFACE_SLOTS;

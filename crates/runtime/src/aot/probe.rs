@@ -8,7 +8,7 @@ use crate::runtime;
 use aot_writer::reader::{self, Image};
 use aot_writer::tables::{FORMAT_VERSION, Field};
 use il::AssemblyName;
-use il::types::AssemblyId;
+use il::types::{AssemblyId, LoadContext};
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -103,7 +103,7 @@ fn check(assembly: AssemblyId, path: &Path, image: &Image<'_>) -> Result<Vec<Ass
         let name = AssemblyName::parse(&dependency.name).map_err(|error| error.to_string())?;
         log::write(Level::Debug, format_args!(": module {} wants to load image {number}: {}", path.display(), name.name));
         let missing = |error| format!("it depends on {}: {error}", dependency.name);
-        let id = runtime.types.probe_by_name(&name, Some(assembly)).map_err(missing)?;
+        let id = runtime.types.probe_by_name(LoadContext::Execution, &name, Some(assembly)).map_err(missing)?;
         if hash(id) != dependency.content {
             return Err(format!("it was compiled against another {}", dependency.name));
         }

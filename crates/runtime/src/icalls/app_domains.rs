@@ -10,7 +10,7 @@ use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_CONTEXT, Thread};
 use crate::{delegates, domain_copy, emit, gc, roots, runtime};
-use il::types::{AssemblyId, TypeId};
+use il::types::{AssemblyId, LoadContext, TypeId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -294,7 +294,7 @@ extern "C" fn load_assembly(
 ) -> ObjectRef {
     raising(|| {
         let text = name.argument("assemblyRef")?.text();
-        assembly_object(assembly_events::load(&text, calling_assembly(), reflection_only != 0)?)
+        assembly_object(assembly_events::load(&text, calling_assembly(), assembly_events::context_of(reflection_only))?)
     })
 }
 
@@ -310,21 +310,24 @@ extern "C" fn load_bytes(
         let bytes = unsafe { image.argument("rawAssembly")?.slice::<u8>() }.to_vec();
         let types = &runtime().types;
         let name = il::Assembly::from_bytes(bytes.as_slice().into(), "bytes")?.name().clone();
-        assembly_object(match types.redirect(&name).filter(|_| reflection_only == 0) {
+        let context = assembly_events::context_of(reflection_only);
+        assembly_object(match types.redirect(&name).filter(|_| context == LoadContext::Execution) {
             Some(redirected) => types.load_by_name(&redirected, None)?,
-            None => types.load_bytes(bytes, "bytes")?,
+            None => types.load_bytes(context, bytes, "bytes")?,
         })
     })
 }
 
-extern "C" fn loaded_assemblies(_this: ObjectRef, _reflection_only: u8) -> ArrayRef {
+extern "C" fn loaded_assemblies(_this: ObjectRef, reflection_only: u8) -> ArrayRef {
     raising(|| {
         let types = &runtime().types;
         let class = types
             .find_type(types.corlib(), "System.Reflection", "Assembly")?
             .ok_or_else(|| Exception::engine("the core library lacks System.Reflection.Assembly"))?;
         // Of what the program makes while it runs only its assembly builders show.
+        let context = assembly_events::context_of(reflection_only);
         let is_shown = |&assembly: &AssemblyId| match emit::registry::owner_of(assembly) {
+            _ if types.load_context(assembly) != context => false,
             Some(owner) => owner.main == assembly && owner.domain == domain::current().id,
             None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
         };

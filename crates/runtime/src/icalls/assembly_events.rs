@@ -1,5 +1,5 @@
-//! Loading assemblies by name as a program sees it: the folders of a domain, and the events `AssemblyResolve` and `AssemblyLoad` of its
-//! `AppDomain`.
+//! Loading assemblies by name as a program sees it: the folders of a domain, and the events `AssemblyResolve`,
+//! `ReflectionOnlyAssemblyResolve` and `AssemblyLoad` of its `AppDomain`.
 
 use super::app_domains::{self, SETUP_BASE, SETUP_PRIVATE_PATH};
 use super::reflection::{assembly_object, assembly_of_object};
@@ -8,11 +8,12 @@ use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::object::{ObjectRef, StringRef};
 use crate::{domain, runtime};
-use il::AssemblyName;
-use il::types::{AssemblyId, LoadListener, MethodId};
+use il::types::{AssemblyId, LoadContext, LoadListener, MethodId};
+use il::{AssemblyName, ErrorKind};
 use std::path::PathBuf;
 
 static RESOLVE: KnownField = KnownField::new("System", "AppDomain", "AssemblyResolve");
+static REFLECTION_RESOLVE: KnownField = KnownField::new("System", "AppDomain", "ReflectionOnlyAssemblyResolve");
 static LOAD: KnownField = KnownField::new("System", "AppDomain", "AssemblyLoad");
 
 /// The process's part in what the type system loads.
@@ -20,11 +21,12 @@ pub struct Events;
 
 impl LoadListener for Events {
     fn resolve(&self, name: &AssemblyName, requesting: Option<AssemblyId>) -> Option<AssemblyId> {
-        if let Some(found) = in_domain_folders(name) {
+        let context = requesting.map_or(LoadContext::Execution, |assembly| runtime().types.load_context(assembly));
+        if let Some(found) = in_domain_folders(name, context).filter(|_| context == LoadContext::Execution) {
             return Some(found);
         }
         // A handler that throws has found nothing.
-        ask(&name.to_string(), requesting).ok().flatten()
+        ask(&name.to_string(), requesting, context).ok().flatten()
     }
 
     fn loaded(&self, assembly: AssemblyId) {
@@ -33,22 +35,36 @@ impl LoadListener for Events {
     }
 }
 
+/// What the class library means by its argument `refOnly`.
+pub(super) fn context_of(reflection_only: u8) -> LoadContext {
+    if reflection_only != 0 { LoadContext::Reflection } else { LoadContext::Execution }
+}
+
 /// The assembly of a display name, which handlers get as it was given. Nobody is asked for one that is only to be looked at.
-pub(super) fn load(text: &str, requesting: Option<AssemblyId>, for_reflection: bool) -> Result<AssemblyId> {
+pub(super) fn load(text: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Result<AssemblyId> {
     let name = AssemblyName::parse(text)?;
-    let error = match runtime().types.probe_by_name(&name, requesting) {
+    let error = match runtime().types.probe_by_name(context, &name, requesting) {
         Ok(found) => return Ok(found),
         Err(error) => error,
     };
-    if let Some(found) = in_domain_folders(&name) {
+    if let Some(found) = in_domain_folders(&name, context) {
         return Ok(found);
     }
-    let found = if for_reflection { None } else { ask(text, None)? };
-    found.ok_or_else(|| Exception::from(error.with_name(text)))
+    let found = match context {
+        LoadContext::Execution => ask(text, None, context)?,
+        LoadContext::Reflection => None,
+    };
+    found.ok_or_else(|| match error.kind() {
+        ErrorKind::FileNotFound => {
+            // The class makes its message of the name.
+            Exception::with_arguments("System.IO", "FileNotFoundException", vec![None, Some(text.to_owned())])
+        }
+        _ => Exception::from(error.with_name(text)),
+    })
 }
 
 /// Looks in the folders of a domain that is not the first, whose folders are those of the type system.
-fn in_domain_folders(name: &AssemblyName) -> Option<AssemblyId> {
+fn in_domain_folders(name: &AssemblyName, context: LoadContext) -> Option<AssemblyId> {
     let domain = domain::current();
     if domain.is_root() {
         return None;
@@ -61,7 +77,7 @@ fn in_domain_folders(name: &AssemblyName) -> Option<AssemblyId> {
     let mut resolver = types.resolver().clone();
     resolver.application_paths = vec![base.clone()];
     resolver.application_paths.extend(private_paths.split(';').filter(|path| !path.is_empty()).map(|path| base.join(path)));
-    types.load_file(&resolver.resolve(name, None).ok()?).ok()
+    types.load_file_for(context, &resolver.resolve(name, None).ok()?).ok()
 }
 
 /// The current domain's `AppDomain` and its method, if anybody handles the event.
@@ -74,13 +90,17 @@ fn handled(event: &KnownField, method: &str) -> Result<Option<(ObjectRef, Method
     Ok(method.map(|method| (domain, method)))
 }
 
-/// Asks the handlers of `AssemblyResolve`.
-fn ask(name: &str, requesting: Option<AssemblyId>) -> Result<Option<AssemblyId>> {
-    let Some((domain, method)) = handled(&RESOLVE, "DoAssemblyResolve")? else { return Ok(None) };
+/// Asks the handlers of `AssemblyResolve`, or of `ReflectionOnlyAssemblyResolve`.
+fn ask(name: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Result<Option<AssemblyId>> {
+    let event = match context {
+        LoadContext::Execution => &RESOLVE,
+        LoadContext::Reflection => &REFLECTION_RESOLVE,
+    };
+    let Some((domain, method)) = handled(event, "DoAssemblyResolve")? else { return Ok(None) };
     let requesting = requesting.map_or(Ok(ObjectRef::NULL), assembly_object)?;
     let name = StringRef::new(name)?.object();
     let [domain, name, requesting] = [domain, name, requesting].map(Argument::reference);
-    let for_reflection = Argument::integer(0);
+    let for_reflection = Argument::integer(i64::from(context == LoadContext::Reflection));
     let found = invoke::call(method, &[domain, name, requesting, for_reflection])?;
     // SAFETY: the method gives a reference.
     let found = unsafe { ObjectRef::from_raw(found as *mut _) };

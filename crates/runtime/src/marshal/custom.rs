@@ -9,7 +9,7 @@ use crate::invoke::{self, Argument};
 use crate::object::{Object, ObjectRef, StringRef};
 use crate::runtime;
 use compiler::marshal::Conversion;
-use il::types::{AssemblyId, MethodId, TypeId};
+use il::types::{AssemblyId, LoadContext, MethodId, TypeId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -26,7 +26,8 @@ fn object_at(address: usize) -> ObjectRef {
 /// The class that a descriptor names.
 fn marshaler_class(name: &str, assembly: AssemblyId) -> Result<TypeId> {
     let corlib = runtime().types.corlib();
-    let found = find_type(name, &Lookup { assemblies: &[assembly, corlib], ignore_case: false })?;
+    let found =
+        find_type(name, &Lookup { assemblies: &[assembly, corlib], ignore_case: false, context: LoadContext::Execution })?;
     found.ok_or_else(|| Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'")))
 }
 

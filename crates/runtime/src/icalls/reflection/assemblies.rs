@@ -16,7 +16,7 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::assembly::Resource;
 use il::tables::{FileRow, TypeDefRow};
-use il::types::{AssemblyId, GenericContext, TypeId, file_attributes, type_attributes};
+use il::types::{AssemblyId, GenericContext, LoadContext, TypeId, file_attributes, type_attributes};
 use il::{AssemblyName, TableId, Token};
 use std::ffi::c_char;
 use std::path::Path;
@@ -97,7 +97,10 @@ extern "C" fn load_from(path: StringRef, reflection_only: u8, _stack_mark: *mut 
     let types = &runtime().types;
     raising(|| {
         let path = path.argument("assemblyFile")?.text();
-        load(&path, |path| if reflection_only != 0 { types.load_file(path) } else { types.load_from(path) })
+        load(&path, |path| match assembly_events::context_of(reflection_only) {
+            LoadContext::Execution => types.load_from(path),
+            LoadContext::Reflection => types.load_file_for(LoadContext::Reflection, path),
+        })
     })
 }
 
@@ -116,7 +119,7 @@ extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
 }
 
 extern "C" fn load_by_partial_name(name: StringRef, _evidence: ObjectRef) -> ObjectRef {
-    raising(|| match assembly_events::load(&name.argument("partialName")?.text(), None, false) {
+    raising(|| match assembly_events::load(&name.argument("partialName")?.text(), None, LoadContext::Execution) {
         Ok(assembly) => assembly_object(assembly),
         Err(_) => Ok(ObjectRef::NULL),
     })
@@ -132,7 +135,8 @@ extern "C" fn type_by_name(
     raising(|| {
         let assembly = assembly_of_object(this)?;
         let name = name.argument("name")?.text();
-        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0 };
+        let context = runtime().types.load_context(assembly);
+        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context };
         match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None if throw_on_error != 0 => Err(not_found(&name, assembly)),
@@ -230,8 +234,8 @@ extern "C" fn is_in_global_cache(this: ObjectRef) -> bool {
     })
 }
 
-extern "C" fn is_reflection_only(_this: ObjectRef) -> bool {
-    false
+extern "C" fn is_reflection_only(this: ObjectRef) -> bool {
+    raising(|| Ok(runtime().types.load_context(assembly_of_object(this)?) == LoadContext::Reflection))
 }
 
 extern "C" fn aot_id(_id: ArrayRef) -> bool {

@@ -19,7 +19,7 @@ use crate::{handles, runtime};
 use il::attributes::{ArgumentType, ArgumentValue, AttributeArguments, EnumTypes, NamedArgument};
 use il::signature::MethodSig;
 use il::tables::{CustomAttributeRow, MethodDefRow, PropertyRow};
-use il::types::{AssemblyId, FieldId, GenericContext, MethodId, TypeId};
+use il::types::{AssemblyId, FieldId, GenericContext, LoadContext, MethodId, TypeId};
 use il::{TableId, Token};
 
 /// Where the attributes of a reflection object are written down; `None` for what has none.
@@ -102,7 +102,11 @@ struct Enums {
 impl Enums {
     fn named(&self, name: &str) -> il::Result<TypeId> {
         let types = &runtime().types;
-        let lookup = Lookup { assemblies: &[self.attribute, self.constructor, types.corlib()], ignore_case: false };
+        let lookup = Lookup {
+            assemblies: &[self.attribute, self.constructor, types.corlib()],
+            ignore_case: false,
+            context: LoadContext::Execution,
+        };
         match find_type(name, &lookup) {
             Ok(Some(ty)) => Ok(ty),
             _ => Err(il::Error::type_load("").with_name(name)),
@@ -177,7 +181,11 @@ impl Decoded {
             ArgumentValue::String(None) | ArgumentValue::Type(None) | ArgumentValue::Array(None) => ObjectRef::NULL,
             ArgumentValue::String(Some(text)) => StringRef::new(text)?.object(),
             ArgumentValue::Type(Some(name)) => {
-                let lookup = Lookup { assemblies: &[self.enums.attribute, types.corlib()], ignore_case: false };
+                let lookup = Lookup {
+                    assemblies: &[self.enums.attribute, types.corlib()],
+                    ignore_case: false,
+                    context: LoadContext::Execution,
+                };
                 let found = find_type(name, &lookup)?;
                 let missing = || Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'."));
                 handles::type_object(found.ok_or_else(missing)?)?

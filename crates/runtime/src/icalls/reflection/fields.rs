@@ -17,7 +17,7 @@ use crate::object::{self, ArrayRef, ObjectRef, store_reference};
 use crate::{casts, handles, helpers, metadata, runtime};
 use il::signature::TypeSig;
 use il::tables::FieldRow;
-use il::types::{FieldId, FieldLocation, TypeId, TypeKind};
+use il::types::{FieldId, FieldLocation, LoadContext, TypeId, TypeKind};
 use il::{TableId, Token};
 use std::sync::atomic::Ordering;
 
@@ -224,12 +224,31 @@ extern "C" fn resolve_type(this: ObjectRef) -> ObjectRef {
     raising(|| handles::type_object(shown_type(field_of(this)?)?))
 }
 
+/// Refuses to `get` or `set` a field of an assembly that is only to be looked at.
+fn check_context(field: FieldId, access: &str) -> Result<()> {
+    let types = &runtime().types;
+    match types.load_context(types.field(field).assembly) {
+        LoadContext::Execution => Ok(()),
+        LoadContext::Reflection => Err(Exception::invalid_operation(&format!(
+            "It is illegal to {access} the value on a field on a type loaded using the ReflectionOnly methods."
+        ))),
+    }
+}
+
 extern "C" fn get_value(this: ObjectRef, object: ObjectRef) -> ObjectRef {
-    raising(|| value_of(field_of(this)?, object))
+    raising(|| {
+        let field = field_of(this)?;
+        check_context(field, "get")?;
+        value_of(field, object)
+    })
 }
 
 extern "C" fn set(this: ObjectRef, object: ObjectRef, value: ObjectRef) {
-    raising(|| set_value(field_of(this)?, object, value))
+    raising(|| {
+        let field = field_of(this)?;
+        check_context(field, "set")?;
+        set_value(field, object, value)
+    })
 }
 
 extern "C" fn raw_constant(this: ObjectRef) -> ObjectRef {

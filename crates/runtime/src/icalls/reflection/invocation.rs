@@ -14,7 +14,7 @@ use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
 use crate::thread::Thread;
 use crate::{casts, domain_copy, helpers, invoke, methods, runtime};
-use il::types::{ArrayMethod, MethodId, MethodKind, TypeId, TypeKind};
+use il::types::{ArrayMethod, LoadContext, MethodId, MethodKind, TypeId, TypeKind};
 use smallvec::SmallVec;
 
 /// Where the value of an argument is when the call is made.
@@ -200,6 +200,11 @@ fn finish_result(ty: TypeId, holder: ObjectRef, reference: ObjectRef) -> Result<
 fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constructor: bool) -> Result<()> {
     let types = &runtime().types;
     let declaration = types.method(method);
+    if types.load_context(declaration.assembly) == LoadContext::Reflection {
+        return Err(Exception::invalid_operation(
+            "It is illegal to invoke a method on a type loaded using the ReflectionOnly api.",
+        ));
+    }
     let is_open = declaration.generic_param_count as usize != declaration.method_args.len()
         || types.contains_type_variables(declaration.owner)
         || super::parameters::is_definition(declaration.owner)

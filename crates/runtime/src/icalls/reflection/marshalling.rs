@@ -9,7 +9,7 @@ use crate::object::{self, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::Token;
 use il::attributes::{MarshalDescriptor, native};
-use il::types::AssemblyId;
+use il::types::{AssemblyId, LoadContext};
 
 const NAMESPACE: &str = "System.Runtime.InteropServices";
 const CLASS: &str = "MarshalAsAttribute";
@@ -62,7 +62,7 @@ pub(super) fn marshal_object(assembly: AssemblyId, parent: Token) -> Result<Obje
             set_kind(native::CUSTOM_MARSHALER);
             MARSHALER.set_ref(object, StringRef::new(&marshaler)?.object());
             COOKIE.set_ref(object, StringRef::new(&cookie)?.object());
-            let lookup = Lookup { assemblies: &[assembly, types.corlib()], ignore_case: false };
+            let lookup = Lookup { assemblies: &[assembly, types.corlib()], ignore_case: false, context: LoadContext::Execution };
             if let Ok(Some(ty)) = find_type(&marshaler, &lookup) {
                 MARSHALER_TYPE.set_ref(object, handles::type_object(ty)?);
             }

@@ -113,7 +113,14 @@ fn resolve(
 }
 
 fn is_missing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TypeLoad | ErrorKind::MissingField | ErrorKind::MissingMethod | ErrorKind::FileNotFound)
+    matches!(
+        kind,
+        ErrorKind::TypeLoad
+            | ErrorKind::MissingField
+            | ErrorKind::MissingMethod
+            | ErrorKind::FileNotFound
+            | ErrorKind::NotPreloaded
+    )
 }
 
 const TYPE_TABLES: [TableId; 3] = [TableId::TypeDef, TableId::TypeRef, TableId::TypeSpec];

@@ -7,7 +7,7 @@ use super::relations::{base_type, is_assignable, is_bare, is_subclass};
 use super::type_names::{Lookup, find_type, is_assembly_missing, split_name};
 use super::{Handle, assemblies};
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{InternalCall, icall, raising};
+use crate::icalls::{InternalCall, assembly_events, icall, raising};
 use crate::object::{ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::signature::element;
@@ -212,7 +212,7 @@ extern "C" fn from_name(
     assembly: ObjectRef,
     throw_on_error: u8,
     ignore_case: u8,
-    _reflection_only: u8,
+    reflection_only: u8,
 ) -> ObjectRef {
     raising(|| {
         let types = &runtime().types;
@@ -221,7 +221,8 @@ extern "C" fn from_name(
             Some(assembly) => super::assembly_of_object(assembly)?,
             None => assemblies::assembly_outside_of_system().unwrap_or(types.corlib()),
         };
-        let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case: ignore_case != 0 };
+        let (ignore_case, context) = (ignore_case != 0, assembly_events::context_of(reflection_only));
+        let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case, context };
         match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None if throw_on_error != 0 => Err(not_found(&name, caller)),

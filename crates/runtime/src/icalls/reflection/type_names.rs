@@ -1,10 +1,11 @@
 //! Finding types by the names that reflection writes: `N.Outer+Inner[[Arg, assembly],Arg]*[,]&, assembly`.
 
 use crate::exceptions::{Exception, Result};
+use crate::icalls::assembly_events;
 use crate::runtime;
 use il::AssemblyName;
 use il::tables::{NestedClassRow, TypeDefRow};
-use il::types::{AssemblyId, TypeId};
+use il::types::{AssemblyId, LoadContext, TypeId};
 
 /// Deepest nesting of type arguments in a name.
 const DEPTH_LIMIT: u32 = 64;
@@ -35,6 +36,8 @@ pub struct Lookup<'a> {
     pub assemblies: &'a [AssemblyId],
     /// Case of letters does not count.
     pub ignore_case: bool,
+    /// What the assemblies that names give are loaded for.
+    pub context: LoadContext,
 }
 
 struct Parser<'a> {
@@ -196,8 +199,18 @@ pub(super) fn is_assembly_missing(name: &str, lookup: &Lookup<'_>) -> bool {
 
 fn lacks_assembly(parsed: &ParsedName, lookup: &Lookup<'_>) -> bool {
     let name = parsed.assembly.as_ref().and_then(|name| AssemblyName::parse(name).ok());
-    name.is_some_and(|name| runtime().types.load_by_name(&name, lookup.assemblies.first().copied()).is_err())
+    name.is_some_and(|name| named_assembly(&name, lookup).is_err())
         || parsed.args.iter().any(|argument| lacks_assembly(argument, lookup))
+}
+
+/// The assembly that a type's name gives.
+fn named_assembly(name: &AssemblyName, lookup: &Lookup<'_>) -> Result<AssemblyId> {
+    let types = &runtime().types;
+    let requesting = lookup.assemblies.first().copied();
+    match lookup.context {
+        LoadContext::Execution => Ok(types.load_by_name(name, requesting)?),
+        LoadContext::Reflection => assembly_events::load(&name.to_string(), requesting, lookup.context),
+    }
 }
 
 fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
@@ -209,7 +222,7 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
             let name = AssemblyName::parse(name).map_err(|error| {
                 Exception::new("System.IO", "FileLoadException", format!("The assembly name '{name}' is invalid: {error}"))
             })?;
-            own = [types.load_by_name(&name, lookup.assemblies.first().copied())?];
+            own = [named_assembly(&name, lookup)?];
             &own
         }
     };
