@@ -1,5 +1,6 @@
 //! The one error type of this crate: what is wrong, and where in which file.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -114,6 +115,17 @@ impl Error {
     /// What is wrong, without the place.
     pub fn message(&self) -> &str {
         &self.inner.message
+    }
+
+    /// What is wrong, in Mono's words where programs see them often.
+    pub fn reason(&self) -> Cow<'_, str> {
+        match (self.kind(), self.name()) {
+            (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {
+                format!("Could not load file or assembly '{name}' or one of its dependencies.").into()
+            }
+            (ErrorKind::TypeLoad, Some(name)) if self.message().is_empty() => format!("Could not load type '{name}'").into(),
+            _ => self.message().into(),
+        }
     }
 
     /// The full name of the missing thing, where there is one.

@@ -212,15 +212,9 @@ impl From<il::Error> for Exception {
             ErrorKind::OpenGeneric => ("System", "InvalidOperationException"),
         };
         match (error.kind(), error.name()) {
-            (ErrorKind::FileNotFound | ErrorKind::FileLoad, Some(name)) => {
-                let message = format!("Could not load file or assembly '{name}' or one of its dependencies.");
+            (ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::NotPreloaded, Some(name)) => {
+                let message = error.reason().into_owned();
                 Exception::with_arguments(namespace, class, vec![Some(message), Some(name.to_string())])
-            }
-            (ErrorKind::NotPreloaded, Some(name)) => {
-                Exception::with_arguments(namespace, class, vec![Some(error.message().to_owned()), Some(name.to_string())])
-            }
-            (ErrorKind::TypeLoad, Some(name)) if error.message().is_empty() => {
-                Exception::new(namespace, class, format!("Could not load type '{name}'"))
             }
             (ErrorKind::MemberAccess, Some(name)) => Exception::new(namespace, class, format!("{}: {name}", error.message())),
             (
@@ -233,7 +227,7 @@ impl From<il::Error> for Exception {
                 | ErrorKind::AmbiguousImplementation
                 | ErrorKind::OpenGeneric,
                 _,
-            ) => Exception::new(namespace, class, error.message()),
+            ) => Exception::new(namespace, class, error.reason()),
             _ => Exception::new(namespace, class, error.to_string()),
         }
     }

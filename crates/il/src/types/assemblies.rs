@@ -31,6 +31,10 @@ pub(crate) struct LoadedAssembly {
     /// One of the class libraries, whose types need no proof that they are complete.
     pub(crate) is_class_library: bool,
     context: LoadContext,
+    /// Its references are not looked for in its own folder.
+    stands_alone: bool,
+    /// Of a module without a manifest: the assembly that it belongs to.
+    manifest: OnceLock<AssemblyId>,
 }
 
 /// What an assembly is loaded for. The same file loaded for both is two assemblies with types of their own.
@@ -56,7 +60,7 @@ pub struct Bindings {
     pub method_instances: Vec<(u32, MethodId)>,
     /// The type around the one in the second row of TypeDef.
     pub enclosing: Option<TypeId>,
-    /// The assembly in which its types are found by name; itself for the one that is found by its own name.
+    /// The assembly in which its types are found by name; itself for the one that stands for all.
     pub member_of: Option<AssemblyId>,
 }
 
@@ -108,6 +112,8 @@ impl LoadedAssembly {
             is_class_library: assembly.name().token().is_some_and(|token| FRAMEWORK_TOKENS.contains(&token)),
             assembly,
             context,
+            stands_alone: false,
+            manifest: OnceLock::new(),
         }
     }
 
@@ -170,15 +176,12 @@ impl TypeSystem {
         let made = self.type_definition(id, MADE_TYPE_ROW);
         match (bindings.enclosing, bindings.member_of) {
             (Some(outer), _) => self.assemblies.nested.write().entry(outer).or_default().push(made),
-            (None, Some(whole)) if whole == id => {
-                let name: Box<str> = self.assembly(id).name().name.as_ref().into();
-                self.assemblies.index.write().by_name.entry(name).or_default().push(id);
-            }
-            (None, Some(whole)) => {
+            (None, Some(whole)) if whole != id => {
                 let (namespace, name) = self.simple_name(made);
                 self.assemblies.made.write().entry((whole, namespace.into(), name.into())).or_insert(made);
             }
-            (None, None) => {}
+            // Nobody finds it by its name, as in Mono.
+            (None, _) => {}
         }
     }
 
@@ -247,11 +250,21 @@ impl TypeSystem {
     /// The same for a purpose.
     pub fn load_file_for(&self, context: LoadContext, path: &Path) -> Result<AssemblyId> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let key = (path, context);
+        self.load_path((path, context), false)
+    }
+
+    /// Loads the assembly of a file, or finds it if it is loaded. If it is loaded now, what it refers to is not looked for in its folder.
+    pub fn load_file_alone(&self, path: &Path) -> Result<AssemblyId> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        self.load_path((path, LoadContext::Execution), true)
+    }
+
+    fn load_path(&self, key: (PathBuf, LoadContext), stands_alone: bool) -> Result<AssemblyId> {
         if let Some(&id) = self.assemblies.index.read().by_path.get(&key) {
             return Ok(id);
         }
-        let id = self.add_assembly(Assembly::open(&key.0)?, context);
+        let loaded = LoadedAssembly { stands_alone, ..LoadedAssembly::new(Assembly::open(&key.0)?, key.1) };
+        let id = self.add_assembly(loaded);
         self.assemblies.index.write().by_path.insert(key, id);
         Ok(id)
     }
@@ -278,7 +291,7 @@ impl TypeSystem {
 
     /// Loads an assembly from memory; `name` stands for its file in messages.
     pub fn load_bytes(&self, context: LoadContext, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
-        Ok(self.add_assembly(Assembly::from_bytes(bytes.into(), name)?, context))
+        Ok(self.add_assembly(LoadedAssembly::new(Assembly::from_bytes(bytes.into(), name)?, context)))
     }
 
     /// Finds an assembly among the loaded ones, or else through the resolver, or else by asking the listener.
@@ -298,7 +311,8 @@ impl TypeSystem {
         if let Some(id) = self.find_loaded(context, name) {
             return Ok(id);
         }
-        let folder = requesting.and_then(|id| self.assembly(id).path()?.parent().map(Path::to_owned));
+        let near = requesting.map(|id| self.loaded(id)).filter(|requesting| !requesting.stands_alone);
+        let folder = near.and_then(|requesting| requesting.assembly.path()?.parent().map(Path::to_owned));
         let path = self.resolver.resolve(name, folder.as_deref()).or_else(|error| {
             let private_paths = self.policy.get().map_or(&[][..], |policy| &policy.private_paths);
             probe_all(private_paths, name).ok_or(error)
@@ -324,8 +338,8 @@ impl TypeSystem {
         })
     }
 
-    fn add_assembly(&self, assembly: Arc<Assembly>, context: LoadContext) -> AssemblyId {
-        let (id, is_new) = self.find_or_add(assembly, context);
+    fn add_assembly(&self, loaded: LoadedAssembly) -> AssemblyId {
+        let (id, is_new) = self.find_or_add(loaded);
         if let Some(listener) = self.listener.get().filter(|_| is_new) {
             listener.loaded(id);
         }
@@ -333,18 +347,18 @@ impl TypeSystem {
     }
 
     /// The number of an assembly, and whether it was not loaded before.
-    fn find_or_add(&self, assembly: Arc<Assembly>, context: LoadContext) -> (AssemblyId, bool) {
+    fn find_or_add(&self, loaded: LoadedAssembly) -> (AssemblyId, bool) {
         let _adding = self.assemblies.adding.lock();
-        let name = key_of(assembly.name());
+        let name = key_of(loaded.assembly.name());
         let same = |&id: &AssemblyId| {
-            let loaded = self.loaded(id);
-            let (other, fits) = (&loaded.assembly, loaded.context == context || id == self.corlib());
-            fits && other.mvid() == assembly.mvid() && other.name() == assembly.name()
+            let other = self.loaded(id);
+            let fits = other.context == loaded.context || id == self.corlib();
+            fits && other.assembly.mvid() == loaded.assembly.mvid() && other.assembly.name() == loaded.assembly.name()
         };
         if let Some(id) = self.assemblies.index.read().by_name.get(&name).and_then(|ids| ids.iter().copied().find(same)) {
             return (id, false);
         }
-        let id = AssemblyId(self.assemblies.loaded.push(LoadedAssembly::new(assembly, context).into()) as u32);
+        let id = AssemblyId(self.assemblies.loaded.push(loaded.into()) as u32);
         self.assemblies.index.write().by_name.entry(name).or_default().push(id);
         (id, true)
     }
@@ -380,10 +394,24 @@ impl TypeSystem {
     fn load_module(&self, assembly: AssemblyId, file: &str) -> Result<AssemblyId> {
         let folder = self.assembly(assembly).path().and_then(Path::parent);
         let is_plain = !file.contains(['/', '\0']) && file != "..";
-        match folder.filter(|_| is_plain) {
-            Some(folder) => self.load_file_for(self.load_context(assembly), &folder.join(file)),
-            None => Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file)),
+        let Some(folder) = folder.filter(|_| is_plain) else {
+            return Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file));
+        };
+        let module = self.load_file_for(self.load_context(assembly), &folder.join(file))?;
+        // Its types belong to one assembly.
+        let owner = *self.loaded(module).manifest.get_or_init(|| assembly);
+        if owner != assembly {
+            let (module, owner) = (self.assembly(module).file(), self.assembly(owner).file());
+            return Err(Error::bad_image(format!(
+                "Attempted to load module {module} which has already been loaded by assembly {owner}. This is not supported in Mono."
+            )));
         }
+        Ok(module)
+    }
+
+    /// The assembly that a module belongs to; an assembly is its own.
+    pub fn manifest_of(&self, module: AssemblyId) -> AssemblyId {
+        self.loaded(module).manifest.get().copied().unwrap_or(module)
     }
 
     /// The modules of an assembly, the one with the manifest first; those that are mere data are left out.

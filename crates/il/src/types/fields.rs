@@ -243,6 +243,16 @@ impl TypeSystem {
         Ok(ty)
     }
 
+    /// A field's type for the layout of its class, which says whose field it is if the type cannot be loaded.
+    fn type_to_lay_out(&self, f: FieldId) -> Result<TypeId> {
+        self.field_type(f).map_err(|error| {
+            let field = self.field(f);
+            let (owner, name, index) = (self.reflection_name(field.owner), self.field_name(f), field.index);
+            let message = format!("Could not load type of field '{owner}:{name}' ({index}) due to: {}", error.reason());
+            self.metadata(field.assembly).locate(Error::type_load(message))
+        })
+    }
+
     /// The same field of the owner that a context makes of an open one.
     pub fn substitute_field(&self, f: FieldId, context: &GenericContext<'_>) -> Result<FieldId> {
         let field = self.field(f);
@@ -389,7 +399,7 @@ impl TypeSystem {
             if self.field(f).is_static() {
                 continue;
             }
-            let ty = self.field_type(f)?;
+            let ty = self.type_to_lay_out(f)?;
             let (size, field_align, has_references) = self.measure(ty, loading)?;
             let is_reference = matches!(self.shallow_storage(ty), Some(Storage::Ref));
             match self.shallow_storage(ty) {
@@ -680,7 +690,7 @@ impl TypeSystem {
             let token = Token::new(TableId::Field, field.row);
             let is_thread_static = self.has_custom_attribute(field.assembly, token, "System", "ThreadStaticAttribute");
             let area = &mut areas[usize::from(is_thread_static)];
-            let ty = self.field_type(f)?;
+            let ty = self.type_to_lay_out(f)?;
             let (size, align, has_references) = self.measure(ty, &mut Vec::new())?;
             *location = Some(if has_references {
                 let offset = area.references;

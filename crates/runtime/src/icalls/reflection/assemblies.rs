@@ -4,7 +4,7 @@ use super::assembly_names::{self, NativeAssemblyName};
 use super::methods::frames;
 use super::native::{free, pointer_array, text_at};
 use super::objects::{
-    assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array, type_array,
+    allocate, assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array,
 };
 use super::type_handles::{find_named, not_found};
 use super::type_names::Lookup;
@@ -12,6 +12,7 @@ use super::{Handle, names};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, assembly_events, icall, raising, store_out};
+use crate::invoke::{self, Argument};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::assembly::Resource;
@@ -113,7 +114,7 @@ extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
         }
         load(&path, |path| match types.redirect(il::Assembly::open(path)?.name()) {
             Some(redirected) => types.load_by_name(&redirected, None),
-            None => types.load_file(path),
+            None => types.load_file_alone(path),
         })
     })
 }
@@ -168,12 +169,38 @@ pub(super) fn types_in(assembly: AssemblyId, exported_only: bool) -> Result<Vec<
 
 extern "C" fn all_types(this: ObjectRef, exported_only: u8) -> ArrayRef {
     raising(|| {
+        let types = &runtime().types;
         let mut found = Vec::new();
-        for module in runtime().types.modules_of(assembly_of_object(this)?)? {
+        for module in types.modules_of(assembly_of_object(this)?)? {
             found.extend(types_in(module, exported_only != 0)?);
         }
-        type_array(runtime().types.well_known().type_, &found)
+        let (mut loaded, mut failures) = (Vec::new(), Vec::new());
+        for ty in found {
+            let outcome = types.header(ty).and_then(|_| types.declared_interfaces(ty));
+            loaded.push(Some(ty).filter(|_| outcome.is_ok()));
+            failures.extend(outcome.err());
+        }
+        let object = |ty: Option<TypeId>| ty.map_or(Ok(ObjectRef::NULL), handles::type_object);
+        let array = object_array(types.well_known().type_, loaded.len(), |index| object(loaded[index]))?;
+        if failures.is_empty() { Ok(array) } else { Err(not_all_loaded(array, failures)?) }
     })
+}
+
+/// `ReflectionTypeLoadException` with the types of an assembly, null for those that could not be loaded, and why these could not.
+fn not_all_loaded(loaded: ArrayRef, failures: Vec<il::Error>) -> Result<Exception> {
+    let types = &runtime().types;
+    let well_known = types.well_known();
+    let reasons = ArrayRef::new(well_known.exception, failures.len())?;
+    for (index, failure) in failures.into_iter().enumerate() {
+        reasons.set_ref(index, Exception::from(failure).into_object());
+    }
+    let object = allocate("ReflectionTypeLoadException")?;
+    let parameters = [types.sz_array(well_known.type_), types.sz_array(well_known.exception)];
+    let constructor = types
+        .find_method(object.type_id(), ".ctor", Some(&parameters))?
+        .ok_or_else(|| Exception::engine("ReflectionTypeLoadException lacks a constructor"))?;
+    invoke::call(constructor, &[object, loaded.object(), reasons.object()].map(Argument::reference))?;
+    Ok(Exception::from_object(object))
 }
 
 extern "C" fn full_name(this: ObjectRef) -> StringRef {
@@ -260,8 +287,8 @@ extern "C" fn manifest_module(this: ObjectRef) -> ObjectRef {
 
 extern "C" fn modules(this: ObjectRef) -> ArrayRef {
     raising(|| {
-        let assembly = assembly_of_object(this)?;
-        object_array(core_type("System.Reflection", "Module")?, 1, |_| module_object(assembly))
+        let modules = runtime().types.modules_of(assembly_of_object(this)?)?;
+        object_array(core_type("System.Reflection", "Module")?, modules.len(), |index| module_object(modules[index]))
     })
 }
 

@@ -234,6 +234,8 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
     if is_constructor && this.is_null() && !declaration.is_static() && types.header(declaration.owner)?.is_abstract() {
         return Err(target_exception("Cannot invoke constructor of an abstract class."));
     }
+    // A class that cannot be laid out.
+    method_table(declaration.owner)?;
     Ok(())
 }
 

@@ -275,7 +275,9 @@ extern "C" fn nested_types(this: ObjectRef, name: *const c_char, flags: i32, lis
         let query = Query::new(name, flags, list_type);
         let mut found = Vec::new();
         for nested in types.nested_types(type_of(this)?) {
-            let is_public = types.header(nested)?.attributes & type_attributes::VISIBILITY == NESTED_PUBLIC;
+            // One that cannot be loaded is left out.
+            let Ok(header) = types.header(nested) else { continue };
+            let is_public = header.attributes & type_attributes::VISIBILITY == NESTED_PUBLIC;
             let wanted = if is_public { binding::PUBLIC } else { binding::NON_PUBLIC };
             if query.wants(wanted) && query.matches_name(types.simple_name(nested).1) {
                 found.push(handles::from_type(nested));

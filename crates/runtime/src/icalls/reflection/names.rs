@@ -102,7 +102,7 @@ pub fn assembly_name(name: &AssemblyName) -> String {
 fn write_assembly(ty: TypeId, name: &mut String) {
     let types = &runtime().types;
     name.push_str(", ");
-    name.push_str(&assembly_name(types.assembly(assembly_of(ty)).name()));
+    name.push_str(&assembly_name(types.assembly(types.manifest_of(assembly_of(ty))).name()));
 }
 
 fn write_suffix(ty: TypeId, name: &mut String) {

@@ -164,8 +164,9 @@ pub(super) fn reflected_type_of_field(object: ObjectRef) -> Option<TypeId> {
 
 static ASSEMBLY_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeAssembly", "_mono_assembly");
 
-/// The `Assembly` of a loaded assembly.
+/// The `Assembly` of a loaded assembly, or of the one that a module belongs to.
 pub fn assembly_object(assembly: AssemblyId) -> Result<ObjectRef> {
+    let assembly = runtime().types.manifest_of(assembly);
     if let Some(owner) = emit::registry::owner_of(assembly) {
         return Ok(owner.assembly.get());
     }
