@@ -18,6 +18,7 @@ pub mod delegates;
 mod dll_map;
 pub mod domain;
 pub mod domain_copy;
+mod embedding;
 pub mod emit;
 pub mod exceptions;
 pub mod fields;

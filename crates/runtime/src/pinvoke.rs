@@ -5,7 +5,7 @@ use crate::exceptions::Exception;
 use crate::metadata::Import;
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
-use crate::{exceptions, icalls, metadata, runtime};
+use crate::{embedding, exceptions, icalls, metadata, runtime};
 use il::types::{AssemblyId, MethodId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -32,6 +32,9 @@ pub const fn built_in(name: &'static str, address: *const ()) -> BuiltIn {
 
 /// Functions of `System.Native`, `libmono-native` and their like.
 static TABLES: &[&[BuiltIn]] = &[crate::icalls::system_native::TABLE];
+
+/// The library that means the process itself: the runtime, and what is loaded.
+const PROCESS: &str = "__Internal";
 
 /// Libraries that [`TABLES`] stands for.
 const BUILT_IN_LIBRARIES: &[&str] =
@@ -85,6 +88,10 @@ fn assembly_map(assembly: AssemblyId) -> Arc<DllMap> {
 
 /// The function of the runtime that stands for an imported one.
 fn built_in_function(library: &str, entry: &str) -> Option<usize> {
+    if library == PROCESS {
+        let function = embedding::TABLE.iter().find(|function| function.name == entry)?;
+        return Some(function.address as usize);
+    }
     if !is_built_in(library) {
         return None;
     }
@@ -145,7 +152,7 @@ fn open(library: &str, folder: Option<&Path>) -> Option<usize> {
 
 /// File names for a library, in order; `None` is the process itself.
 fn candidates(library: &str, folder: Option<&Path>) -> Vec<Option<String>> {
-    if library == "__Internal" {
+    if library == PROCESS {
         return vec![None];
     }
     if let Some(&(_, file)) = ALIASES.iter().find(|alias| alias.0 == library) {
