@@ -310,6 +310,8 @@ helpers! {
     /// (method table) base of its thread static fields on this thread: first the area of references, then, from the next
     /// multiple of 16 bytes on, the area without
     ThreadStatics "thread_statics" (Iptr) native Iptr;
+    /// (method table) likewise of its context static fields in the current context
+    ContextStatics "context_statics" (Iptr) native Iptr;
 
     // Allocation
     /// (method table)
@@ -376,6 +378,8 @@ helpers! {
     ProxyCode "proxy_code" (Ref Iptr Iptr) native Iptr;
     /// (proxy, method handle, addresses of the arguments, address for the result) calls the method on the object behind the proxy
     CallProxy "call_proxy" (Ref Iptr Mptr Mptr) native;
+    /// (proxy, field handle) address of the field of the object behind the proxy; raises InvalidOperationException if that is elsewhere
+    RemoteFieldAddress "remote_field_address" (Ref Iptr) native Mptr;
     /// (proxy, field handle, address for the value)
     LoadRemoteField "load_remote_field" (Ref Iptr Mptr) native;
     /// (proxy, field handle, address of the value)

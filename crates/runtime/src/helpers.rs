@@ -8,12 +8,13 @@ use crate::marshal::callbacks;
 use crate::marshal::calls::Call;
 use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
-use crate::thread::{RECENT_AREAS, Thread};
+use crate::thread::Thread;
 use crate::{
-    abort, aot, casts, cells, com, delegates, domain, gc, generic_dictionary, handles, methods, monitor, proxies, runtime,
-    stack_guard, unwind, wrapped_exceptions,
+    abort, aot, casts, cells, com, delegates, domain, gc, generic_dictionary, handles, local_statics, methods, monitor, proxies,
+    runtime, stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;
+use il::types::StaticHolder;
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +28,7 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::VirtualCode, Address(virtual_code as *const ())),
     (HelperId::InitializeClass, Address(initialize_class as *const ())),
     (HelperId::ThreadStatics, Address(thread_statics as *const ())),
+    (HelperId::ContextStatics, Address(context_statics as *const ())),
     (HelperId::NewObject, Address(new_object as *const ())),
     (HelperId::NewArray, Address(new_array as *const ())),
     (HelperId::NewMultiArray, Address(new_multi_array as *const ())),
@@ -53,6 +55,7 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::GetType, Address(get_type as *const ())),
     (HelperId::ProxyCode, Address(proxy_code as *const ())),
     (HelperId::CallProxy, Address(call_proxy as *const ())),
+    (HelperId::RemoteFieldAddress, Address(remote_field_address as *const ())),
     (HelperId::LoadRemoteField, Address(load_remote_field as *const ())),
     (HelperId::StoreRemoteField, Address(store_remote_field as *const ())),
     (HelperId::Frem64, Address(frem64 as *const ())),
@@ -129,41 +132,11 @@ extern "C" fn initialize_class(table: Table) {
 }
 
 extern "C" fn thread_statics(table: Table) -> usize {
-    raising(|| thread_area(table))
+    raising(|| local_statics::area(StaticHolder::Thread, table))
 }
 
-/// The current thread's area of a class's thread-static fields.
-pub fn thread_area(table: &MethodTable) -> Result<usize> {
-    let thread = Thread::current();
-    let key = std::ptr::from_ref(table) as usize;
-    let recent = &mut thread.recent_static_areas[table.type_id as usize % RECENT_AREAS];
-    if recent.0 == key && recent.1 != 0 {
-        return Ok(recent.1);
-    }
-    let area = match thread.static_areas.get(&key) {
-        Some(area) => area.as_ptr() as usize,
-        None => make_thread_statics(table)?,
-    };
-    *recent = (key, area);
-    Ok(area)
-}
-
-/// The area of references comes first, then that of the other fields.
-fn make_thread_statics(table: &MethodTable) -> Result<usize> {
-    let layout = runtime().types.statics(table.ty())?;
-    let references = (layout.thread_reference_size as usize).next_multiple_of(16);
-    let words = (references + layout.thread_data_size as usize).div_ceil(size_of::<u128>()) + 1;
-    let memory = vec![0u128; words].into_boxed_slice();
-    let area = memory.as_ptr() as usize;
-    // SAFETY: zeroed, and removed before it is freed (`Thread::detach`); only references are stored in its first part.
-    unsafe { gc::add_root_range(area as *const usize, references / size_of::<usize>()) };
-    Thread::current().static_areas.insert(std::ptr::from_ref(table) as usize, memory);
-    for &(offset, ty) in &layout.thread_boxed {
-        let object = object::allocate(crate::method_table::method_table(ty)?)?;
-        // SAFETY: the layout's offsets lie in the area.
-        unsafe { ((area + offset as usize) as *mut ObjectRef).write(object) };
-    }
-    Ok(area)
+extern "C" fn context_statics(table: Table) -> usize {
+    raising(|| local_statics::area(StaticHolder::Context, table))
 }
 
 // Allocation
@@ -396,6 +369,13 @@ extern "C" fn call_proxy(proxy: ObjectRef, handle: usize, arguments: *const usiz
         // SAFETY: compiled code passes the addresses of all arguments and that of a variable for the result.
         unsafe { remoting::call(proxy, method, arguments, result) }
     });
+}
+
+extern "C" fn remote_field_address(proxy: ObjectRef, handle: usize) -> *mut u8 {
+    raising(|| {
+        let field = handles::to_field(handle).ok_or_else(Exception::null_reference)?;
+        remoting::field_address(proxy, field)
+    })
 }
 
 extern "C" fn load_remote_field(proxy: ObjectRef, handle: usize, value: *mut u8) {

@@ -33,6 +33,7 @@ pub mod id_table;
 pub mod interpreter;
 pub mod invoke;
 pub mod jit_env;
+mod local_statics;
 pub mod marshal;
 pub mod metadata;
 pub mod method_table;

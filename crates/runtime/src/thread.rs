@@ -2,6 +2,7 @@
 
 use crate::domain::Domain;
 use crate::gc::{self, AllocationWindow, ThreadHeap};
+use crate::local_statics;
 use crate::object::{ABI, ObjectRef};
 use crate::stack_guard::StackGuard;
 use crate::stack_walk::{Activation, FilterActivation};
@@ -38,8 +39,8 @@ pub struct Thread {
     pub filter: *const FilterActivation,
     /// What unwinding is doing, while finally handlers run.
     pub unwind: Vec<crate::unwind::Unwind>,
-    /// Thread static areas by address of the method table. References come first in each, and the collector knows them as roots.
-    pub static_areas: FxHashMap<usize, Box<[u128]>>,
+    /// Areas of thread static fields.
+    pub static_areas: local_statics::Areas,
     /// The areas that were asked for last, by the low bits of the class's number.
     pub recent_static_areas: [(usize, usize); RECENT_AREAS],
     /// The domain that it is in.
@@ -154,7 +155,7 @@ impl Thread {
             activation: std::ptr::null(),
             filter: std::ptr::null(),
             unwind: Vec::new(),
-            static_areas: FxHashMap::default(),
+            static_areas: local_statics::Areas::default(),
             recent_static_areas: [(0, 0); RECENT_AREAS],
             domain: crate::runtime().root_domain(),
             next_domain: None,
@@ -186,9 +187,7 @@ impl Thread {
                 crate::roots::free_area(slot, 1);
             }
         }
-        for area in self.static_areas.values() {
-            gc::remove_root_range(area.as_ptr().cast());
-        }
+        local_statics::release(&self.static_areas);
         gc::detach(self.heap());
         CURRENT.set(std::ptr::null_mut());
         crate::traps::leave_alternate_stack();

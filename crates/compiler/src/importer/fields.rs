@@ -7,7 +7,7 @@ use crate::abi::HelperId;
 use crate::emit::Destination;
 use crate::env::CellRequest;
 use il::Token;
-use il::types::{FieldLocation, Storage, TypeId, type_attributes};
+use il::types::{FieldLocation, StaticHolder, Storage, TypeId, type_attributes};
 use ir::Type;
 use ir::entity::Value;
 use ir::instruction::{Alias, Memory, MemoryFlags};
@@ -91,7 +91,7 @@ impl<'a> Importer<'a, '_> {
             return self.load_at(ty, operand.value, memory, operand.origin == Origin::Borrowed);
         }
         if self.may_be_proxy(field.owner.ty, &operand) {
-            let address = self.remote_field_address(field.field, operand.value, offset)?;
+            let address = self.remote_field_copy(field.field, operand.value, offset)?;
             let memory = self.access(Access::U8, Alias::Any);
             return self.load_at(ty, address, memory, false);
         }
@@ -217,14 +217,14 @@ impl<'a> Importer<'a, '_> {
             FieldLocation::Static { offset } => (self.type_cell(owner, data, Type::Iptr)?, offset, false),
             FieldLocation::ReferenceStatic { offset } => (self.type_cell(owner, references, Type::Iptr)?, offset, false),
             FieldLocation::BoxedStatic { offset } => (self.type_cell(owner, references, Type::Iptr)?, offset, true),
-            FieldLocation::ThreadStatic { offset } => {
+            FieldLocation::LocalStatic { holder, offset } => {
                 // The area of references comes first, then that of the other fields.
-                let size = self.types.statics(owner.ty)?.thread_reference_size;
+                let size = self.types.statics(owner.ty)?.local_reference_size;
                 let size = size.next_multiple_of(16);
-                (self.thread_statics(owner, plain)?, size + offset, false)
+                (self.local_statics(holder, owner, plain)?, size + offset, false)
             }
-            FieldLocation::ThreadReferenceStatic { offset } => (self.thread_statics(owner, plain)?, offset, false),
-            FieldLocation::ThreadBoxedStatic { offset } => (self.thread_statics(owner, plain)?, offset, true),
+            FieldLocation::LocalReferenceStatic { holder, offset } => (self.local_statics(holder, owner, plain)?, offset, false),
+            FieldLocation::LocalBoxedStatic { holder, offset } => (self.local_statics(holder, owner, plain)?, offset, true),
             FieldLocation::Rva { .. } => {
                 let base = self.cell(CellRequest::FieldData(field.field), Type::Iptr);
                 (base, 0, false)
@@ -241,9 +241,13 @@ impl<'a> Importer<'a, '_> {
         Ok(StaticPlace { base, memory: memory.at(offset as i32) })
     }
 
-    fn thread_statics(&mut self, owner: TypeRef, plain: bool) -> Outcome<Value> {
+    fn local_statics(&mut self, holder: StaticHolder, owner: TypeRef, plain: bool) -> Outcome<Value> {
         let method_table = if plain { self.method_table(owner)? } else { self.touch_class(owner)? };
-        Ok(self.helper_value(HelperId::ThreadStatics, &[method_table]))
+        let helper = match holder {
+            StaticHolder::Thread => HelperId::ThreadStatics,
+            StaticHolder::Context => HelperId::ContextStatics,
+        };
+        Ok(self.helper_value(helper, &[method_table]))
     }
 
     // Class initialisers

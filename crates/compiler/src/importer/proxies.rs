@@ -62,23 +62,43 @@ impl Importer<'_, '_> {
             && self.types.is_marshal_by_ref(owner)
     }
 
-    /// The address of a field at `offset` of an object that may be a proxy: then that of a copy of the remote field's value.
-    pub(super) fn remote_field_address(&mut self, field: FieldId, object: Value, offset: u32) -> Outcome<Value> {
+    /// The address of a field at `offset` of an object that may be a proxy. `load` makes it for a proxy from that and the field's handle.
+    fn field_address_behind(
+        &mut self,
+        field: FieldId,
+        object: Value,
+        offset: u32,
+        load: impl FnOnce(&mut Self, Value) -> Outcome<Value>,
+    ) -> Outcome<Value> {
         let (merge, address) = self.merge_block(Type::Mptr);
         let is_proxy = self.is_proxy(object);
         let (remote, local) = (self.cold_block(), self.new_block());
         self.b.brif(is_proxy, remote, &[], local, &[]);
         self.enter(remote);
-        let copy = self.field_temporary(field)?;
         let handle = self.cell(CellRequest::FieldHandle(field), Type::Iptr);
-        self.helper(HelperId::LoadRemoteField, &[object, handle, copy]);
-        let copy = self.as_pointer(copy, Type::Mptr);
-        self.b.jump(merge, &[copy]);
+        let behind = load(self, handle)?;
+        self.b.jump(merge, &[behind]);
         self.enter(local);
         let own = self.b.offset_addr(object, i64::from(offset));
         self.b.jump(merge, &[own]);
         self.enter(merge);
         Ok(address)
+    }
+
+    /// The address of a field at `offset` of an object that may be a proxy.
+    pub(super) fn remote_field_address(&mut self, field: FieldId, object: Value, offset: u32) -> Outcome<Value> {
+        self.field_address_behind(field, object, offset, |importer, handle| {
+            Ok(importer.helper_value(HelperId::RemoteFieldAddress, &[object, handle]))
+        })
+    }
+
+    /// The address of the value of a field at `offset` of an object that may be a proxy: then that of a copy.
+    pub(super) fn remote_field_copy(&mut self, field: FieldId, object: Value, offset: u32) -> Outcome<Value> {
+        self.field_address_behind(field, object, offset, |importer, handle| {
+            let copy = importer.field_temporary(field)?;
+            importer.helper(HelperId::LoadRemoteField, &[object, handle, copy]);
+            Ok(importer.as_pointer(copy, Type::Mptr))
+        })
     }
 
     /// Stores a field of an object that may be a proxy, which `store` does for one that is none. `value` is as popped.

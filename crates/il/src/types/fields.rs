@@ -64,6 +64,15 @@ pub(crate) struct FieldEntry {
     ty: IdCell,
 }
 
+/// What has static fields of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StaticHolder {
+    /// A thread (`ThreadStatic`).
+    Thread,
+    /// A context of remoting (`ContextStatic`).
+    Context,
+}
+
 /// Where a field's value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldLocation {
@@ -87,18 +96,24 @@ pub enum FieldLocation {
         /// Bytes.
         offset: u32,
     },
-    /// As [`FieldLocation::Static`], of the thread.
-    ThreadStatic {
+    /// As [`FieldLocation::Static`], of each thread or context.
+    LocalStatic {
+        /// Whose.
+        holder: StaticHolder,
         /// Bytes.
         offset: u32,
     },
-    /// As [`FieldLocation::ReferenceStatic`], of the thread.
-    ThreadReferenceStatic {
+    /// As [`FieldLocation::ReferenceStatic`], of each thread or context.
+    LocalReferenceStatic {
+        /// Whose.
+        holder: StaticHolder,
         /// Bytes.
         offset: u32,
     },
-    /// As [`FieldLocation::BoxedStatic`], of the thread.
-    ThreadBoxedStatic {
+    /// As [`FieldLocation::BoxedStatic`], of each thread or context.
+    LocalBoxedStatic {
+        /// Whose.
+        holder: StaticHolder,
         /// Bytes.
         offset: u32,
     },
@@ -164,12 +179,12 @@ pub struct Statics {
     pub reference_size: u32,
     /// Offsets in the area of references at which a box of a value type must be put before use.
     pub boxed: Box<[(u32, TypeId)]>,
-    /// As `data_size`, per thread.
-    pub thread_data_size: u32,
-    /// As `reference_size`, per thread.
-    pub thread_reference_size: u32,
-    /// As `boxed`, per thread.
-    pub thread_boxed: Box<[(u32, TypeId)]>,
+    /// As `data_size`, of fields that each thread or context has for itself. The areas of both have room for all of these.
+    pub local_data_size: u32,
+    /// As `reference_size`, likewise.
+    pub local_reference_size: u32,
+    /// As `boxed`, likewise.
+    pub local_boxed: Box<[(u32, TypeId)]>,
     /// By position among all fields; of instance fields `None`.
     locations: Box<[Option<FieldLocation>]>,
 }
@@ -688,8 +703,12 @@ impl TypeSystem {
                 continue;
             }
             let token = Token::new(TableId::Field, field.row);
-            let is_thread_static = self.has_custom_attribute(field.assembly, token, "System", "ThreadStaticAttribute");
-            let area = &mut areas[usize::from(is_thread_static)];
+            let has_attribute = |name| self.has_custom_attribute(field.assembly, token, "System", name);
+            let holder = match has_attribute("ThreadStaticAttribute") {
+                true => Some(StaticHolder::Thread),
+                false => has_attribute("ContextStaticAttribute").then_some(StaticHolder::Context),
+            };
+            let area = &mut areas[usize::from(holder.is_some())];
             let ty = self.type_to_lay_out(f)?;
             let (size, align, has_references) = self.measure(ty, &mut Vec::new())?;
             *location = Some(if has_references {
@@ -699,11 +718,11 @@ impl TypeSystem {
                 if is_boxed {
                     area.boxed.push((offset, ty));
                 }
-                match (is_thread_static, is_boxed) {
-                    (false, false) => FieldLocation::ReferenceStatic { offset },
-                    (false, true) => FieldLocation::BoxedStatic { offset },
-                    (true, false) => FieldLocation::ThreadReferenceStatic { offset },
-                    (true, true) => FieldLocation::ThreadBoxedStatic { offset },
+                match (holder, is_boxed) {
+                    (None, false) => FieldLocation::ReferenceStatic { offset },
+                    (None, true) => FieldLocation::BoxedStatic { offset },
+                    (Some(holder), false) => FieldLocation::LocalReferenceStatic { holder, offset },
+                    (Some(holder), true) => FieldLocation::LocalBoxedStatic { holder, offset },
                 }
             } else {
                 // Structures are aligned as for atomic access to whole words.
@@ -711,21 +730,21 @@ impl TypeSystem {
                 let offset = align_up(area.data, align);
                 area.data = offset.checked_add(size).ok_or_else(|| self.load_error(t, "the static fields are too large"))?;
                 data_align = data_align.max(align);
-                match is_thread_static {
-                    false => FieldLocation::Static { offset },
-                    true => FieldLocation::ThreadStatic { offset },
+                match holder {
+                    None => FieldLocation::Static { offset },
+                    Some(holder) => FieldLocation::LocalStatic { holder, offset },
                 }
             });
         }
-        let [shared, thread] = areas;
+        let [shared, local] = areas;
         Ok(Statics {
             data_size: shared.data,
             data_align,
             reference_size: shared.references,
             boxed: shared.boxed.into(),
-            thread_data_size: thread.data,
-            thread_reference_size: thread.references,
-            thread_boxed: thread.boxed.into(),
+            local_data_size: local.data,
+            local_reference_size: local.references,
+            local_boxed: local.boxed.into(),
             locations: locations.into(),
         })
     }

@@ -37,7 +37,7 @@ pub use assemblies::{Bindings, LoadContext, LoadListener, MADE_TYPE_ROW, file_at
 pub use class::{ClassHeader, ClassKind, NESTING_LIMIT, type_attributes};
 pub use com::com_slots;
 pub use dispatch::INTERFACE_SLOTS;
-pub use fields::{Class, Field, FieldLocation, Statics, field_attributes};
+pub use fields::{Class, Field, FieldLocation, StaticHolder, Statics, field_attributes};
 pub use kind::*;
 pub use layout::*;
 pub use methods::{ArrayMethod, Local, Method, MethodKind, method_attributes, method_impl_attributes};

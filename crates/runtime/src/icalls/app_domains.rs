@@ -9,7 +9,7 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_CONTEXT, Thread};
-use crate::{delegates, domain_copy, emit, gc, roots, runtime};
+use crate::{delegates, domain_copy, emit, gc, local_statics, roots, runtime};
 use il::types::{AssemblyId, LoadContext, TypeId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -254,7 +254,7 @@ fn default_context() -> Result<ObjectRef> {
 }
 
 /// The context that the thread is in.
-pub(super) fn current_context() -> Result<ObjectRef> {
+pub fn current_context() -> Result<ObjectRef> {
     Thread::current().root(ROOT_CONTEXT).non_null().map_or_else(default_context, Ok)
 }
 
@@ -405,6 +405,10 @@ extern "C" fn is_unloading(id: i32) -> bool {
 
 extern "C" fn nothing(_anything: usize) {}
 
+extern "C" fn release_context(context: ObjectRef) {
+    local_statics::release_context(context);
+}
+
 extern "C" fn unhandled(_this: ObjectRef, exception: ObjectRef) {
     crate::unhandled::report_and_exit(exception)
 }
@@ -438,6 +442,6 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.AppDomain:getRootDomain ()", root_domain as *const ()),
     icall("System.AppDomain:getSetup ()", setup as *const ()),
     icall("System.Runtime.Remoting.Contexts.Context:RegisterContext", nothing as *const ()),
-    icall("System.Runtime.Remoting.Contexts.Context:ReleaseContext", nothing as *const ()),
+    icall("System.Runtime.Remoting.Contexts.Context:ReleaseContext", release_context as *const ()),
     icall("System.Runtime.Versioning.VersioningHelper:GetRuntimeId ()", runtime_id as *const ()),
 ];

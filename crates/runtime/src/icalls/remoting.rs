@@ -323,6 +323,16 @@ fn field_message(name: &str, field: FieldId, value: ObjectRef) -> Result<ObjectR
     Ok(message)
 }
 
+/// The address of a field of the object behind a proxy, which must be in the current context.
+pub fn field_address(proxy: ObjectRef, field: FieldId) -> Result<*mut u8> {
+    if let Some(server) = local_server(proxy) {
+        return Ok(fields::place_of(field, server)?.address);
+    }
+    let is_in_domain = !SERVER.get::<ObjectRef>(proxies::real_proxy(proxy)).is_null();
+    let place = if is_in_domain { "context" } else { "appdomain" };
+    Err(Exception::invalid_operation(&format!("Attempt to load field address from object in another {place}.")))
+}
+
 /// Loads a field of the object behind a proxy.
 ///
 /// # Safety

@@ -14,7 +14,7 @@ use crate::icalls::typed_references::referent;
 use crate::icalls::{InternalCall, icall, owner_of, raising};
 use crate::method_table::{ensure_statics, method_table};
 use crate::object::{self, ArrayRef, ObjectRef, store_reference};
-use crate::{casts, handles, helpers, metadata, runtime};
+use crate::{casts, handles, helpers, local_statics, metadata, runtime};
 use il::signature::TypeSig;
 use il::tables::FieldRow;
 use il::types::{FieldId, FieldLocation, LoadContext, TypeId, TypeKind};
@@ -55,12 +55,12 @@ pub(in crate::icalls) fn place_of(field: FieldId, object: ObjectRef) -> Result<P
         FieldLocation::Static { offset } => outside(table.statics.load(Ordering::Acquire), offset),
         FieldLocation::ReferenceStatic { offset } => outside(references(), offset),
         FieldLocation::BoxedStatic { offset } => in_box(references(), offset),
-        FieldLocation::ThreadReferenceStatic { offset } => outside(helpers::thread_area(table)?, offset),
-        FieldLocation::ThreadBoxedStatic { offset } => in_box(helpers::thread_area(table)?, offset),
-        FieldLocation::ThreadStatic { offset } => {
+        FieldLocation::LocalReferenceStatic { holder, offset } => outside(local_statics::area(holder, table)?, offset),
+        FieldLocation::LocalBoxedStatic { holder, offset } => in_box(local_statics::area(holder, table)?, offset),
+        FieldLocation::LocalStatic { holder, offset } => {
             // The area of references comes first, then that of the other fields.
-            let references = types.statics(owner)?.thread_reference_size.next_multiple_of(16);
-            outside(helpers::thread_area(table)?, references + offset)
+            let references = types.statics(owner)?.local_reference_size.next_multiple_of(16);
+            outside(local_statics::area(holder, table)?, references + offset)
         }
         FieldLocation::Rva { .. } => outside(metadata::field_data(field)?, 0),
         FieldLocation::Instance { .. } | FieldLocation::Literal => {
