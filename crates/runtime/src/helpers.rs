@@ -10,7 +10,7 @@ use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::Thread;
 use crate::{
-    abort, aot, casts, cells, com, delegates, domain, gc, generic_dictionary, handles, local_statics, methods, monitor, proxies,
+    abort, aot, casts, cells, com, delegates, domain, generic_dictionary, handles, local_statics, methods, monitor, proxies,
     runtime, stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;

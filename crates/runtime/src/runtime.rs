@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::stubs::{self, Stubs};
 use crate::symbols::Symbols;
 use crate::thread::Thread;
-use crate::{debugger, gc, icalls, report, traps, unhandled};
+use crate::{debugger, gc, icalls, report, traps};
 use compiler::abi::{HelperId, data_layout};
 use il::AssemblyResolver;
 use il::binding::BindingPolicy;
@@ -199,15 +199,7 @@ impl Runtime {
         self.warn_of_version(assembly);
         let program = self.program().map(|path| path.to_string_lossy().into_owned());
         icalls::environment::set_command_line(program.into_iter().chain(arguments.iter().cloned()).collect());
-        match self.try_run_main(assembly, arguments) {
-            Ok(code) => code,
-            Err(exception) => {
-                // A main thread that is aborted ends like any other.
-                icalls::threads::end_with(exception);
-                icalls::threads::wait_for_foreground_threads();
-                icalls::environment::exit_code()
-            }
-        }
+        self.try_run_main(assembly, arguments).unwrap_or_else(|exception| icalls::threads::end_main_with(exception))
     }
 
     /// Programs made for another runtime run nevertheless. The C library holds the text back as it does in Mono, so that it comes where it
@@ -279,9 +271,7 @@ impl Runtime {
     fn end(&self, code: i32, aborts_threads: bool) -> ! {
         icalls::environment::set_exit_code(code);
         if icalls::environment::begin_exit() {
-            if let Err(exception) = icalls::app_domains::raise_process_exit() {
-                unhandled::report_and_exit(exception.into_object());
-            }
+            icalls::app_domains::raise_process_exit();
             if aborts_threads {
                 icalls::threads::abort_background_threads();
             }
@@ -296,6 +286,8 @@ impl Runtime {
         if self.options.statistics {
             let _ = std::io::stderr().write_all(report::statistics(self).as_bytes());
         }
+        // The C library ends this thread before the process: nobody who waits for it may go on.
+        icalls::threads::end_with_process();
         std::process::exit(code)
     }
 }

@@ -50,26 +50,65 @@ fn describe_without_managed_code(exception: ObjectRef) -> String {
     text
 }
 
+/// Exit code after an exception that nothing handled.
+const UNHANDLED: i32 = 1;
+
 /// Reports an exception that nothing handles and ends the process with exit code 1.
 pub fn report_and_exit(exception: ObjectRef) -> ! {
-    if REPORTING.replace(true) {
-        fatal("an exception was thrown while another one was reported");
-    }
+    report_and_exit_with(exception, UNHANDLED)
+}
+
+/// The same with another exit code.
+pub fn report_and_exit_with(exception: ObjectRef, exit_code: i32) -> ! {
+    begin_report();
     // A program with handlers of its own is left to report as it likes.
-    let handled = icalls::app_domains::raise_unhandled_exception(exception).unwrap_or(false);
+    let handled = icalls::app_domains::raise_unhandled_exception(exception);
     // After an overflow there is no room for managed code that is yet to be compiled.
     let overflow = exception.type_id() == runtime().types.well_known().stack_overflow_exception;
     let text = if overflow { describe_without_managed_code(exception) } else { describe(exception) };
-    let shown = if overflow { "StackOverflowException" } else { &text };
-    let mut out = std::io::stderr().lock();
     if !handled {
-        // If standard error is gone there is nobody to tell.
-        let _ = write!(out, "\nUnhandled Exception:\n{shown}\n");
+        write_unhandled(if overflow { "StackOverflowException" } else { &text });
     }
-    let _ = writeln!(out, "[ERROR] FATAL UNHANDLED EXCEPTION: {text}");
-    let _ = out.flush();
-    drop(out);
-    runtime().exit_at_once(1)
+    report_end(&text);
+    runtime().exit_at_once(exit_code)
+}
+
+/// Reports an exception that ends the process as an error of the program does not: no handler is asked, and the exit code stays.
+pub fn report_quietly_and_exit(exception: ObjectRef) -> ! {
+    begin_report();
+    report_end(&describe(exception));
+    runtime().exit_at_once(icalls::environment::exit_code())
+}
+
+fn begin_report() {
+    if REPORTING.replace(true) {
+        fatal("an exception was thrown while another one was reported");
+    }
+}
+
+fn write_unhandled(text: &str) {
+    // If standard error is gone there is nobody to tell.
+    let _ = std::io::stderr().write_all(format!("\nUnhandled Exception:\n{text}\n").as_bytes());
+}
+
+fn report_end(text: &str) {
+    let _ = std::io::stderr().write_all(format!("[ERROR] FATAL UNHANDLED EXCEPTION: {text}\n").as_bytes());
+}
+
+/// `Environment.FailFast`: says so on standard output, as Mono does, and ends the process by SIGABRT. Nothing of the program runs any more
+/// but `ToString` of the exception.
+pub fn fail_fast(message: Option<&str>, exception: Option<ObjectRef>) -> ! {
+    let text = match message {
+        Some(message) => format!("CLR: Managed code called FailFast, saying \"{message}\"\n"),
+        None => "CLR: Managed code called FailFast without specifying a reason.\n".to_owned(),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().flush();
+    if let Some(exception) = exception {
+        write_unhandled(&describe(exception));
+    }
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
 }
 
 /// Ends the process because of an error of the runtime itself, with exit code 1.

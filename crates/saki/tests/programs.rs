@@ -1,11 +1,12 @@
 //! The programs of `tests/programs`, each compiled by `mcs` or `ilasm` and run in several ways; what they print must be what Mono printed
-//! (`NAME.expected`), and their exit code what a comment `// exit: N` says (else 0). `NAME.c` beside a program is the native library that it calls.
+//! (`NAME.expected`), and their exit code (or 128 and the signal that ended them) what a comment `// exit: N` says (else 0). `NAME.c` beside a program is the native library that it calls.
 //! A comment `// compiled only: WHY` keeps a program from being interpreted.
 //!
 //! They run on the host's `saki` that belongs to this test, or on another machine's (`cargo xtask test`) by these variables: `SAKI` is the command,
 //! `SAKI_RUNNER` the words that start it here, `SAKI_TARGET` the machine's name, `SAKI_CC` its C compiler. Images are compiled by the host's `saki`.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -144,7 +145,8 @@ fn run(program: &Program, options: &[String]) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(2));
     };
     let (stdout, stderr) = (stdout.join().expect("a reader"), stderr.join().expect("a reader"));
-    if status.code() != Some(program.exit_code) {
+    let exit_code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    if exit_code != Some(program.exit_code) {
         return Err(format!("{status}, not {}; {}", program.exit_code, String::from_utf8_lossy(&stderr).trim()));
     }
     if stdout != program.expected {

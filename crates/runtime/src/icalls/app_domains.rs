@@ -122,17 +122,29 @@ fn raise_event(event: &KnownField, arguments: impl FnOnce() -> Result<ObjectRef>
     Ok(true)
 }
 
-/// `AppDomain.ProcessExit` of all domains.
-pub fn raise_process_exit() -> Result<()> {
+/// `AppDomain.ProcessExit` of all domains. What a handler throws ends only the calls of its domain's handlers, as in Mono.
+pub fn raise_process_exit() {
     for domain in runtime().domains.iter() {
-        domain::enter(domain, || raise_event(&PROCESS_EXIT, || Ok(ObjectRef::NULL)))?;
+        let _ = domain::enter(domain, || raise_event(&PROCESS_EXIT, || Ok(ObjectRef::NULL)));
     }
-    Ok(())
 }
 
-/// `AppDomain.UnhandledException` for an exception that ends the process. Says whether there was a handler.
-pub fn raise_unhandled_exception(exception: ObjectRef) -> Result<bool> {
-    raise_event(&UNHANDLED_EXCEPTION, || {
+/// `AppDomain.UnhandledException` for an exception that ends the process, in the first domain and in the current one. Says whether there was
+/// a handler.
+pub fn raise_unhandled_exception(exception: ObjectRef) -> bool {
+    let (root, current) = (runtime().root_domain(), domain::current());
+    let in_root = domain::enter(root, || {
+        // It arrives there as what the class library's remoting makes of it.
+        let copy = if current.is_root() { Ok(exception) } else { domain_copy::copy(exception, root) };
+        copy.is_ok_and(ask_unhandled_handlers)
+    });
+    let in_current = !current.is_root() && ask_unhandled_handlers(exception);
+    in_root || in_current
+}
+
+/// Calls the current domain's handlers. One that throws is reported in Mono's words, on standard output, and counts as one that ran.
+fn ask_unhandled_handlers(exception: ObjectRef) -> bool {
+    let raised = raise_event(&UNHANDLED_EXCEPTION, || {
         let arguments = instance_of("System", "UnhandledExceptionEventArgs")?;
         let constructor = runtime()
             .types
@@ -141,6 +153,14 @@ pub fn raise_unhandled_exception(exception: ObjectRef) -> Result<bool> {
         let is_terminating = Argument::integer(1);
         invoke::call(constructor, &[Argument::reference(arguments), Argument::reference(exception), is_terminating])?;
         Ok(arguments)
+    });
+    raised.unwrap_or_else(|thrown| {
+        let types = &runtime().types;
+        let class = thrown.into_object().type_id();
+        let file = types.definition_of(class).map_or("", |(assembly, _)| types.assembly(assembly).file());
+        let name = types.simple_name(class).1;
+        print!("exception inside UnhandledException handler: (null) assembly:{file} type:{name} member:(null)\n\n");
+        true
     })
 }
 

@@ -199,9 +199,9 @@ extern "C" fn environment_variable_names() -> ArrayRef {
     })
 }
 
-extern "C" fn fail_fast(message: StringRef, _exception: ObjectRef, _source: StringRef) {
-    let text = if message.is_null() { String::new() } else { message.text() };
-    crate::unhandled::fatal(&format!("FailFast was called: {text}"))
+extern "C" fn fail_fast(message: StringRef, exception: ObjectRef, _source: StringRef) {
+    let text = message.object().non_null().map(|_| message.text());
+    crate::unhandled::fail_fast(text.as_deref(), exception.non_null())
 }
 
 extern "C" fn processor_count() -> i32 {

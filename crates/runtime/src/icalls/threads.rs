@@ -311,16 +311,37 @@ pub fn is_abort(exception: ObjectRef) -> bool {
     class("ThreadAbortException").is_ok_and(|abort| casts::is_assignable(exception.type_id(), abort))
 }
 
-/// Whether an exception ends its thread, if nothing handles it, and no more.
-fn ends_quietly(exception: ObjectRef) -> bool {
-    is_abort(exception) || exceptions::class_name(exception) == "System.AppDomainUnloadedException"
+fn is_unloaded_domain(exception: ObjectRef) -> bool {
+    exceptions::class_name(exception) == "System.AppDomainUnloadedException"
 }
 
-/// What becomes of an exception that nothing in a thread handles.
+/// Exit code after an exception that nothing in a thread of the runtime's own handled: of the thread pool, or that of finalisers.
+const UNHANDLED_BY_RUNTIME: i32 = 255;
+
+/// What becomes of an exception that nothing in a thread of the runtime's own handles.
 pub fn end_with(exception: Exception) {
     let exception = exception.into_object();
-    if !ends_quietly(exception) {
-        unhandled::report_and_exit(exception);
+    if !is_abort(exception) && !is_unloaded_domain(exception) {
+        unhandled::report_and_exit_with(exception, UNHANDLED_BY_RUNTIME);
+    }
+}
+
+/// What becomes of an exception that nothing in a thread of the program handles.
+fn end_thread_with(exception: Exception) {
+    let exception = exception.into_object();
+    match is_abort(exception) {
+        true => {}
+        false if is_unloaded_domain(exception) => unhandled::report_quietly_and_exit(exception),
+        false => unhandled::report_and_exit(exception),
+    }
+}
+
+/// What becomes of an exception that `Main` does not handle.
+pub fn end_main_with(exception: Exception) -> ! {
+    let exception = exception.into_object();
+    match is_abort(exception) {
+        true => unhandled::report_quietly_and_exit(exception),
+        false => unhandled::report_and_exit(exception),
     }
 }
 
@@ -399,11 +420,16 @@ thread_local! {
     static ENDING: Cell<Option<Ending>> = const { Cell::new(None) };
 }
 
+/// The current thread ends with the process, and does not count as ended before.
+pub fn end_with_process() {
+    std::mem::forget(ENDING.take());
+}
+
 fn run_thread(parcels: [Parcel; 3]) {
     let [thread, delegate, argument] = parcels.map(Parcel::open);
     Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
     if let Err(exception) = run_start(delegate, argument) {
-        end_with(exception);
+        end_thread_with(exception);
     }
 }
 
