@@ -122,7 +122,7 @@ fn publish(method: MethodId, compiled: CompiledMethod, is_released: bool) -> Res
         }
     })?;
     report::map_code(runtime, address, length, || runtime.types.method_full_name(method));
-    if runtime.options.trace_compilation {
+    if is_compilation_traced(runtime, method) {
         let name = report::name_with_result(method);
         let program = runtime.program().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy();
         let end = address + length;
@@ -136,6 +136,11 @@ fn publish(method: MethodId, compiled: CompiledMethod, is_released: bool) -> Res
         }
     }
     Ok(address)
+}
+
+/// Whether the compilation of a method is told.
+fn is_compilation_traced(runtime: &crate::Runtime, method: MethodId) -> bool {
+    runtime.options.trace_compilation || runtime.options.trace_compilation_of.fit(method)
 }
 
 /// Compiles what `import` gives, traced or as the shell of an interpreted function if the options say so.
@@ -175,7 +180,7 @@ pub fn compile(method: MethodId) -> Result<usize> {
     if let Some(code) = crate::methods::existing_code(method) {
         return Ok(code);
     }
-    if runtime.options.trace_compilation {
+    if is_compilation_traced(runtime, method) {
         report::print(format_args!("converting method {}", report::name_with_result(method)));
     }
     let started = Instant::now();

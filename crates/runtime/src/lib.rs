@@ -36,6 +36,7 @@ pub mod jit_env;
 mod local_statics;
 pub mod marshal;
 pub mod metadata;
+mod method_patterns;
 pub mod method_table;
 pub mod methods;
 pub mod monitor;
@@ -60,5 +61,6 @@ pub mod unhandled;
 pub mod unwind;
 pub mod wrapped_exceptions;
 
+pub use method_patterns::MethodPatterns;
 pub use options::Options;
 pub use runtime::{Runtime, runtime, start};

@@ -2,6 +2,7 @@
 
 use crate::aot::AotOptions;
 use crate::gc::GcOptions;
+use crate::method_patterns::MethodPatterns;
 use ir::pass_manager::PassOptions;
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub trace: Option<String>,
     /// Write the name of each method that is compiled, and where its code is, to standard output.
     pub trace_compilation: bool,
+    /// The same only for methods that these fit.
+    pub trace_compilation_of: MethodPatterns,
     /// Write statistics to standard error at the end.
     pub statistics: bool,
     /// Write the place of all compiled code to `/tmp/perf-PID.map`, for perf.
@@ -52,6 +55,7 @@ impl Default for Options {
             interpreter: false,
             trace: None,
             trace_compilation: false,
+            trace_compilation_of: MethodPatterns::default(),
             statistics: false,
             jit_map: false,
             dump_code: None,

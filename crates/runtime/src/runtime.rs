@@ -258,6 +258,24 @@ impl Runtime {
         Ok(count)
     }
 
+    /// Compiles all methods of an assembly that have a body and are not generic; gives those that could not be compiled, with the reasons.
+    pub fn compile_all(&self, assembly: AssemblyId) -> Result<Vec<(MethodId, Exception)>> {
+        let mut failed = Vec::new();
+        for row in 1..=self.types.metadata(assembly).row_count(il::TableId::MethodDef) {
+            let method = self.types.method_definition(assembly, row)?;
+            let data = self.types.method(method);
+            let is_generic = data.generic_param_count != 0 || !self.types.generic_params(data.owner)?.is_empty();
+            let has_body = !(data.is_abstract() || data.is_internal_call() || data.is_pinvoke() || data.is_runtime());
+            if is_generic || !has_body {
+                continue;
+            }
+            if let Err(exception) = crate::methods::code(method) {
+                failed.push((method, exception));
+            }
+        }
+        Ok(failed)
+    }
+
     /// Ends the process after `Main` has returned: as [`Runtime::exit`], and aborts background threads.
     pub fn finish(&self, code: i32) -> ! {
         self.end(code, true)

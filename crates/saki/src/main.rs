@@ -7,7 +7,7 @@ mod target;
 mod usage;
 
 use options::{Command, Settings, UsageError};
-use runtime::Options;
+use runtime::{MethodPatterns, Options};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     runtime::report::process_started();
     runtime::unhandled::report_panics();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let code = match options::parse(&words) {
+    let code = match options::with_environment(words).and_then(|words| options::parse(&words)) {
         Ok((command, settings)) => execute(command, settings),
         Err(UsageError { message, exit_code }) => {
             match message.as_str() {
@@ -36,6 +36,7 @@ fn execute(command: Command, settings: Settings) -> i32 {
     match command {
         Command::Run { program, arguments } => run(&program, &arguments, &settings),
         Command::CompileMethod { method, program } => compile_method(&program, &method, &settings),
+        Command::CompileAll { program } => compile_all(&program, &settings),
         Command::Aot { files, options } => aot::run(&files, &options, &settings),
         Command::Diff(options) => diff::run(&options, &settings),
         Command::Version => print_text(&usage::version()),
@@ -65,6 +66,8 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
     options.interpreter = settings.interpreter;
     options.trace_compilation = settings.verbose > 0;
     options.trace.clone_from(&settings.trace);
+    let patterns = std::env::var("MONO_VERBOSE_METHOD").unwrap_or_default();
+    options.trace_compilation_of = MethodPatterns::parse(&patterns);
     options.statistics = settings.statistics;
     options.jit_map = settings.jit_map;
     options.dump_code.clone_from(&settings.dump_code);
@@ -103,6 +106,27 @@ fn run(program: &Path, arguments: &[String], settings: &Settings) -> i32 {
         }
         Ok((runtime, assembly)) => runtime.finish(runtime.run_main(assembly, arguments)),
         Err(code) => code,
+    }
+}
+
+/// `--compile-all`: compiles all methods of an assembly.
+fn compile_all(program: &Path, settings: &Settings) -> i32 {
+    let (runtime, assembly) = match load(program, settings) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match runtime.compile_all(assembly) {
+        Ok(failed) => {
+            for (method, exception) in &failed {
+                let name = runtime.types.method_full_name(*method);
+                println!("Compilation of {name} failed with exception '{}'", exception.describe());
+            }
+            i32::from(!failed.is_empty())
+        }
+        Err(exception) => {
+            eprintln!("{}", exception.describe());
+            1
+        }
     }
 }
 

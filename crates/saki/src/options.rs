@@ -33,6 +33,11 @@ pub enum Command {
         /// The assembly.
         program: PathBuf,
     },
+    /// Compile all methods of an assembly.
+    CompileAll {
+        /// The assembly.
+        program: PathBuf,
+    },
     /// `--version`
     Version,
     /// `--version=number`
@@ -113,6 +118,7 @@ struct Parsed {
     settings: Settings,
     aot: Option<String>,
     method: Option<String>,
+    compile_all: bool,
     answer: Option<Command>,
 }
 
@@ -150,6 +156,7 @@ const OPTIONS: &[(&str, Value, Setter)] = &[
     }),
     ("--dump-code", Value::Equals, |parsed, value| set(&mut parsed.settings.dump_code, Some(value.to_owned()))),
     ("--compile", Value::Next, |parsed, value| set(&mut parsed.method, Some(value.to_owned()))),
+    ("--compile-all", Value::No, |parsed, _| set(&mut parsed.compile_all, true)),
     ("--jitmap", Value::No, |parsed, _| set(&mut parsed.settings.jit_map, true)),
     ("--debug", Value::Optional, |parsed, value| {
         parsed.settings.debug = true;
@@ -211,6 +218,42 @@ fn print_pass(list: &mut Vec<String>, value: &str) -> Result<(), UsageError> {
     Ok(())
 }
 
+/// Puts what the variable `MONO_ENV_OPTIONS` holds before the words of the command line.
+pub fn with_environment(mut words: Vec<String>) -> Result<Vec<String>, UsageError> {
+    if let Some(value) = std::env::var_os("MONO_ENV_OPTIONS") {
+        words.splice(0..0, split_words(&value.to_string_lossy())?);
+    }
+    Ok(words)
+}
+
+/// Words with white space between them, as Mono reads them: quotes of both sorts keep it together, and a backslash takes away the meaning of
+/// what follows it, within quotes too.
+fn split_words(text: &str) -> Result<Vec<String>, UsageError> {
+    let (mut words, mut word) = (Vec::new(), String::new());
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, quote) {
+            (' ' | '\t' | '\n', None) => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            ('\\', _) => word.extend(characters.next()),
+            ('\'' | '"', None) => quote = Some(character),
+            (_, Some(open)) if character == open => quote = None,
+            _ => word.push(character),
+        }
+    }
+    if quote.is_some() {
+        return Err(wrong(format!("Unmatched quotes in value: [{text}]")));
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    Ok(words)
+}
+
 /// Parses the words after the command's own name.
 pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
     let mut parsed = Parsed {
@@ -233,6 +276,7 @@ pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
         },
         aot: None,
         method: None,
+        compile_all: false,
         answer: None,
     };
     let mut rest = words.iter();
@@ -256,6 +300,7 @@ pub fn parse(words: &[String]) -> Result<(Command, Settings), UsageError> {
     let command = match (parsed.aot, parsed.method) {
         (Some(options), _) => Command::Aot { files: rest.iter().map(PathBuf::from).collect(), options },
         (None, Some(method)) => Command::CompileMethod { method, program: PathBuf::from(program) },
+        (None, None) if parsed.compile_all => Command::CompileAll { program: PathBuf::from(program) },
         (None, None) => Command::Run { program: PathBuf::from(program), arguments: arguments.to_vec() },
     };
     Ok((command, parsed.settings))
@@ -323,6 +368,20 @@ mod tests {
             assert!(!error.message.is_empty() && !error.message.contains('\n'), "{line}: {}", error.message);
         }
         assert_eq!(parse_words("--foo").map(|_| ()).unwrap_err().message, "Unknown command line option: '--foo'");
+    }
+
+    #[test]
+    fn words_of_the_environment_are_split_as_mono_does() {
+        for (text, expected) in [
+            ("", &[][..]),
+            (" -v \t--stats\n", &["-v", "--stats"]),
+            (r#"'a b' "c'd" e\ f \'g"#, &["a b", "c'd", "e f", "'g"]),
+            (r#"--x='a "b"'c '' \"#, &["--x=a \"b\"c"]),
+            (r#"'a\'b'"#, &["a'b"]),
+        ] {
+            assert_eq!(split_words(text).unwrap(), expected, "{text}");
+        }
+        assert_eq!(split_words("'a").unwrap_err().message, "Unmatched quotes in value: ['a]");
     }
 
     #[test]

@@ -43,6 +43,7 @@ Comparison of runs (saki diff):
 
 Code generation:
     --compile METHOD       Just compiles METHOD (Namespace.Type:Name) of the assembly
+    --compile-all          Compiles all methods of the assembly
     --print-before=PASS    Prints the intermediate representation before PASS (`all' for every pass)
     --print-after=PASS     The same after PASS
     --dump-code=TEXT       Prints the machine code of methods whose full name contains TEXT
