@@ -47,7 +47,12 @@ impl Default for Options {
             framework: PathBuf::from("/usr/lib/mono/4.5"),
             application_folders: Vec::new(),
             aot: AotOptions::default(),
-            gc: GcOptions { minimum_heap: minimum_heap(), maximum_heap: maximum_heap(), threads: COLLECTOR_THREADS },
+            gc: GcOptions {
+                minimum_heap: minimum_heap(),
+                maximum_heap: maximum_heap(),
+                nursery: None,
+                threads: COLLECTOR_THREADS,
+            },
             passes: PassOptions::default(),
             optimize_allocation: false,
             check_allocation: cfg!(debug_assertions),

@@ -54,7 +54,7 @@ fn reachable_objects_survive_collections() {
     const NODES: usize = 1_000_000;
     const KEPT_EVERY: usize = 10;
     let base = 0usize;
-    gc::initialize(&GcOptions { minimum_heap: 16 << 20, maximum_heap: 128 << 20, threads: 2 });
+    gc::initialize(&GcOptions { minimum_heap: 16 << 20, maximum_heap: 128 << 20, nursery: None, threads: 2 });
     let window = Box::leak(Box::<AllocationWindow>::default());
     // SAFETY: the window is never freed, and this frame is the highest that holds references.
     let heap = unsafe { gc::attach(window, std::ptr::from_ref(&base) as usize) };

@@ -2,10 +2,12 @@
 
 mod aot;
 mod diff;
+mod gc_parameters;
 mod options;
 mod target;
 mod usage;
 
+use gc_parameters::GcParameters;
 use options::{Command, Settings, UsageError};
 use runtime::{MethodPatterns, Options};
 use std::path::Path;
@@ -74,6 +76,9 @@ fn runtime_options(program: &Path, settings: &Settings) -> Options {
     options
 }
 
+/// How many nurseries fit into a heap of limited size.
+const NURSERIES_PER_HEAP: u64 = 16;
+
 /// Starts the runtime and loads the program; a failure is reported and gives the exit code.
 fn load(program: &Path, settings: &Settings) -> Result<(&'static runtime::Runtime, il::types::AssemblyId), i32> {
     let host = target::host();
@@ -85,7 +90,20 @@ fn load(program: &Path, settings: &Settings) -> Result<(&'static runtime::Runtim
         eprintln!("Cannot open assembly '{}': No such file or directory.", program.display());
         return Err(2);
     }
-    let runtime = runtime::start(runtime_options(program, settings), (host.backend)()).map_err(|error| {
+    let parameters = GcParameters::from_environment();
+    eprint!("{}", parameters.messages);
+    if parameters.is_wrong {
+        return Err(1);
+    }
+    let mut options = runtime_options(program, settings);
+    if let Some(heap) = parameters.max_heap {
+        options.gc.maximum_heap = heap as usize;
+        options.gc.minimum_heap = options.gc.minimum_heap.min(heap as usize);
+    }
+    // Near the end of a small heap a large nursery would have it collected again and again for little.
+    let nursery = parameters.nursery.or(parameters.max_heap.map(|heap| heap / NURSERIES_PER_HEAP));
+    options.gc.nursery = nursery.map(|size| size as usize);
+    let runtime = runtime::start(options, (host.backend)()).map_err(|error| {
         eprintln!("saki: {error}");
         1
     })?;

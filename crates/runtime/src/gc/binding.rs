@@ -4,7 +4,7 @@ use super::suspension;
 use super::{GcOptions, finalizers, scanning};
 use mmtk::util::heap::vm_layout::VMLayout;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
-use mmtk::util::options::GCTriggerSelector;
+use mmtk::util::options::{GCTriggerSelector, NurserySize};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::{SimpleSlot, UnimplementedMemorySlice};
 use mmtk::vm::{ActivePlan, Collection, GCThreadContext, ReferenceGlue, VMBinding};
@@ -48,6 +48,9 @@ pub(super) fn mmtk() -> &'static MMTK<Saki> {
 pub(super) fn is_in_heap(address: usize) -> bool {
     address >= HEAP_START.load(Ordering::Relaxed) && address < HEAP_END.load(Ordering::Relaxed)
 }
+
+/// Smaller ones than this would have the program collect all the time, in bytes.
+const LEAST_NURSERY: usize = 256 << 10;
 
 /// log2 of the address space of one of MMTk's sixteen spaces: 64 GiB.
 #[cfg(target_pointer_width = "64")]
@@ -102,6 +105,9 @@ pub(super) fn initialize(options: &GcOptions) -> bool {
         // Not by its name: parsing the value would build regular expressions.
         let trigger = GCTriggerSelector::DynamicHeapSize(options.minimum_heap, options.maximum_heap);
         assert!(builder.options.gc_trigger.set(trigger));
+    }
+    if let Some(nursery) = options.nursery.filter(|_| std::env::var_os("MMTK_NURSERY").is_none()) {
+        assert!(builder.options.nursery.set(NurserySize::Fixed(nursery.max(LEAST_NURSERY))));
     }
     let stress = builder.options.is_stress_test_gc_enabled();
     let instance = mmtk::memory_manager::mmtk_init::<Saki>(&builder);

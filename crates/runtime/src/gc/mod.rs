@@ -62,6 +62,8 @@ pub struct GcOptions {
     pub minimum_heap: usize,
     /// Heap size that is never exceeded, in bytes.
     pub maximum_heap: usize,
+    /// Bytes allocated between two collections of young objects, if the collector is not to choose.
+    pub nursery: Option<usize>,
     /// Number of collector threads.
     pub threads: usize,
 }
