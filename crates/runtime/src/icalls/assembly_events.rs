@@ -1,5 +1,5 @@
 //! Loading assemblies by name as a program sees it: the folders of a domain, and the events `AssemblyResolve`,
-//! `ReflectionOnlyAssemblyResolve` and `AssemblyLoad` of its `AppDomain`.
+//! `ReflectionOnlyAssemblyResolve`, `TypeResolve` and `AssemblyLoad` of its `AppDomain`.
 
 use super::app_domains::{self, SETUP_BASE, SETUP_PRIVATE_PATH};
 use super::reflection::{assembly_object, assembly_of_object};
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 static RESOLVE: KnownField = KnownField::new("System", "AppDomain", "AssemblyResolve");
 static REFLECTION_RESOLVE: KnownField = KnownField::new("System", "AppDomain", "ReflectionOnlyAssemblyResolve");
+static TYPE_RESOLVE: KnownField = KnownField::new("System", "AppDomain", "TypeResolve");
 static LOAD: KnownField = KnownField::new("System", "AppDomain", "AssemblyLoad");
 
 /// The process's part in what the type system loads.
@@ -105,6 +106,19 @@ fn ask(name: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Resu
     // SAFETY: the method gives a reference.
     let found = unsafe { ObjectRef::from_raw(found as *mut _) };
     found.non_null().map(assembly_of_object).transpose()
+}
+
+/// Asks the handlers of `TypeResolve` for the assembly of a type. One that throws has found nothing.
+pub(super) fn ask_for_type(name: &str) -> Option<AssemblyId> {
+    let ask = || -> Result<Option<AssemblyId>> {
+        let Some((domain, method)) = handled(&TYPE_RESOLVE, "DoTypeResolve")? else { return Ok(None) };
+        let arguments = [domain, StringRef::new(name)?.object()].map(Argument::reference);
+        let found = invoke::call(method, &arguments)?;
+        // SAFETY: the method gives a reference.
+        let found = unsafe { ObjectRef::from_raw(found as *mut _) };
+        found.non_null().map(assembly_of_object).transpose()
+    };
+    ask().ok().flatten()
 }
 
 /// Raises `AssemblyLoad`.

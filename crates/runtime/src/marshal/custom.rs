@@ -26,8 +26,10 @@ fn object_at(address: usize) -> ObjectRef {
 /// The class that a descriptor names.
 fn marshaler_class(name: &str, assembly: AssemblyId) -> Result<TypeId> {
     let corlib = runtime().types.corlib();
-    let found =
-        find_type(name, &Lookup { assemblies: &[assembly, corlib], ignore_case: false, context: LoadContext::Execution })?;
+    let found = find_type(
+        name,
+        &Lookup { assemblies: &[assembly, corlib], ignore_case: false, context: LoadContext::Execution, asks: false },
+    )?;
     found.ok_or_else(|| Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'")))
 }
 

@@ -137,7 +137,7 @@ extern "C" fn type_by_name(
         let assembly = assembly_of_object(this)?;
         let name = name.argument("name")?.text();
         let context = runtime().types.load_context(assembly);
-        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context };
+        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context, asks: false };
         match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None if throw_on_error != 0 => Err(not_found(&name, assembly)),

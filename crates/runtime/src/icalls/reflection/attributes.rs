@@ -106,6 +106,7 @@ impl Enums {
             assemblies: &[self.attribute, self.constructor, types.corlib()],
             ignore_case: false,
             context: LoadContext::Execution,
+            asks: false,
         };
         match find_type(name, &lookup) {
             Ok(Some(ty)) => Ok(ty),
@@ -185,6 +186,7 @@ impl Decoded {
                     assemblies: &[self.enums.attribute, types.corlib()],
                     ignore_case: false,
                     context: LoadContext::Execution,
+                    asks: false,
                 };
                 let found = find_type(name, &lookup)?;
                 let missing = || Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'."));

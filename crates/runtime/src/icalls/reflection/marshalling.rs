@@ -62,7 +62,12 @@ pub(super) fn marshal_object(assembly: AssemblyId, parent: Token) -> Result<Obje
             set_kind(native::CUSTOM_MARSHALER);
             MARSHALER.set_ref(object, StringRef::new(&marshaler)?.object());
             COOKIE.set_ref(object, StringRef::new(&cookie)?.object());
-            let lookup = Lookup { assemblies: &[assembly, types.corlib()], ignore_case: false, context: LoadContext::Execution };
+            let lookup = Lookup {
+                assemblies: &[assembly, types.corlib()],
+                ignore_case: false,
+                context: LoadContext::Execution,
+                asks: false,
+            };
             if let Ok(Some(ty)) = find_type(&marshaler, &lookup) {
                 MARSHALER_TYPE.set_ref(object, handles::type_object(ty)?);
             }

@@ -222,7 +222,7 @@ extern "C" fn from_name(
             None => assemblies::assembly_outside_of_system().unwrap_or(types.corlib()),
         };
         let (ignore_case, context) = (ignore_case != 0, assembly_events::context_of(reflection_only));
-        let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case, context };
+        let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case, context, asks: true };
         match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None if throw_on_error != 0 => Err(not_found(&name, caller)),

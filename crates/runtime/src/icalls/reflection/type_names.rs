@@ -38,6 +38,8 @@ pub struct Lookup<'a> {
     pub ignore_case: bool,
     /// What the assemblies that names give are loaded for.
     pub context: LoadContext,
+    /// Asks the handlers of `AppDomain.TypeResolve` for what is not found.
+    pub asks: bool,
 }
 
 struct Parser<'a> {
@@ -214,7 +216,6 @@ fn named_assembly(name: &AssemblyName, lookup: &Lookup<'_>) -> Result<AssemblyId
 }
 
 fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
-    let types = &runtime().types;
     let own;
     let assemblies = match &parsed.assembly {
         None => lookup.assemblies,
@@ -226,6 +227,19 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
             &own
         }
     };
+    let found = find_in(assemblies, parsed, lookup)?;
+    if found.is_some() || !lookup.asks {
+        return Ok(found);
+    }
+    match assembly_events::ask_for_type(&parsed.path.join("+")) {
+        Some(assembly) => find_in(&[assembly], parsed, lookup),
+        None => Ok(None),
+    }
+}
+
+/// The type in the first of some assemblies that has it.
+fn find_in(assemblies: &[AssemblyId], parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
+    let types = &runtime().types;
     let mut found = None;
     for &assembly in assemblies {
         found = find_path(assembly, &parsed.path, lookup.ignore_case)?;
