@@ -1,5 +1,6 @@
 //! The programs of `tests/programs`, each compiled by `mcs` or `ilasm` and run in several ways; what they print must be what Mono printed
-//! (`NAME.expected`), and their exit code (or 128 and the signal that ended them) what a comment `// exit: N` says (else 0). `NAME.c` beside a program is the native library that it calls.
+//! (`NAME.expected`), and their exit code (or 128 and the signal that ended them) what a comment `// exit: N` says (else 0). `NAME.c` beside a
+//! program is the native library that it calls.
 //! A comment `// compiled only: WHY` keeps a program from being interpreted.
 //!
 //! They run on the host's `saki` that belongs to this test, or on another machine's (`cargo xtask test`) by these variables: `SAKI` is the command,
