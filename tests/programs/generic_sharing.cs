@@ -23,7 +23,47 @@ sealed class Mapped<T, R> : Source<R> {
     public override R Take() { return map(source.Take()); }
 }
 
+interface IAdder<T> {
+    int Add(int n);
+    T Last { get; }
+}
+
+interface IGeneric { int Count<T>(T x); }
+
+// Several instances of one interface, which shared code cannot tell apart.
+struct Adder<T> : IAdder<List<T>>, IAdder<T[]>, IAdder<int>, IGeneric {
+    int sum;
+    public int Add(int n) { return sum += n; }
+    int IAdder<T[]>.Add(int n) { return sum += 10 * n; }
+    int IAdder<int>.Add(int n) { return sum += 100 * n; }
+    List<T> IAdder<List<T>>.Last { get { return new List<T>(); } }
+    T[] IAdder<T[]>.Last { get { return new T[sum]; } }
+    int IAdder<int>.Last { get { return sum; } }
+    public int Count<U>(U x) { Console.WriteLine(typeof(T) + " " + typeof(U)); return ++sum; }
+}
+
 static class Program {
+    static void Twice<T, U>(T adder) where T : IAdder<U> {
+        adder.Add(1);
+        Console.WriteLine(adder.Add(2));
+        Console.WriteLine(adder.Last);
+    }
+    static int Count<T, U>(T counter, U x) where T : IGeneric {
+        counter.Count(x);
+        counter.Count("x");
+        counter.Count(new List<U>());
+        return counter.Count(3);
+    }
+    static void Constrained() {
+        Twice<Adder<string>, List<string>>(new Adder<string>());
+        Twice<Adder<string>, string[]>(new Adder<string>());
+        Twice<Adder<string>, int>(new Adder<string>());
+        Twice<Adder<int>, int[]>(new Adder<int>());
+        Console.WriteLine(Count(new Adder<string>(), new object()));
+        Console.WriteLine(Count(new Adder<int>(), 5));
+        Console.WriteLine(Count(new Adder<int>(), ""));
+    }
+
     static void Show<T>(Source<T> source) { Console.WriteLine("{0}: {1}", source.GetType(), source.Take()); }
 
     static void Main() {
@@ -38,5 +78,6 @@ static class Program {
         IList<object> covariant = new object[] { 1, "two" };
         covariant[1] = covariant[0];
         Console.WriteLine(covariant[1]);
+        Constrained();
     }
 }

@@ -305,6 +305,9 @@ helpers! {
     GenericLookup "generic_lookup" (Iptr Iptr) native Iptr;
     /// (object, method handle) code of a virtual or generic virtual method for this object
     VirtualCode "virtual_code" (Ref Iptr) native Iptr;
+    /// (method table of a value type, method handle, place with the address of a value) code of the method for this type; the place
+    /// then holds what the code takes as `this`: the same address, or a boxed copy
+    ConstrainedCode "constrained_code" (Iptr Iptr Mptr) native Iptr;
     /// (method table) runs the class initialiser if it has not run
     InitializeClass "initialize_class" (Iptr) native;
     /// (method table) base of its thread static fields on this thread: first the area of references, then, from the next

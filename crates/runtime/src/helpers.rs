@@ -26,6 +26,7 @@ pub static TABLE: &[(HelperId, Address)] = &[
     (HelperId::ResolveCell, Address(resolve_cell as *const ())),
     (HelperId::GenericLookup, Address(generic_lookup as *const ())),
     (HelperId::VirtualCode, Address(virtual_code as *const ())),
+    (HelperId::ConstrainedCode, Address(constrained_code as *const ())),
     (HelperId::InitializeClass, Address(initialize_class as *const ())),
     (HelperId::ThreadStatics, Address(thread_statics as *const ())),
     (HelperId::ContextStatics, Address(context_statics as *const ())),
@@ -121,6 +122,21 @@ extern "C" fn virtual_code(object: ObjectRef, handle: usize) -> usize {
     raising(|| {
         let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
         methods::virtual_code(object, method)
+    })
+}
+
+extern "C" fn constrained_code(table: Table, handle: usize, place: *mut usize) -> usize {
+    raising(|| {
+        let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
+        let found = methods::resolve_virtual(table.ty(), method)?;
+        if runtime().types.method(found).owner == table.ty() {
+            return methods::function_pointer(found);
+        }
+        // SAFETY: compiled code passes a place of its frame with the address of a value of this class.
+        let boxed = unsafe { object::box_value(table, place.read() as *const u8)? };
+        // SAFETY: likewise.
+        unsafe { place.cast::<ObjectRef>().write(boxed) };
+        methods::virtual_code(boxed, method)
     })
 }
 

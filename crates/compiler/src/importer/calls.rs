@@ -7,7 +7,7 @@ use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::env::CellRequest;
 use crate::intrinsics;
-use crate::signature::{AbiSignature, abi_signature, method_signature, with_argument_list};
+use crate::signature::{AbiSignature, ContextSource, abi_signature, context_source, method_signature, with_argument_list};
 use il::Token;
 use il::signature::CallConvention as Convention;
 use il::types::{MethodId, MethodKind, MethodSignature, TypeId};
@@ -323,14 +323,14 @@ impl<'a> Importer<'a, '_> {
         self.stack[place].value = address;
         self.stack[place].shape = Shape::Scalar(Type::Mptr);
         self.env.depend_on_layout(ty.ty);
-        let data = self.types.method(callee.method);
-        if data.method_args.is_empty() {
-            let found = self.types.resolve_virtual(ty.ty, callee.method)?;
-            if self.types.method(found).owner == ty.ty {
-                return self.call_own(found, ty, callee);
-            }
+        if self.depends_on_arguments(ty, callee)? {
+            return self.call_constrained_late(ty, callee, &abi);
         }
-        // Inherited from Object, ValueType or Enum, or generic: called on a boxed copy.
+        let found = self.types.resolve_virtual(ty.ty, callee.method)?;
+        if self.types.method(found).owner == ty.ty {
+            return self.call_own(found, ty, callee);
+        }
+        // Inherited from Object, ValueType or Enum, or a default implementation: called on a boxed copy.
         let memory = Memory::any(Type::I32);
         self.load_at(ty.ty, address, memory, false)?;
         self.box_value(ty)?;
@@ -343,6 +343,41 @@ impl<'a> Importer<'a, '_> {
         self.call(callee, true)
     }
 
+    /// Whether only the exact type arguments tell which method of a value type a constrained call in shared code reaches.
+    fn depends_on_arguments(&self, ty: TypeRef, callee: MethodRef) -> Outcome<bool> {
+        let data = self.types.method(callee.method);
+        if !data.method_args.is_empty() {
+            return Ok(ty.open.is_some() || callee.open.is_some());
+        }
+        if callee.open.is_none() || !self.types.is_interface(data.owner) {
+            return Ok(false);
+        }
+        let interface = self.types.generic_definition_type(data.owner);
+        let is_meant = |&&declared: &&TypeId| self.types.generic_definition_type(declared) == interface;
+        // Two interfaces of the definition may be one over canonical arguments.
+        let declared = self.types.interfaces(self.types.generic_definition_type(ty.ty))?.iter().filter(is_meant).count();
+        Ok(declared != 1 || !self.types.interfaces(ty.ty)?.contains(&data.owner))
+    }
+
+    /// A constrained call on a value type whose method is found at run time.
+    fn call_constrained_late(&mut self, ty: TypeRef, callee: MethodRef, abi: &AbiSignature) -> Outcome {
+        let result_type = self.types.method_signature(callee.method)?.ret;
+        let arguments = self.pop_arguments(abi)?;
+        let address = self.pop_address()?;
+        self.settle()?;
+        let table = self.method_table(ty)?;
+        let handle = self.method_cell(callee, CellRequest::MethodHandle, Type::Iptr)?;
+        let pointer_bytes = self.abi.pointer_bytes;
+        let place = self.struct_temporary(pointer_bytes, pointer_bytes);
+        self.b.store(Memory::any(Type::Mptr), place, address);
+        let code = self.helper_value(HelperId::ConstrainedCode, &[table, handle, place]);
+        let this = self.b.load(Memory::any(Type::Ref), place);
+        // A tail call would leave the frame whose variable may be `this`.
+        self.tail.wanted = false;
+        let result = self.emit_call(Callee::Code(code), abi, Some(this), &arguments, None)?;
+        self.push_result(result_type, result)
+    }
+
     /// A value type's own implementation, called on its address.
     fn call_own(&mut self, found: MethodId, ty: TypeRef, callee: MethodRef) -> Outcome {
         let canonical = self.types.canonical_method(found);
@@ -352,7 +387,10 @@ impl<'a> Importer<'a, '_> {
         let this = self.pop_address()?;
         let this = self.as_pointer(this, Type::Mptr);
         self.settle()?;
-        let context = if abi.has_context { Some(self.method_table(ty)?) } else { None };
+        let context = match context_source(self.types, canonical) {
+            Some(ContextSource::ClassParameter) => Some(self.method_table(ty)?),
+            _ => self.context_argument(MethodRef { method: found, open: None })?,
+        };
         let result = self.emit_call(Callee::Method(canonical), &abi, Some(this), &arguments, context)?;
         self.push_result(result_type, result)
     }
