@@ -263,6 +263,9 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
         shape.base_size = ABI.string_chars() as u32;
         shape.component_size = 2;
     }
+    if class.has_overlapped_references {
+        shape.flags |= flags::OVERLAPPED_REFERENCES;
+    }
     if types.may_begin_as_proxy(ty) {
         shape.flags |= flags::MAY_BEGIN_AS_PROXY;
     }

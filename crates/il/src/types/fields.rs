@@ -145,6 +145,8 @@ pub struct Class {
     /// Where references are, ascending, with inherited ones: from the start of the object; of value types from the start of the
     /// payload. Empty for arrays.
     pub reference_offsets: Box<[u32]>,
+    /// Some of the references share their bytes with other fields, and may be anything; of arrays: those of the elements do.
+    pub has_overlapped_references: bool,
     /// All fields declared here, in metadata order.
     pub fields: Box<[FieldId]>,
     /// By position in `fields`: offset of instance fields, [`u32::MAX`] of others.
@@ -351,6 +353,7 @@ impl TypeSystem {
             fields_end: data,
             contains_references,
             reference_offsets: Box::default(),
+            has_overlapped_references: self.has_overlapped_references(element, loading)?,
             fields: Box::default(),
             offsets: Box::default(),
             enum_underlying: None,
@@ -378,6 +381,7 @@ impl TypeSystem {
             fields_end: end,
             contains_references: false,
             reference_offsets: Box::default(),
+            has_overlapped_references: false,
             fields,
             offsets,
             enum_underlying: None,
@@ -399,6 +403,7 @@ impl TypeSystem {
             _ => None,
         };
         let mut references: Vec<u32> = parent.map_or(Vec::new(), |parent| parent.reference_offsets.to_vec());
+        let mut has_overlapped_references = parent.is_some_and(|parent| parent.has_overlapped_references);
         let mut align = parent.map_or(if is_value_type { 1 } else { pointer }, |parent| parent.align);
         let start = match (is_value_type, parent) {
             (true, _) => 0,
@@ -425,6 +430,7 @@ impl TypeSystem {
                     let class = self.class_within(ty, loading)?;
                     is_blittable &= class.is_blittable;
                     is_by_ref_like |= class.is_by_ref_like;
+                    has_overlapped_references |= class.has_overlapped_references;
                 }
             }
             placed.push(Placed { index, ty, size, align: field_align, has_references, is_reference, offset: 0 });
@@ -445,7 +451,11 @@ impl TypeSystem {
         }
         is_blittable &= is_fixed || header.is_enum();
         let end = match mode {
-            type_attributes::EXPLICIT_LAYOUT => self.place_explicitly(t, &fields, &mut placed, start, &references, loading)?,
+            type_attributes::EXPLICIT_LAYOUT => {
+                let (end, overlaps) = self.place_explicitly(t, &fields, &mut placed, start, &references, loading)?;
+                has_overlapped_references |= overlaps;
+                end
+            }
             type_attributes::SEQUENTIAL_LAYOUT => place_in_order(&mut placed, start),
             _ => place_packed(&mut placed, start),
         };
@@ -491,6 +501,7 @@ impl TypeSystem {
             fields_end,
             contains_references: !references.is_empty(),
             reference_offsets: references.into(),
+            has_overlapped_references,
             fields,
             offsets: offsets.into(),
             enum_underlying,
@@ -502,8 +513,8 @@ impl TypeSystem {
         })
     }
 
-    /// Gives each field the offset from the metadata. Returns the end; checks that no reference, `inherited` ones included,
-    /// overlaps anything else.
+    /// Gives each field the offset from the metadata. Returns the end, and whether a reference, `inherited` ones included, overlaps
+    /// anything else, which Mono allows as long as it lies at a multiple of the pointer size.
     fn place_explicitly(
         &self,
         t: TypeId,
@@ -512,10 +523,13 @@ impl TypeSystem {
         start: u32,
         inherited: &[u32],
         loading: &mut Vec<TypeId>,
-    ) -> Result<u64> {
+    ) -> Result<(u64, bool)> {
         let pointer = self.layout.pointer_bytes;
         // Offsets count from the object's beginning, so that fields may overlap those of the base class, as in Mono.
         let base = if start == 0 { 0 } else { align_up(self.object_layout().first_field(), 8) };
+        if !self.generic_params(self.generic_definition_type(t))?.is_empty() {
+            return Err(self.load_error(t, "Generic class cannot have explicit layout."));
+        }
         let mut end = u64::from(start);
         // Byte ranges: those that are references, and others.
         let (mut references, mut others) = (inherited.to_vec(), Vec::new());
@@ -528,6 +542,11 @@ impl TypeSystem {
                 return Err(self.load_error(t, "a field lies too far out"));
             }
             field.offset = base + offset;
+            if field.has_references && field.offset % pointer != 0 {
+                let name = self.field_name(fields[field.index]);
+                let message = format!("Reference typed field '{name}' has explicit offset that is not pointer-size aligned.");
+                return Err(self.load_error(t, &message));
+            }
             end = end.max(field_end);
             if field.is_reference {
                 references.push(field.offset);
@@ -544,16 +563,17 @@ impl TypeSystem {
                 others.push(field.offset + position..field.offset + inner.value_size);
             }
         }
-        for &reference in &references {
-            let overlaps = |range: &std::ops::Range<u32>| range.start < reference + pointer && reference < range.end;
-            if reference % pointer != 0 || others.iter().any(overlaps) {
-                return Err(self.load_error(t, "Failure has occurred while loading a type."));
-            }
-            if references.iter().any(|&other| other != reference && other.abs_diff(reference) < pointer) {
-                return Err(self.load_error(t, "Failure has occurred while loading a type."));
-            }
+        let is_overlapped =
+            |&reference: &u32| others.iter().any(|range| range.start < reference + pointer && reference < range.end);
+        Ok((end, references.iter().any(is_overlapped)))
+    }
+
+    /// Whether a location of this type has references that share their bytes with other fields.
+    fn has_overlapped_references(&self, t: TypeId, loading: &mut Vec<TypeId>) -> Result<bool> {
+        match self.shallow_storage(t) {
+            Some(_) => Ok(false),
+            None => Ok(self.class_within(t, loading)?.has_overlapped_references),
         }
-        Ok(end)
     }
 
     /// Storage of a type that needs no loading of fields; `None` for structures and enumerations.

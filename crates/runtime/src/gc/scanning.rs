@@ -57,11 +57,27 @@ pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
     (address < end).then_some(object)
 }
 
-fn visit(base: Address, offset: usize, visitor: &mut impl SlotVisitor<SimpleSlot>) {
-    let slot = base + offset;
-    // SAFETY: a slot of a live object. What it refers to is scanned only when all that waits was, so it can be on its way until then.
-    prefetch(unsafe { slot.load::<usize>() });
+/// Shows `visitor` a reference of an object whose method table has these flags.
+///
+/// # Safety
+/// The slot lies in a live object.
+unsafe fn visit(slot: Address, shape_flags: u32, visitor: &mut impl SlotVisitor<SimpleSlot>) {
+    // SAFETY: the caller's.
+    let value = unsafe { slot.load::<usize>() };
+    if shape_flags & flags::OVERLAPPED_REFERENCES != 0 && !may_be_object(value) {
+        return;
+    }
+    // What it refers to is scanned only when all that waits was, so it can be on its way until then.
+    prefetch(value);
     visitor.visit_slot(SimpleSlot::from_address(slot));
+}
+
+/// Whether there may be an object at `address`. While objects move nothing tells it for certain; as in Mono, a number that is put in the place
+/// of a reference must not look like one.
+fn may_be_object(address: usize) -> bool {
+    // SAFETY: a plain number.
+    let place = unsafe { Address::from_usize(address) };
+    super::is_in_heap(address) && place.is_aligned_to(super::OBJECT_ALIGNMENT) && place.is_mapped()
 }
 
 /// Asks for the memory at `address` ahead of time; it need not be there.
@@ -104,7 +120,7 @@ impl Scanning<Saki> for SakiScanning {
             let map = shape.references();
             if shape.flags & (flags::VECTOR | flags::ARRAY) == 0 {
                 for &offset in &map.instance {
-                    visit(base, offset as usize, visitor);
+                    visit(base + offset as usize, shape.flags, visitor);
                 }
                 return;
             }
@@ -112,7 +128,7 @@ impl Scanning<Saki> for SakiScanning {
             let size = shape.component_size();
             for index in 0..length {
                 for &offset in &map.element {
-                    visit(base, shape.base_size() + index * size + offset as usize, visitor);
+                    visit(base + shape.base_size() + index * size + offset as usize, shape.flags, visitor);
                 }
             }
         }
