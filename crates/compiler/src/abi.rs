@@ -55,6 +55,8 @@ pub mod method_table_flags {
     pub const SPECIAL_SCAN: u32 = 4096;
     /// Instances may be proxies from the start: `TypeSystem::may_begin_as_proxy`.
     pub const MAY_BEGIN_AS_PROXY: u32 = 8192;
+    /// Instances hold references that do not keep their objects; the collector knows each instance from its allocation.
+    pub const WEAK_FIELDS: u32 = 32768;
     /// Some of the references in instances or elements share their bytes with other fields, so that they may be anything.
     pub const OVERLAPPED_REFERENCES: u32 = 16384;
 }

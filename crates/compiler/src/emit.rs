@@ -375,7 +375,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
         let class = self.types.class(ty)?;
         self.env.depend_on_layout(ty);
         let base_size = align_up(class.instance_size, self.abi.pointer_bytes);
-        let fast = !class.has_finalizer && base_size <= FAST_ALLOCATION_BYTES;
+        let fast = !class.has_finalizer && class.weak_offsets.is_empty() && base_size <= FAST_ALLOCATION_BYTES;
         let fast = fast
             && !self.types.may_begin_as_proxy(ty)
             && !class.header.is_abstract()

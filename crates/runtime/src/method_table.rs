@@ -263,6 +263,10 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
         shape.base_size = ABI.string_chars() as u32;
         shape.component_size = 2;
     }
+    if !class.weak_offsets.is_empty() {
+        shape.map.weak = class.weak_offsets.clone();
+        shape.flags |= flags::WEAK_FIELDS;
+    }
     if class.has_overlapped_references {
         shape.flags |= flags::OVERLAPPED_REFERENCES;
     }
@@ -272,7 +276,7 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
     if class.has_finalizer && header.kind != ClassKind::Interface {
         shape.flags |= flags::FINALIZER;
     }
-    if !shape.map.instance.is_empty() || !shape.map.element.is_empty() {
+    if !shape.map.instance.is_empty() || !shape.map.weak.is_empty() || !shape.map.element.is_empty() {
         shape.flags |= flags::HAS_REFERENCES;
     }
     if !shape.has_initializer {

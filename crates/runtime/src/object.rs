@@ -222,6 +222,9 @@ pub fn allocate_of_kind(table: &MethodTable, size: usize, kind: AllocationKind) 
     let object = memory as *mut Object;
     // SAFETY: fresh zeroed memory of at least the header's size.
     unsafe { (*object).method_table = table };
+    if table.has(flags::WEAK_FIELDS) {
+        gc::register_weak_fields(memory);
+    }
     if table.has(flags::FINALIZER) && gc::register_finalizer(memory) {
         gc::collect(Thread::current().heap(), false);
     }

@@ -10,7 +10,9 @@ use super::*;
 use crate::assembly::{Assembly, AssemblyName, ExportTarget, Version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::resolve::{FRAMEWORK_TOKENS, probe_all, replacement};
-use crate::tables::{CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow};
+use crate::tables::{
+    AssemblyRefRow, CustomAttributeRow, FileRow, MemberRefRow, Metadata, TableId, Token, TypeDefRow, TypeRefRow,
+};
 use crate::writer::ImageWriter;
 
 /// Longest chain of type forwarders; a cycle ends here.
@@ -35,6 +37,8 @@ pub(crate) struct LoadedAssembly {
     stands_alone: bool,
     /// Of a module without a manifest: the assembly that it belongs to.
     manifest: OnceLock<AssemblyId>,
+    /// It refers to the attribute for weak fields.
+    names_weak_attribute: OnceLock<bool>,
 }
 
 /// What an assembly is loaded for. The same file loaded for both is two assemblies with types of their own.
@@ -109,6 +113,7 @@ impl LoadedAssembly {
             method_specs: cells(TableId::MethodSpec),
             references: cells(TableId::AssemblyRef),
             enclosing: None,
+            names_weak_attribute: OnceLock::new(),
             is_class_library: assembly.name().token().is_some_and(|token| FRAMEWORK_TOKENS.contains(&token)),
             assembly,
             context,
@@ -520,6 +525,27 @@ impl TypeSystem {
     /// Whether a custom attribute of this type is on what `parent` names. Compares names only and loads nothing.
     pub fn has_custom_attribute(&self, assembly: AssemblyId, parent: Token, namespace: &str, name: &str) -> bool {
         self.custom_attribute(assembly, parent, namespace, name).is_some()
+    }
+
+    /// Whether a field is marked with `System.WeakAttribute`. As for Mono, it must be the core library's, or that of the library
+    /// `Mono.Runtime.Testing`, since not every core library has it.
+    pub(crate) fn is_weak_field(&self, assembly: AssemblyId, row: u32) -> bool {
+        let loaded = self.loaded(assembly);
+        !loaded.is_class_library
+            && *loaded.names_weak_attribute.get_or_init(|| self.names_weak_attribute(assembly))
+            && self.has_custom_attribute(assembly, Token::new(TableId::Field, row), "System", "WeakAttribute")
+    }
+
+    fn names_weak_attribute(&self, assembly: AssemblyId) -> bool {
+        let metadata = self.metadata(assembly);
+        metadata.rows::<TypeRefRow>().any(|(_, row)| {
+            metadata.string(row.name) == "WeakAttribute"
+                && metadata.string(row.namespace) == "System"
+                && metadata.row_of::<AssemblyRefRow>(row.resolution_scope).is_ok_and(|library| {
+                    let name = metadata.string(library.name);
+                    name == &*self.assembly(self.corlib()).name().name || name.contains("Mono.Runtime.Testing")
+                })
+        })
     }
 
     /// The value of the first custom attribute of this type on what `parent` names. Compares names only and loads nothing.

@@ -145,6 +145,9 @@ pub struct Class {
     /// Where references are, ascending, with inherited ones: from the start of the object; of value types from the start of the
     /// payload. Empty for arrays.
     pub reference_offsets: Box<[u32]>,
+    /// Where references are that do not keep their objects, ascending, with inherited ones: from the start of the object. They are not
+    /// among `reference_offsets`.
+    pub weak_offsets: Box<[u32]>,
     /// Some of the references share their bytes with other fields, and may be anything; of arrays: those of the elements do.
     pub has_overlapped_references: bool,
     /// All fields declared here, in metadata order.
@@ -353,6 +356,7 @@ impl TypeSystem {
             fields_end: data,
             contains_references,
             reference_offsets: Box::default(),
+            weak_offsets: Box::default(),
             has_overlapped_references: self.has_overlapped_references(element, loading)?,
             fields: Box::default(),
             offsets: Box::default(),
@@ -381,6 +385,7 @@ impl TypeSystem {
             fields_end: end,
             contains_references: false,
             reference_offsets: Box::default(),
+            weak_offsets: Box::default(),
             has_overlapped_references: false,
             fields,
             offsets,
@@ -403,6 +408,7 @@ impl TypeSystem {
             _ => None,
         };
         let mut references: Vec<u32> = parent.map_or(Vec::new(), |parent| parent.reference_offsets.to_vec());
+        let mut weak: Vec<u32> = parent.map_or(Vec::new(), |parent| parent.weak_offsets.to_vec());
         let mut has_overlapped_references = parent.is_some_and(|parent| parent.has_overlapped_references);
         let mut align = parent.map_or(if is_value_type { 1 } else { pointer }, |parent| parent.align);
         let start = match (is_value_type, parent) {
@@ -465,7 +471,8 @@ impl TypeSystem {
             align = align.max(field.align);
             offsets[field.index] = field.offset;
             if field.is_reference {
-                references.push(field.offset);
+                let is_weak = !is_value_type && self.is_weak_field(header.assembly, self.field(fields[field.index]).row);
+                if is_weak { &mut weak } else { &mut references }.push(field.offset);
             } else if self.shallow_storage(field.ty).is_none() {
                 let inner = self.class_within(field.ty, loading)?;
                 references.extend(inner.reference_offsets.iter().map(|offset| offset + field.offset));
@@ -473,6 +480,7 @@ impl TypeSystem {
         }
         references.sort_unstable();
         references.dedup();
+        weak.sort_unstable();
         // An explicit size counts from the first field on, and gives no fewer bytes than the fields take.
         let end = if is_fixed && class_size != 0 { end.max(u64::from(start) + u64::from(class_size)) } else { end };
         if end > SIZE_LIMIT {
@@ -501,6 +509,7 @@ impl TypeSystem {
             fields_end,
             contains_references: !references.is_empty(),
             reference_offsets: references.into(),
+            weak_offsets: weak.into(),
             has_overlapped_references,
             fields,
             offsets: offsets.into(),

@@ -30,13 +30,14 @@ pub unsafe fn register_ephemeron_array(array: *mut u8, tombstone: *const usize) 
     ARRAYS.lock().push(array as usize);
 }
 
-fn object_at(address: usize) -> Option<ObjectReference> {
+/// The object that a slot with this content refers to.
+pub(super) fn object_at(address: usize) -> Option<ObjectReference> {
     // SAFETY: a plain number; slots hold references or 0.
     ObjectReference::from_raw_address(unsafe { Address::from_usize(address) })
 }
 
 /// The object's address after the collection, if it is known to live so far.
-fn survivor(address: usize) -> Option<usize> {
+pub(super) fn survivor(address: usize) -> Option<usize> {
     let object = object_at(address).filter(|object| object.is_reachable())?;
     Some(object.get_forwarded_object().unwrap_or(object).to_raw_address().as_usize())
 }

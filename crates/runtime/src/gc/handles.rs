@@ -1,5 +1,6 @@
 //! Handles: references that native code and `GCHandle` hold, strong, pinned or weak.
 
+use super::ephemerons::{object_at, survivor};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::SimpleSlot;
 use parking_lot::Mutex;
@@ -82,11 +83,6 @@ fn with_entry<R>(handle: usize, action: impl FnOnce(&mut Entry) -> R) -> Option<
     HANDLES.lock().entries.get_mut(index)?.as_mut().map(action)
 }
 
-fn object_at(address: usize) -> Option<ObjectReference> {
-    // SAFETY: a plain number; handles hold references or 0.
-    ObjectReference::from_raw_address(unsafe { Address::from_usize(address) })
-}
-
 /// Slots of the strong handles, and targets of the pinned ones.
 pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
     let mut slots = Vec::new();
@@ -105,15 +101,14 @@ pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
 /// After tracing: forgets or follows the targets of weak handles of a kind.
 pub(super) fn update_weak(kind: HandleKind) {
     for entry in HANDLES.lock().iter_mut().filter(|entry| entry.kind == kind) {
-        let Some(object) = object_at(*entry.target) else { continue };
-        *entry.target = match object.is_reachable() {
-            true => object.get_forwarded_object().unwrap_or(object).to_raw_address().as_usize(),
-            false => {
-                if kind == HandleKind::WeakTrackResurrection {
-                    super::finalizers::expect_notice();
-                }
-                0
+        if *entry.target == 0 {
+            continue;
+        }
+        *entry.target = survivor(*entry.target).unwrap_or_else(|| {
+            if kind == HandleKind::WeakTrackResurrection {
+                super::finalizers::expect_notice();
             }
-        };
+            0
+        });
     }
 }

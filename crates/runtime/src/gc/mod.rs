@@ -18,6 +18,7 @@ mod reservation;
 mod roots;
 mod scanning;
 mod suspension;
+mod weak_fields;
 
 pub use ephemerons::register_ephemeron_array;
 pub use finalizers::{
@@ -30,6 +31,7 @@ pub use reference_map::ReferenceMap;
 pub use roots::{add_root_range, remove_root_range};
 pub use scanning::set_code_owner;
 pub use suspension::{AllocationWindow, NativeState, ThreadHeap, attach, detach, set_interruptible_test};
+pub use weak_fields::register_weak_fields;
 
 use binding::{Saki, mmtk};
 use mmtk::AllocationSemantics;

@@ -5,6 +5,8 @@
 pub struct ReferenceMap {
     /// Instances and boxed values: byte offsets from the object's start.
     pub instance: Box<[u32]>,
+    /// Likewise, references that do not keep their objects.
+    pub weak: Box<[u32]>,
     /// Arrays: byte offsets within an element (`[0]` for arrays of references).
     pub element: Box<[u32]>,
 }

@@ -3,7 +3,7 @@
 use super::binding::Saki;
 use super::handles::{self, HandleKind};
 use super::object_model::{ABI, ObjectShape, read};
-use super::{ephemerons, finalizers, roots, suspension};
+use super::{ephemerons, finalizers, roots, suspension, weak_fields};
 use compiler::abi::method_table_flags as flags;
 use mmtk::Mutator;
 use mmtk::memory_manager;
@@ -177,10 +177,12 @@ impl Scanning<Saki> for SakiScanning {
                 return true;
             }
             handles::update_weak(HandleKind::Weak);
+            weak_fields::update();
             finalizers::queue_unreachable(|object| tracer.trace_object(object))
         });
         if !found {
             ephemerons::finish();
+            weak_fields::finish();
             handles::update_weak(HandleKind::WeakTrackResurrection);
         }
         found
