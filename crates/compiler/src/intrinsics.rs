@@ -4,6 +4,7 @@ use crate::abi::HelperId;
 use crate::env::{CellRequest, MethodEnv};
 use crate::importer::generics::{MethodRef, TypeRef};
 use crate::importer::stack::Origin;
+use crate::importer::stack::Use;
 use crate::importer::{Failure, ImportError, ImportFlags, ImportedMethod, Importer};
 use crate::wrappers;
 use il::types::{MethodId, Storage, TypeId};
@@ -316,17 +317,17 @@ pub(crate) fn expand(importer: &mut Importer<'_, '_>, callee: MethodRef) -> Resu
             let memory = Memory::any(Type::I32);
             if intrinsic == ElementGet {
                 importer.unchecked_element(array, index, element, None)?;
-                let (value, _) = importer.pop_for(element.ty)?;
+                let (value, _) = importer.pop_for(element.ty, Use::Passed)?;
                 importer.store_at(element, crate::emit::Destination::Anywhere(pointer), memory, value)?;
             } else {
                 importer.load_at(element.ty, pointer, memory, false)?;
-                let (value, _) = importer.pop_for(element.ty)?;
+                let (value, _) = importer.pop_for(element.ty, Use::Passed)?;
                 importer.unchecked_element(array, index, element, Some(value))?;
             }
         }
         Same => {
             let result = types.method_signature(method)?.ret;
-            let (value, _) = importer.pop_for(result)?;
+            let (value, _) = importer.pop_for(result, Use::Passed)?;
             importer.push_typed(result, value)?;
         }
         UncheckedMove => {
@@ -334,12 +335,12 @@ pub(crate) fn expand(importer: &mut Importer<'_, '_>, callee: MethodRef) -> Resu
             if matches!(types.storage(result)?, Storage::Struct { .. }) {
                 return Ok(false);
             }
-            let (value, _) = importer.pop_for(result)?;
+            let (value, _) = importer.pop_for(result, Use::Passed)?;
             importer.push_typed(result, value)?;
         }
         UncheckedLoad | UncheckedStore => {
             let element = type_argument(importer, callee, 0)?;
-            let value = if intrinsic == UncheckedStore { Some(importer.pop_for(element.ty)?.0) } else { None };
+            let value = if intrinsic == UncheckedStore { Some(importer.pop_for(element.ty, Use::Passed)?.0) } else { None };
             let index = importer.pop_scalar(Type::I32)?;
             let array = importer.pop_scalar(Type::Ref)?;
             importer.settle()?;

@@ -5,6 +5,7 @@ use crate::com_calls::{com_method, imported_class_method, is_imported_class};
 use crate::emit::Emitter;
 use crate::env::{CellRequest, MethodEnv};
 use crate::importer::generics::TypeRef;
+use crate::importer::stack::Use;
 use crate::importer::{Failure, ImportError, ImportedMethod, Importer, method_error};
 use crate::marshal::signature::native_signature;
 use crate::native_calls::{call_native, imported_function};
@@ -103,6 +104,10 @@ pub(crate) fn import_wrapper(env: &dyn MethodEnv, method: MethodId) -> Result<Im
             }
         };
     }
+    if data.is_runtime() {
+        let message = format!("Unrecognizable runtime implemented method '{name}'\n");
+        return Err(ImportError::Invalid(Error::invalid_program(message)));
+    }
     let reason = if data.is_abstract() { "an abstract method has no code" } else { "the method has no body" };
     Err(ImportError::NotSupported(format!("{reason}: {name}")))
 }
@@ -123,7 +128,7 @@ pub(crate) fn all_arguments(importer: &mut Importer<'_, '_>) -> Result<Vec<(Valu
     let types: Vec<TypeId> = importer.abi_signature.params.iter().map(|param| param.ty).collect();
     let mut values = Vec::with_capacity(types.len());
     for ty in types.into_iter().rev() {
-        values.push(importer.pop_for(ty)?);
+        values.push(importer.pop_for(ty, Use::Passed)?);
     }
     values.reverse();
     Ok(values)

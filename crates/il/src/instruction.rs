@@ -2,6 +2,8 @@
 
 mod opcodes;
 
+use std::fmt;
+
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::Token;
@@ -182,6 +184,28 @@ impl<'a> Instruction<'a> {
             BltUnS => (BltUn, self.operand),
             LeaveS => (Leave, self.operand),
             opcode => (opcode, self.operand),
+        }
+    }
+}
+
+impl fmt::Display for Instruction<'_> {
+    /// As Mono's disassembler writes it, with tokens as numbers.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "IL_{:04x}: {:<10}", self.offset, self.opcode.info().name)?;
+        match self.operand {
+            Operand::None => Ok(()),
+            Operand::I32(value) => write!(formatter, "{value}"),
+            Operand::I64(value) => write!(formatter, "{value}"),
+            Operand::R4(value) => write!(formatter, "{value}"),
+            Operand::R8(value) => write!(formatter, "{value}"),
+            Operand::Token(token) => write!(formatter, "{token}"),
+            Operand::String(offset) => write!(formatter, "0x{:08x}", 0x7000_0000 | offset),
+            Operand::Target(target) => write!(formatter, "IL_{target:04x}"),
+            Operand::Switch(targets) => {
+                let targets: Vec<String> = targets.iter().map(|target| format!("IL_{target:04x}")).collect();
+                write!(formatter, "({})", targets.join(", "))
+            }
+            Operand::Variable(number) => write!(formatter, "{number}"),
         }
     }
 }

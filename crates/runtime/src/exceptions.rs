@@ -228,6 +228,8 @@ impl From<il::Error> for Exception {
                 | ErrorKind::OpenGeneric,
                 _,
             ) => Exception::new(namespace, class, error.reason()),
+            // With the instruction in the message, the name is the reason.
+            (ErrorKind::InvalidProgram, Some(_)) => Exception::new(namespace, class, error.message()),
             _ => Exception::new(namespace, class, error.to_string()),
         }
     }

@@ -57,6 +57,14 @@ fn scalar(operand: Operand) -> Outcome<Type> {
     }
 }
 
+/// As [`scalar`], for what cannot be done with references.
+fn number(operand: Operand) -> Outcome<Type> {
+    match scalar(operand)? {
+        Type::Ref => Err(invalid("arithmetic on a reference")),
+        ty => Ok(ty),
+    }
+}
+
 impl<'a> Importer<'a, '_> {
     /// Both operands in one type. Pointers count as native integers.
     fn unify(&mut self, a: Operand, b: Operand) -> Outcome<(Value, Value, Type)> {
@@ -78,8 +86,8 @@ impl<'a> Importer<'a, '_> {
         let Some((integer, float)) = binary_opcodes(il) else { return Err(invalid("not a binary operation")) };
         let b = self.pop()?;
         let a = self.pop()?;
-        let (left, right) = (scalar(a)?, scalar(b)?);
-        let managed = left == Type::Mptr || right == Type::Mptr || left == Type::Ref || right == Type::Ref;
+        let (left, right) = (number(a)?, number(b)?);
+        let managed = left == Type::Mptr || right == Type::Mptr;
         let (x, y, ty) = self.unify(a, b)?;
         if ty.is_float() {
             let value = match (il, float) {
@@ -112,7 +120,7 @@ impl<'a> Importer<'a, '_> {
     pub(super) fn import_shift(&mut self, il: Il) -> Outcome {
         let amount = self.pop_scalar(Type::I32)?;
         let operand = self.pop()?;
-        let ty = match scalar(operand)? {
+        let ty = match number(operand)? {
             ty if ty.is_managed() => Type::Iptr,
             ty if ty.is_int() => ty,
             _ => return Err(invalid("a shift of a float")),
@@ -130,7 +138,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn import_unary(&mut self, il: Il) -> Outcome {
         let operand = self.pop()?;
-        let ty = scalar(operand)?;
+        let ty = number(operand)?;
         let ty = if ty.is_managed() { Type::Iptr } else { ty };
         let value = self.convert_scalar(operand, ty)?;
         let opcode = match (il, ty.is_float()) {
@@ -168,6 +176,12 @@ impl<'a> Importer<'a, '_> {
                 return Ok(self.b.icmp(integer, a.value, b.value));
             }
         }
+        // Mono widens neither for a comparison.
+        match (scalar(a)?, scalar(b)?) {
+            (Type::I32, Type::I64) | (Type::I64, Type::I32) => return Err(invalid("integers of different sizes are compared")),
+            (Type::Ref, _) | (_, Type::Ref) => return Err(invalid("a reference is compared with a number")),
+            _ => {}
+        }
         let (x, y, ty) = self.unify(a, b)?;
         Ok(if ty.is_float() { self.b.fcmp(float, x, y) } else { self.b.icmp(integer, x, y) })
     }
@@ -188,11 +202,7 @@ impl<'a> Importer<'a, '_> {
         let value = operand.value;
         let condition = match scalar(operand)? {
             Type::I32 if if_true => value,
-            ty if ty.is_float() => {
-                let zero = self.b.zero(ty);
-                let compare = if if_true { FloatCompare::Une } else { FloatCompare::Oeq };
-                self.b.fcmp(compare, value, zero)
-            }
+            ty if ty.is_float() => return Err(invalid("a float decides on a branch")),
             ty => {
                 let zero = self.b.iconst(ty, 0);
                 let compare = if if_true { IntCompare::Ne } else { IntCompare::Eq };
@@ -215,7 +225,11 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(super) fn import_switch(&mut self, targets: SwitchTargets<'_>, next: u32) -> Outcome {
-        let index = self.pop_scalar(Type::I32)?;
+        let index = self.pop()?;
+        if index.shape == Shape::Scalar(Type::I64) {
+            return Err(invalid("a switch on a long integer"));
+        }
+        let index = self.convert_scalar(index, Type::I32)?;
         self.spill_stack()?;
         let clone = self.clone;
         let default = self.target(clone, next)?;

@@ -2,7 +2,7 @@
 
 use super::generics::TypeRef;
 use super::memory::indirect_access;
-use super::stack::Operand;
+use super::stack::{Operand, Use};
 use super::{Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
@@ -29,6 +29,9 @@ fn element_alias(access: Access, pointer_bytes: u32) -> Alias {
 impl<'a> Importer<'a, '_> {
     pub(super) fn import_newarr(&mut self, token: Token) -> Outcome {
         let element = self.resolve_type(token)?;
+        if element.ty == TypeId::VOID {
+            return Err(invalid("an array of void"));
+        }
         let length = self.pop()?;
         let length = self.convert_scalar(length, Type::Iptr)?;
         let array = self.vector_of(element);
@@ -141,7 +144,7 @@ impl<'a> Importer<'a, '_> {
                 Ok(())
             }
             (None, Some(element)) => {
-                let (value, _) = self.operand_for(value, element.ty)?;
+                let (value, _) = self.operand_for(value, element.ty, Use::Passed)?;
                 let size = self.struct_size(element.ty)?;
                 let index = self.check_index(array, index)?;
                 let address = self.element_address(array, index, size);

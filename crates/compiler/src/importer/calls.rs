@@ -1,7 +1,7 @@
 //! Calls of all kinds (ECMA-335 III.3.19 ff., III.4.2).
 
 use super::generics::{MethodRef, TypeRef};
-use super::stack::{Operand, Origin, Shape};
+use super::stack::{Operand, Origin, Shape, Use};
 use super::variable_arguments::promoted;
 use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
@@ -49,7 +49,7 @@ impl<'a> Importer<'a, '_> {
     pub(super) fn pop_arguments(&mut self, abi: &AbiSignature) -> Outcome<Vec<(Value, bool)>> {
         let mut values = Vec::with_capacity(abi.params.len());
         for param in abi.params.iter().skip(usize::from(abi.has_this)).rev() {
-            values.push(self.pop_for(param.ty)?);
+            values.push(self.pop_for(param.ty, Use::Passed)?);
         }
         values.reverse();
         Ok(values)
@@ -172,12 +172,8 @@ impl<'a> Importer<'a, '_> {
         self.settle()?;
         let owner_is_value = self.types.is_value_type(data.owner);
         let this_value = match this.shape {
-            // A structure as `this`: a copy serves, as nothing else can see it.
-            Shape::Struct(ty) => {
-                self.tail.wanted = false;
-                let storage = self.types.storage(ty)?;
-                self.copy_to_temporary(this.value, storage)
-            }
+            Shape::Scalar(ty) if !ty.is_pointer_sized() => return Err(invalid("`this` is a number")),
+            Shape::Struct(_) => return Err(invalid("`this` is a structure")),
             _ if owner_is_value => self.convert_scalar(this, Type::Mptr)?,
             _ => self.convert_scalar(this, Type::Ref)?,
         };
@@ -452,7 +448,7 @@ impl<'a> Importer<'a, '_> {
         let abi = method_signature(self.env, method)?;
         let mut arguments = vec![(code, true)];
         for param in abi.params[1..].iter().rev() {
-            arguments.push(self.pop_for(param.ty)?);
+            arguments.push(self.pop_for(param.ty, Use::Passed)?);
         }
         arguments[1..].reverse();
         self.settle()?;
@@ -522,7 +518,9 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(super) fn import_jmp(&mut self, token: Token) -> Outcome {
-        self.stack.clear();
+        if !self.stack.is_empty() {
+            return Err(invalid("the evaluation stack is not empty"));
+        }
         self.load_arguments()?;
         let callee = self.resolve_method(token)?;
         self.call(callee, false)?;
@@ -534,7 +532,10 @@ impl<'a> Importer<'a, '_> {
             return Ok(());
         }
         let ty = self.abi_signature.result.ty;
-        let value = if ty == TypeId::VOID { None } else { Some(self.pop_for(ty)?.0) };
+        let value = if ty == TypeId::VOID { None } else { Some(self.pop_for(ty, Use::Assigned)?.0) };
+        if !self.stack.is_empty() {
+            return Err(invalid("the evaluation stack is not empty at the return"));
+        }
         self.release_lock();
         self.finish_with(value)
     }

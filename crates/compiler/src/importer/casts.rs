@@ -1,7 +1,7 @@
 //! Type tests, boxing and unboxing (ECMA-335 III.4.1, III.4.3, III.4.6, III.4.32, III.4.33).
 
 use super::generics::TypeRef;
-use super::stack::{Operand, Origin, Shape};
+use super::stack::{Operand, Origin, Shape, Use};
 use super::{Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
@@ -168,7 +168,7 @@ impl<'a> Importer<'a, '_> {
 
     /// Boxes the value on the stack, which is of value type `ty`.
     pub(super) fn box_value(&mut self, ty: TypeRef) -> Outcome {
-        let (value, _) = self.pop_for(ty.ty)?;
+        let (value, _) = self.pop_for(ty.ty, Use::Assigned)?;
         let method_table = self.method_table(ty)?;
         if self.types.nullable_argument(ty.ty).is_some() {
             let boxed = self.helper_value(HelperId::BoxNullable, &[method_table, value]);

@@ -1,6 +1,6 @@
 //! Protected regions, handlers, `leave` and the copies of finally bodies on its way (ECMA-335 III.3.34 ff., I.12.4.2).
 
-use super::{Importer, Outcome, invalid};
+use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::{HelperId, abort_states};
 use crate::env::CellRequest;
 use il::method_body::ClauseKind;
@@ -88,7 +88,9 @@ impl<'a> Importer<'a, '_> {
         let data = self.body.clauses[clause];
         let kind = match data.kind {
             ClauseKind::Catch(token) => {
-                let Ok(caught) = self.resolve_type(token) else { return Ok(None) };
+                let caught = self.resolve_type_token(token).map_err(|failure| match failure {
+                    Failure::Instruction(error) | Failure::Method(error) => Failure::Method(error),
+                })?;
                 if caught.open.is_some() {
                     let filter = self.type_filter(clone, caught)?;
                     HandlerKind::Filter(filter)
@@ -386,6 +388,10 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(super) fn import_endfilter(&mut self) -> Outcome {
+        let is_filter = super::scan::handler_at(self.body, self.offset).is_some_and(|handler| handler % 2 == 1);
+        if !is_filter {
+            return Err(invalid("endfilter outside of a filter"));
+        }
         let verdict = self.pop_scalar(Type::I32)?;
         self.b.end_filter(verdict);
         Ok(())

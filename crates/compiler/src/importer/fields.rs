@@ -1,7 +1,7 @@
 //! Instance and static fields, and when class initialisers run (ECMA-335 III.4.10 ff., I.8.9.5, II.10.5.3).
 
 use super::generics::{FieldRef, TypeRef};
-use super::stack::{Operand, Origin, Shape};
+use super::stack::{Operand, Origin, Shape, Use};
 use super::{Importer, Outcome, field_number, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
@@ -103,7 +103,6 @@ impl<'a> Importer<'a, '_> {
     fn field_base(&mut self, operand: Operand) -> Outcome<Value> {
         match operand.shape {
             Shape::Scalar(ty) if ty.is_pointer_sized() => Ok(operand.value),
-            Shape::Scalar(Type::I32 | Type::I64) => self.convert_scalar(operand, Type::Iptr),
             _ => Err(invalid("a field of a number")),
         }
     }
@@ -145,7 +144,7 @@ impl<'a> Importer<'a, '_> {
     pub(super) fn import_stfld(&mut self, token: Token) -> Outcome {
         let field = self.resolve_field(token)?;
         let ty = self.field_type(field)?;
-        let (value, _) = self.pop_for(ty.ty)?;
+        let (value, _) = self.pop_for(ty.ty, Use::Assigned)?;
         let Some(offset) = self.instance_offset(field)? else {
             self.pop()?;
             self.settle()?;
@@ -181,7 +180,7 @@ impl<'a> Importer<'a, '_> {
     pub(super) fn import_stsfld(&mut self, token: Token) -> Outcome {
         let field = self.resolve_field(token)?;
         let ty = self.field_type(field)?;
-        let (value, _) = self.pop_for(ty.ty)?;
+        let (value, _) = self.pop_for(ty.ty, Use::Passed)?;
         self.settle()?;
         self.store_static(field, ty, value)
     }

@@ -3,7 +3,7 @@
 //! Shared code is imported once over [`TypeId::CANON`]. A token whose meaning mentions it is resolved twice: over the canonical
 //! arguments for layouts and signatures, and *open*, in terms of type variables, for the lookup at run time.
 
-use super::{Importer, Outcome};
+use super::{Failure, Importer, Outcome};
 use crate::abi::HelperId;
 use crate::env::CellRequest;
 use crate::signature::{ContextSource, context_source};
@@ -135,8 +135,20 @@ impl<'a> Importer<'a, '_> {
         }
     }
 
+    /// The type of an operand.
     pub(super) fn resolve_type(&self, token: Token) -> Outcome<TypeRef> {
-        let ty = self.types.resolve_type(self.assembly, token, &self.context)?;
+        match self.types.resolve_type(self.assembly, token, &self.context) {
+            Ok(ty) => self.type_ref(ty, token),
+            Err(error) => Err(unknown_type(&error)),
+        }
+    }
+
+    /// As [`Importer::resolve_type`], for what names the type that it lacks (`ldtoken`, clauses).
+    pub(super) fn resolve_type_token(&self, token: Token) -> Outcome<TypeRef> {
+        self.type_ref(self.types.resolve_type(self.assembly, token, &self.context)?, token)
+    }
+
+    fn type_ref(&self, ty: TypeId, token: Token) -> Outcome<TypeRef> {
         self.types.check_implementations(ty)?;
         let open =
             if self.needs_lookup(ty) { Some(self.types.resolve_type(self.assembly, token, &self.open_context())?) } else { None };
@@ -159,6 +171,12 @@ impl<'a> Importer<'a, '_> {
                 return Err(self.misused_by_ref_like(argument));
             }
         }
+        if let Err(error) = self.types.method_signature(method) {
+            return Err(match error.kind() {
+                ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad => unknown_type(&error),
+                _ => error.into(),
+            });
+        }
         let open = if self.generic.source.is_some() && self.types.is_shared(method) {
             Some(self.types.resolve_method(self.assembly, token, &self.open_context())?)
         } else {
@@ -168,9 +186,9 @@ impl<'a> Importer<'a, '_> {
     }
 
     /// The error for a type of the stack alone where a type argument or an object would be made of it.
-    pub(super) fn misused_by_ref_like(&self, ty: TypeId) -> super::Failure {
+    pub(super) fn misused_by_ref_like(&self, ty: TypeId) -> Failure {
         let error = Error::bad_image("a type that lives on the stack only cannot be boxed, nor be a type argument");
-        super::Failure::Method(error.with_name(self.types.type_name(ty)))
+        Failure::Method(error.with_name(self.types.type_name(ty)))
     }
 
     pub(super) fn resolve_field(&self, token: Token) -> Outcome<FieldRef> {
@@ -283,4 +301,10 @@ impl<'a> Importer<'a, '_> {
             Some(ContextSource::MethodParameter) => Some(self.method_cell(callee, CellRequest::MethodDictionary, Type::Iptr)?),
         })
     }
+}
+
+/// What Mono says where a type that an instruction needs cannot be found; the reason is the error's name.
+#[cold]
+pub(super) fn unknown_type(error: &Error) -> Failure {
+    Error::type_load("Failure has occurred while loading a type.").with_name(error.to_string()).into()
 }

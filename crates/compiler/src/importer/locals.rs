@@ -4,7 +4,7 @@
 //! assigned and that handlers read is both, so that the body works with the value.
 
 use super::scan::Usage;
-use super::stack::{Operand, Origin, Shape};
+use super::stack::{Operand, Origin, Shape, Use};
 use super::{Importer, Outcome, invalid};
 use crate::signature::{Passing, storage_access};
 use il::types::{Storage, TypeId};
@@ -236,7 +236,7 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(super) fn store_local(&mut self, local: Local) -> Outcome {
-        let (value, _) = self.pop_for(local.ty)?;
+        let (value, _) = self.pop_for(local.ty, Use::Assigned)?;
         self.settle()?;
         match (local.home, storage_access(local.storage)) {
             (Home::Variable(variable), Some(_)) => self.b.def_variable(variable, value),

@@ -1,6 +1,7 @@
 //! Indirect loads and stores, structure copies, blocks of memory (ECMA-335 III.3, III.4).
 
 use super::generics::TypeRef;
+use super::stack::Use;
 use super::{Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
@@ -138,7 +139,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn import_stobj(&mut self, token: il::Token) -> Outcome {
         let ty = self.resolve_type(token)?;
-        let (value, _) = self.pop_for(ty.ty)?;
+        let (value, _) = self.pop_for(ty.ty, Use::Passed)?;
         let address = self.pop_address()?;
         self.settle()?;
         let memory = self.access(Access::U8, Alias::Any);
@@ -152,7 +153,7 @@ impl<'a> Importer<'a, '_> {
         self.settle()?;
         let memory = self.access(Access::U8, Alias::Any);
         self.load_at(ty.ty, source, memory, true)?;
-        let (value, _) = self.pop_for(ty.ty)?;
+        let (value, _) = self.pop_for(ty.ty, Use::Passed)?;
         self.store_at(ty, Destination::Anywhere(destination), memory, value)
     }
 

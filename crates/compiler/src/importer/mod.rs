@@ -31,10 +31,10 @@ use crate::signature::{AbiSignature, method_signature};
 use crate::{intrinsics, wrappers};
 use exceptions::{BODY, Clone, CloneId};
 use generics::GenericState;
-use il::Error;
-use il::instruction::{Decoder, Opcode};
+use il::instruction::{Decoder, Instruction, Opcode};
 use il::method_body::MethodBody;
 use il::types::{AssemblyId, GenericContext, MethodId, TypeId, method_impl_attributes};
+use il::{Error, ErrorKind};
 use ir::Function;
 use ir::builder::Variable;
 use ir::entity::{Block, Region, StackSlot};
@@ -305,6 +305,11 @@ impl<'a, 'f> Importer<'a, 'f> {
     }
 
     fn run(&mut self) -> Outcome {
+        if self.locals.iter().any(|local| local.ty == TypeId::VOID) {
+            let failure = invalid("a local variable of type void");
+            let first = Decoder::new(self.body.il).next().and_then(Result::ok);
+            return Err(first.map_or_else(|| invalid("no instruction"), |first| self.located(failure, &first)));
+        }
         self.guard_against_proxies()?;
         if self.types.method(self.method).is_synchronized() {
             self.take_lock()?;
@@ -395,13 +400,25 @@ impl<'a, 'f> Importer<'a, 'f> {
                     self.raise_deferred(&error);
                     return Ok(());
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(self.located(failure, &instruction)),
             }
             if self.b.current_block().is_none() {
                 return Ok(());
             }
         }
         Err(invalid("control runs over the end of the method"))
+    }
+
+    /// The failure with Mono's message for it: which instruction of which method is wrong. Why it is stays as the name.
+    fn located(&self, failure: Failure, instruction: &Instruction<'_>) -> Failure {
+        match failure {
+            Failure::Method(error) if error.kind() == ErrorKind::InvalidProgram => {
+                let name = self.types.method_full_name(self.method);
+                let message = format!("Invalid IL code in {name}: {instruction}\n\n");
+                Failure::Method(Error::invalid_program(message).with_name(error.message()))
+            }
+            other => other,
+        }
     }
 
     /// Whether a constructor makes an exception of the core library from texts alone, for which Mono calls no constructor.

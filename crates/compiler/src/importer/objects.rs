@@ -1,8 +1,8 @@
 //! Creation of objects, tokens as values, typed references, elements of arrays with bounds (ECMA-335 III.4.16 ff., II.14.2).
 
 use super::calls::Callee;
-use super::generics::{MethodRef, TypeRef};
-use super::stack::{Operand, Origin, Shape};
+use super::generics::{MethodRef, TypeRef, unknown_type};
+use super::stack::{Operand, Origin, Shape, Use};
 use super::{Failure, Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
@@ -28,11 +28,12 @@ impl<'a> Importer<'a, '_> {
         if owner.ty == TypeId::STRING {
             return self.new_string(constructor);
         }
-        self.types.check_implementations(owner.ty)?;
         let header = self.types.header(owner.ty)?;
         if header.is_delegate() {
+            self.types.check_implementations(owner.ty).map_err(|error| unknown_type(&error))?;
             return self.new_delegate(owner);
         }
+        self.types.check_implementations(owner.ty)?;
         if header.is_abstract() {
             let error = il::Error::new(il::ErrorKind::MemberAccess, "Cannot create an abstract class");
             return Err(Failure::Method(error.with_name(self.types.type_name(owner.ty))));
@@ -244,7 +245,7 @@ impl<'a> Importer<'a, '_> {
         let known = self.types.well_known();
         let (value, handle_type, origin) = match member {
             Member::Type(_) => {
-                let ty = self.resolve_type(token)?;
+                let ty = self.resolve_type_token(token)?;
                 // An enumeration without a value is found out here.
                 self.types.enum_underlying(ty.ty)?;
                 let handle = self.type_cell(ty, CellRequest::TypeHandle, Type::Iptr)?;
@@ -302,7 +303,7 @@ impl<'a> Importer<'a, '_> {
 
     pub(super) fn import_refanyval(&mut self, token: Token) -> Outcome {
         let ty = self.resolve_type(token)?;
-        let (reference, _) = self.pop_for(TypeId::TYPED_REFERENCE)?;
+        let (reference, _) = self.pop_for(TypeId::TYPED_REFERENCE, Use::Passed)?;
         let wanted = self.method_table(ty)?;
         let offset = self.typed_reference_field("Type")?;
         let actual = self.load_scalar(Type::Iptr, reference, offset);
@@ -316,7 +317,7 @@ impl<'a> Importer<'a, '_> {
     }
 
     pub(super) fn import_refanytype(&mut self) -> Outcome {
-        let (reference, _) = self.pop_for(TypeId::TYPED_REFERENCE)?;
+        let (reference, _) = self.pop_for(TypeId::TYPED_REFERENCE, Use::Passed)?;
         let offset = self.typed_reference_field("type")?;
         let handle = self.load_scalar(Type::Iptr, reference, offset);
         let bytes = self.abi.pointer_bytes;

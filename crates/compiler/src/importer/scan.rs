@@ -171,7 +171,6 @@ impl Scan {
 
     fn find_leaders(&mut self, body: &MethodBody<'_>) -> Result<(), Failure> {
         self.blocks.insert(0, 0);
-        let mut usage_error = false;
         let has_handlers = !body.clauses.is_empty();
         for instruction in Decoder::new(body.il) {
             let instruction = instruction.map_err(Failure::Method)?;
@@ -201,10 +200,8 @@ impl Scan {
                         Opcode::Ldarg | Opcode::Ldarga | Opcode::Starg => &mut self.args,
                         _ => &mut self.locals,
                     };
-                    let Some(usage) = list.get_mut(usize::from(number)) else {
-                        usage_error = true;
-                        continue;
-                    };
+                    // Refused where it is imported, if it is reached.
+                    let Some(usage) = list.get_mut(usize::from(number)) else { continue };
                     usage.note(if has_handlers { handler_at(body, instruction.offset) } else { None });
                     usage.address_taken |= matches!(opcode, Opcode::Ldarga | Opcode::Ldloca);
                     usage.stored |= matches!(opcode, Opcode::Starg | Opcode::Stloc);
@@ -215,9 +212,6 @@ impl Scan {
             if matches!(opcode.info().flow, Return | Throw) || opcode == Opcode::Jmp {
                 self.blocks.insert(instruction.next, 0);
             }
-        }
-        if usage_error {
-            return Err(invalid("a variable's number is out of range"));
         }
         for clause in &body.clauses {
             let filter = match clause.kind {
@@ -309,6 +303,9 @@ impl Scan {
             match operand {
                 Operand::Variable(variable) => {
                     let is_arg = matches!(opcode, Opcode::Ldarg | Opcode::Ldarga | Opcode::Starg);
+                    if usize::from(variable) >= if is_arg { arg_count } else { self.locals.len() } {
+                        continue;
+                    }
                     let variable = usize::from(variable) + if is_arg { 0 } else { arg_count };
                     let (word, bit) = (block * words + variable / 64, 1 << (variable % 64));
                     if matches!(opcode, Opcode::Starg | Opcode::Stloc) {

@@ -7,7 +7,6 @@ use super::{Importer, Outcome, invalid};
 use il::types::{Storage, TypeId};
 use ir::Type;
 use ir::entity::Value;
-use ir::types::Access;
 
 /// What an entry of the stack is, as far as merges are concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +44,35 @@ pub(crate) struct Operand {
     /// Whether `class` is the exact class.
     pub exact: bool,
     pub origin: Origin,
+}
+
+/// What becomes of a value that is popped. Mono checks each in its own way; where it is strict about what compilers emit, or lenient with one kind
+/// of machine only, this is lenient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Use {
+    /// It is stored in a variable or a field of an object, boxed or returned.
+    Assigned,
+    /// It is an argument, or stored in a static field or through an address.
+    Passed,
+}
+
+impl Use {
+    /// Whether a scalar may be used so for a location. The rules are wider than those of ECMA-335 I.8.7.3.
+    fn fits(self, actual: Type, storage: Storage) -> bool {
+        let is_passed = self == Use::Passed;
+        match storage {
+            Storage::Ref => actual == Type::Ref,
+            // Pointer arithmetic with long integers gives long integers.
+            Storage::ManagedPointer => matches!(actual, Type::Mptr | Type::Iptr | Type::I64) || actual == Type::Ref && !is_passed,
+            Storage::NativeInt | Storage::NativeUInt => !actual.is_float() && (actual != Type::Ref || is_passed),
+            Storage::I8 | Storage::U8 => {
+                matches!(actual, Type::I64 | Type::Iptr | Type::Mptr) || actual == Type::I32 && is_passed
+            }
+            Storage::R4 | Storage::R8 => actual.is_float(),
+            Storage::Void | Storage::Struct { .. } => false,
+            _ => matches!(actual, Type::I32 | Type::Iptr | Type::Mptr),
+        }
+    }
 }
 
 /// Whether the stack of another predecessor fits; scalars are converted.
@@ -96,14 +124,19 @@ impl<'a> Importer<'a, '_> {
     }
     /// Pops a scalar and converts it as far as CIL allows.
     pub(crate) fn pop_scalar(&mut self, ty: Type) -> Outcome<Value> {
+        if ty == Type::Ref {
+            return Ok(self.pop_reference()?.value);
+        }
         let operand = self.pop()?;
         self.convert_scalar(operand, ty)
     }
-    /// Pops a reference with what is known of it.
+    /// Pops a reference with what is known of it. Nothing else is taken for one.
     pub(crate) fn pop_reference(&mut self) -> Outcome<Operand> {
-        let mut operand = self.pop()?;
-        operand.value = self.convert_scalar(operand, Type::Ref)?;
-        Ok(operand)
+        let operand = self.pop()?;
+        match operand.shape {
+            Shape::Scalar(Type::Ref) => Ok(operand),
+            _ => Err(invalid("a reference is expected")),
+        }
     }
     /// Pops an address of any kind.
     pub(crate) fn pop_address(&mut self) -> Outcome<Value> {
@@ -138,32 +171,25 @@ impl<'a> Importer<'a, '_> {
     }
 
     /// Pops a value for a location of type `ty`: the scalar, or the address of the structure (with whether it may be changed).
-    pub(crate) fn pop_for(&mut self, ty: TypeId) -> Outcome<(Value, bool)> {
+    pub(crate) fn pop_for(&mut self, ty: TypeId, usage: Use) -> Outcome<(Value, bool)> {
         let operand = self.pop()?;
-        self.operand_for(operand, ty)
+        self.operand_for(operand, ty, usage)
     }
-    pub(crate) fn operand_for(&mut self, operand: Operand, ty: TypeId) -> Outcome<(Value, bool)> {
+    pub(crate) fn operand_for(&mut self, operand: Operand, ty: TypeId, usage: Use) -> Outcome<(Value, bool)> {
         let storage = self.types.storage(ty)?;
         match (operand.shape, crate::signature::storage_access(storage)) {
-            (Shape::Struct(_), None) => Ok((operand.value, operand.origin != Origin::Borrowed)),
-            (Shape::Scalar(_), Some(access)) => {
+            (Shape::Struct(actual), None) if storage != Storage::Void => {
+                let is_other = usage == Use::Assigned && actual != ty;
+                if is_other && self.types.canonical_type(actual) != self.types.canonical_type(ty) {
+                    return Err(invalid("another structure is expected"));
+                }
+                Ok((operand.value, operand.origin != Origin::Borrowed))
+            }
+            (Shape::Scalar(actual), Some(access)) if usage.fits(actual, storage) => {
                 let value = self.convert_scalar(operand, access.value_type())?;
                 Ok((self.narrow(value, access), true))
             }
-            // A structure of one field and its field are not told apart by some compilers' output.
-            (Shape::Struct(_), Some(access)) => {
-                let memory = self.frame_access(access, 0);
-                Ok((self.b.load(memory, operand.value), true))
-            }
-            (Shape::Scalar(from), None) => match storage {
-                Storage::Struct { size, align } if from.bytes(self.abi.pointer_bytes) <= size => {
-                    let temporary = self.struct_temporary(size, align);
-                    let memory = self.frame_access(Access::Full(from), 0);
-                    self.b.store(memory, temporary, operand.value);
-                    Ok((temporary, true))
-                }
-                _ => Err(invalid("a scalar where a structure is expected")),
-            },
+            _ => Err(invalid("a value of another type is expected")),
         }
     }
 

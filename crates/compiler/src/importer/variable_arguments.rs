@@ -5,6 +5,7 @@
 //! them: each call site calls a method of its own, with all arguments in its signature.
 
 use super::generics::{MethodRef, TypeRef};
+use super::stack::Use;
 use super::{Importer, Outcome, invalid};
 use crate::signature::{storage_access, takes_argument_list};
 use crate::wrappers::scalar_place;
@@ -53,7 +54,7 @@ impl<'a> Importer<'a, '_> {
                 _ => None,
             };
             let (target, open, address) = match (target(ty), target(open)) {
-                (Some(target), Some(open)) => (target, open, self.pop_for(ty)?.0),
+                (Some(target), Some(open)) => (target, open, self.pop_for(ty, Use::Passed)?.0),
                 _ => (ty, open, self.pop_to_frame(ty)?),
             };
             let target = TypeRef { ty: target, open: Some(open).filter(|_| self.needs_lookup(target)) };
@@ -69,7 +70,7 @@ impl<'a> Importer<'a, '_> {
 
     /// Pops a value into memory of its own in the frame; its address.
     fn pop_to_frame(&mut self, ty: TypeId) -> Outcome<Value> {
-        let (value, owned) = self.pop_for(ty)?;
+        let (value, owned) = self.pop_for(ty, Use::Passed)?;
         let storage = self.types.storage(ty)?;
         match storage_access(storage) {
             Some(access) => {

@@ -82,9 +82,20 @@ impl TestEnv {
         let methods = owners.flat_map(|owner| types.methods_of(owner).into_iter().map(move |method| (owner, method)));
         methods
             .filter(|&(_, method)| !types.method(method).is_abstract())
+            .filter(|&(owner, method)| !wants_value_types(types, owner, method))
             .map(|(owner, method)| canonical(types, owner, method))
             .collect()
     }
+}
+
+/// Whether a parameter of a generic method or its class is for value types only (`GenericParamAttributes`, ECMA-335 II.23.1.7): then nothing
+/// runs the method over canonical arguments.
+fn wants_value_types(types: &TypeSystem, owner: TypeId, method: MethodId) -> bool {
+    const VALUE: u16 = 8;
+    let data = types.method(method);
+    let own = data.row().map(|row| types.metadata(data.assembly).generic_params_of(il::Token::new(il::TableId::MethodDef, row)));
+    types.generic_params(owner).is_ok_and(|flags| flags.iter().any(|flags| flags & VALUE != 0))
+        || own.is_some_and(|mut own| own.any(|(_, param)| param.flags & VALUE != 0))
 }
 
 /// The method over canonical arguments.

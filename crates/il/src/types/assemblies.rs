@@ -513,10 +513,15 @@ impl TypeSystem {
             _ => self.find_type(assembly, namespace, name)?,
         };
         found.ok_or_else(|| {
-            let message = match scope.row_in(TableId::AssemblyRef).map(|row| self.assembly(assembly).reference(row)) {
-                Some(Ok(name)) => format!("could not load type from assembly '{name}'"),
-                _ => "could not load type".to_owned(),
+            let library = match scope.row_in(TableId::AssemblyRef).map(|row| self.assembly(assembly).reference(row)) {
+                Some(Ok(name)) => name.to_string(),
+                _ => String::new(),
             };
+            let token = Token::new(TableId::TypeRef, row).0;
+            let class = join_name(namespace, name);
+            let message = format!(
+                "Could not resolve type with token {token:08x} from typeref (expected class '{class}' in assembly '{library}')"
+            );
             let error = Error::type_load(message).with_name(self.assembly(assembly).type_ref_full_name(row));
             metadata.locate(error).with_token(Token::new(TableId::TypeRef, row))
         })

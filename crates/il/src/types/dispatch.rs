@@ -57,14 +57,21 @@ impl TypeSystem {
         }
     }
 
-    /// Whether a class has code for every virtual method and every method of its interfaces; one that lacks any cannot be used.
-    /// Types of the class libraries are taken to be complete.
+    /// Whether a class has code for every virtual method and every method of its interfaces, and its type arguments satisfy the constraints of
+    /// its parameters; else it cannot be used. Types of the class libraries are taken to be complete.
     pub fn check_implementations(&self, class: TypeId) -> Result<()> {
         let Some((assembly, _)) = self.definition_of(class) else { return Ok(()) };
-        if self.loaded(assembly).is_class_library {
+        let is_class_library = self.loaded(assembly).is_class_library;
+        if is_class_library && !matches!(self.kind(class), TypeKind::Instance { .. }) {
             return Ok(());
         }
-        self.entry(class).complete.get_or(|| self.find_implementations(class)).map(|_| ())
+        let check = || {
+            if !self.satisfies_constraints(class)? {
+                return Err(self.load_error(class, "Invalid generic instantiation"));
+            }
+            if is_class_library { Ok(()) } else { self.find_implementations(class) }
+        };
+        self.entry(class).complete.get_or(check).map(|_| ())
     }
 
     fn find_implementations(&self, class: TypeId) -> Result<()> {

@@ -258,19 +258,21 @@ impl TypeSystem {
         let row: FieldRow = metadata.row(field.row)?;
         let signature = TypeSig::parse_field(metadata.blob(row.signature)?);
         let signature = signature.map_err(|error| metadata.locate(error).with_token(token))?;
-        let ty = self.type_from_signature(field.assembly, &signature, &self.type_context(field.owner))?;
+        let ty = self.type_from_signature(field.assembly, &signature, &self.type_context(field.owner));
+        let ty = ty.map_err(|error| self.field_type_error(field, error))?;
         entry.ty.set(ty.0);
         Ok(ty)
     }
 
-    /// A field's type for the layout of its class, which says whose field it is if the type cannot be loaded.
-    fn type_to_lay_out(&self, f: FieldId) -> Result<TypeId> {
-        self.field_type(f).map_err(|error| {
-            let field = self.field(f);
-            let (owner, name, index) = (self.reflection_name(field.owner), self.field_name(f), field.index);
-            let message = format!("Could not load type of field '{owner}:{name}' ({index}) due to: {}", error.reason());
-            self.metadata(field.assembly).locate(Error::type_load(message))
-        })
+    /// What is said of a class when the type of one of its fields cannot be found.
+    #[cold]
+    fn field_type_error(&self, field: &Field, error: Error) -> Error {
+        if !matches!(error.kind(), ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad) {
+            return error;
+        }
+        let (class, name, reason) = (self.reflection_name(field.owner), self.field_name(field.id), error.reason());
+        let message = format!("Could not load type of field '{class}:{name}' ({}) due to: {reason}", field.index);
+        self.load_error(field.owner, &message)
     }
 
     /// The same field of the owner that a context makes of an open one.
@@ -325,7 +327,8 @@ impl TypeSystem {
     /// As [`TypeSystem::class`] while the types in `loading` are being laid out.
     fn class_within(&self, t: TypeId, loading: &mut Vec<TypeId>) -> Result<&Class> {
         if loading.contains(&t) || loading.len() > STRUCT_DEPTH_LIMIT {
-            return Err(self.load_error(t, "a value type contains itself"));
+            let (namespace, name) = self.simple_name(t);
+            return Err(self.load_error(t, &format!("Recursive type definition detected {namespace}.{name}")));
         }
         self.entry(t).class.get_or(|| self.load_class(t, loading))
     }
@@ -423,9 +426,13 @@ impl TypeSystem {
         let mut placed: SmallVec<[Placed; 8]> = SmallVec::new();
         for (index, &f) in fields.iter().enumerate() {
             if self.field(f).is_static() {
+                // Static fields too must have types; those of the class libraries do.
+                if !self.loaded(header.assembly).is_class_library {
+                    self.field_type(f)?;
+                }
                 continue;
             }
-            let ty = self.type_to_lay_out(f)?;
+            let ty = self.field_type(f)?;
             let (size, field_align, has_references) = self.measure(ty, loading)?;
             let is_reference = matches!(self.shallow_storage(ty), Some(Storage::Ref));
             match self.shallow_storage(ty) {
@@ -545,7 +552,13 @@ impl TypeSystem {
         for field in placed.iter_mut() {
             let row = self.field(fields[field.index]).row;
             let offset = self.metadata(self.field(fields[field.index]).assembly).field_offset(row);
-            let offset = offset.ok_or_else(|| self.load_error(t, "a field has no explicit offset"))?;
+            let offset = offset.ok_or_else(|| {
+                self.load_error(t, &format!("Missing field layout info for {}", self.field_name(fields[field.index])))
+            })?;
+            if (offset as i32) < -1 {
+                let (name, offset) = (self.field_name(fields[field.index]), offset as i32);
+                return Err(self.load_error(t, &format!("Field '{name}' has a negative offset {offset}")));
+            }
             let field_end = u64::from(base) + u64::from(offset) + u64::from(field.size);
             if field_end > SIZE_LIMIT {
                 return Err(self.load_error(t, "a field lies too far out"));
@@ -738,7 +751,7 @@ impl TypeSystem {
                 false => has_attribute("ContextStaticAttribute").then_some(StaticHolder::Context),
             };
             let area = &mut areas[usize::from(holder.is_some())];
-            let ty = self.type_to_lay_out(f)?;
+            let ty = self.field_type(f)?;
             let (size, align, has_references) = self.measure(ty, &mut Vec::new())?;
             *location = Some(if has_references {
                 let offset = area.references;
@@ -780,8 +793,10 @@ impl TypeSystem {
 
     /// A [`ErrorKind::MissingField`] error.
     #[cold]
-    pub(crate) fn missing_field(&self, owner: TypeId, name: &str) -> Error {
-        Error::new(ErrorKind::MissingField, "field not found").with_name(format!("{}.{name}", self.reflection_name(owner)))
+    pub(crate) fn missing_field(&self, owner: TypeId, name: &str, wanted: TypeId) -> Error {
+        let (ty, member) = (self.type_name(wanted), self.missing_member_name(owner, name));
+        let message = format!("Field not found: {ty} {member} Due to: Could not find field in class");
+        Error::new(ErrorKind::MissingField, message).with_name(format!("{}.{name}", self.reflection_name(owner)))
     }
 }
 

@@ -537,10 +537,19 @@ impl TypeSystem {
         self.contains_canon(method.owner) || method.method_args.iter().any(|&arg| self.contains_canon(arg))
     }
 
-    /// A [`ErrorKind::MissingMethod`] error.
+    /// A [`ErrorKind::MissingMethod`] error, in Mono's words.
     #[cold]
-    pub(crate) fn missing_method(&self, owner: TypeId, name: &str) -> Error {
-        Error::new(ErrorKind::MissingMethod, "method not found").with_name(format!("{}.{name}", self.reflection_name(owner)))
+    pub(crate) fn missing_method(&self, owner: TypeId, name: &str, wanted: &MethodSignature) -> Error {
+        let params: Vec<String> = wanted.params.iter().map(|&param| self.type_name(param)).collect();
+        let (ret, member) = (self.type_name(wanted.ret), self.missing_member_name(owner, name));
+        let message = format!("Method not found: {ret} {member}({})", params.join(","));
+        Error::new(ErrorKind::MissingMethod, message).with_name(format!("{}.{name}", self.reflection_name(owner)))
+    }
+
+    /// `Namespace.Class.Member`, with the first dot though there is no namespace.
+    pub(crate) fn missing_member_name(&self, owner: TypeId, name: &str) -> String {
+        let (namespace, class) = self.simple_name(owner);
+        format!("{namespace}.{class}.{name}")
     }
 }
 

@@ -10,6 +10,7 @@ mod assemblies;
 mod cast;
 mod class;
 mod com;
+mod constraints;
 mod dispatch;
 mod fields;
 mod intern;

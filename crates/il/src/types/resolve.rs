@@ -319,7 +319,7 @@ impl TypeSystem {
                     open = parent;
                     current = self.substitute(parent, &self.type_context(owner));
                 }
-                None => return Err(self.missing_field(owner, name)),
+                None => return Err(self.missing_field(owner, name, wanted)),
             }
         }
     }
@@ -347,7 +347,7 @@ impl TypeSystem {
                 }
             }
         }
-        Err(self.missing_method(owner, name))
+        Err(self.missing_method(owner, name, wanted))
     }
 
     /// MethodDef row of a method that a type itself declares.

@@ -142,8 +142,11 @@ impl TypeSystem {
         declared.sort_unstable();
         let mut vtable = VTable { declared: declared.into(), ..VTable::default() };
         self.apply_method_impls(t, header, parent, &mut vtable, &mut slots)?;
-        if !header.is_abstract() && !header.is_interface() && slots.iter().any(|&m| self.method(m).is_abstract()) {
-            return Err(self.load_error(t, "it is not abstract but has abstract methods"));
+        if !header.is_abstract() && !header.is_interface() {
+            if let Some(slot) = slots.iter().position(|&m| self.method(m).is_abstract()) {
+                let name = self.type_name(t);
+                return Err(self.load_error(t, &format!("Type {name} has invalid vtable method slot {slot} with method none")));
+            }
         }
         vtable.slots = slots.into();
         vtable.names = names.into();
@@ -247,7 +250,8 @@ impl TypeSystem {
         for row in self.metadata(header.assembly).method_impls_of(header.row) {
             let resolve = |token| match self.resolve_method(header.assembly, token, &GenericContext::EMPTY) {
                 Err(error) if error.kind() == ErrorKind::MissingMethod => {
-                    Err(self.load_error(t, "it overrides a method that does not exist, or by one that does not"))
+                    let message = format!("Could not load list of method overrides due to {}", error.message());
+                    Err(self.load_error(t, &message))
                 }
                 resolved => resolved,
             };
@@ -257,11 +261,11 @@ impl TypeSystem {
                 if self.generic_definition_type(self.method(body).owner) == t { self.generic_definition(body) } else { body };
             let owner = self.method(declaration).owner;
             if !self.method(body).is_virtual() {
-                return Err(self.load_error(t, "it overrides a method by one that is not virtual"));
+                return Err(self.load_error(t, "Method must be virtual to override a base type"));
             }
             if self.is_interface(owner) {
                 if owner != t && !self.interfaces(t)?.contains(&owner) {
-                    return Err(self.load_error(t, "it overrides a method of an interface that it does not implement"));
+                    return Err(self.load_error(t, FOREIGN_OVERRIDE));
                 }
                 interface_overrides.push((declaration, body));
                 continue;
@@ -277,7 +281,7 @@ impl TypeSystem {
                     slots[slot as usize] = body;
                     explicit.push((slot, body));
                 }
-                _ => return Err(self.load_error(t, "it overrides a method that it does not have")),
+                _ => return Err(self.load_error(t, FOREIGN_OVERRIDE)),
             }
         }
         vtable.explicit = explicit.into();
@@ -285,6 +289,8 @@ impl TypeSystem {
         Ok(())
     }
 }
+
+const FOREIGN_OVERRIDE: &str = "Method overrides a class or interface that is not extended or implemented by this type";
 
 fn name_hash(name: &[u8]) -> u32 {
     name.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
