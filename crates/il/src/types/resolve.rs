@@ -299,7 +299,8 @@ impl TypeSystem {
                 if let Some(fixed) = wanted.fixed_params.take() {
                     wanted.params = wanted.params.iter().copied().take(fixed as usize).collect();
                 }
-                self.find_method_in_bases(owner, name, &wanted).map(Member::Method)
+                let found = self.find_method_in_bases(owner, name, &wanted)?;
+                self.with_same_modifiers(found, assembly, metadata.blob(member.signature)?).map(Member::Method)
             }
         }
     }

@@ -9,7 +9,7 @@ use super::methods::method_attributes as attributes;
 use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::signature::{MethodSig, TypeSig};
-use crate::tables::MethodDefRow;
+use crate::tables::{MethodDefRow, TableId, TypeDefRow, TypeSpecRow};
 
 /// The virtual slots of a class.
 #[derive(Debug, Default)]
@@ -43,6 +43,14 @@ struct Modifier {
     /// `modreq`, not `modopt`.
     required: bool,
     modifier: TypeId,
+}
+
+/// Type arguments as the signature of an assembly has them, with custom modifiers.
+type ModifiedArguments = (AssemblyId, Box<[TypeSig]>);
+
+/// Whether a signature may have custom modifiers, `ELEMENT_TYPE_CMOD_REQD` and `OPT`; other bytes may be the same, which costs a look only.
+fn may_have_modifiers(blob: &[u8]) -> bool {
+    blob.iter().any(|byte| matches!(byte, 0x1f | 0x20))
 }
 
 impl TypeSystem {
@@ -121,7 +129,7 @@ impl TypeSystem {
             let is_new = method.flags & attributes::NEW_SLOT != 0 || header.is_interface();
             let overridden = match is_new {
                 true => None,
-                false => self.find_overridden(id, hash, &slots[..inherited], &names)?,
+                false => self.find_overridden(t, id, hash, &slots[..inherited], &names)?,
             };
             let slot = match overridden {
                 Some(slot) => {
@@ -154,7 +162,7 @@ impl TypeSystem {
     }
 
     /// The last inherited slot whose method has the same name and signature and is accessible.
-    fn find_overridden(&self, id: MethodId, hash: u32, slots: &[MethodId], names: &[u32]) -> Result<Option<usize>> {
+    fn find_overridden(&self, t: TypeId, id: MethodId, hash: u32, slots: &[MethodId], names: &[u32]) -> Result<Option<usize>> {
         let name = self.method_name(id);
         let assembly = self.method(id).assembly;
         for slot in (0..slots.len()).rev() {
@@ -169,15 +177,15 @@ impl TypeSystem {
                 }
                 _ => false,
             };
-            if !is_hidden && self.have_same_signature(id, slots[slot])? {
+            if !is_hidden && self.have_same_signature(t, id, slots[slot])? {
                 return Ok(Some(slot));
             }
         }
         Ok(None)
     }
 
-    /// Whether two methods have the same signature. Nearly always their blobs tell, without any type being resolved.
-    fn have_same_signature(&self, a: MethodId, b: MethodId) -> Result<bool> {
+    /// Whether a method of `t` has the signature of an inherited one. Nearly always their blobs tell, without any type being resolved.
+    fn have_same_signature(&self, t: TypeId, a: MethodId, b: MethodId) -> Result<bool> {
         let (first, second) = (self.method(a), self.method(b));
         if let (true, Some(first_row), Some(second_row)) = (first.assembly == second.assembly, first.row(), second.row()) {
             let metadata = self.metadata(first.assembly);
@@ -192,23 +200,84 @@ impl TypeSystem {
                 return Ok(true);
             }
         }
-        Ok(self.method_signature(a)?.matches(self.method_signature(b)?) && self.modifiers_of(a)? == self.modifiers_of(b)?)
+        if !self.method_signature(a)?.matches(self.method_signature(b)?) {
+            return Ok(false);
+        }
+        let arguments = self.modified_arguments(t, second.owner)?;
+        Ok(self.modifiers_of(a, None)? == self.modifiers_of(b, arguments.as_ref())?)
+    }
+
+    /// The type arguments that a base class of `t` is named with, where custom modifiers stand in them: instantiation adds these to those of
+    /// the parameters' uses.
+    fn modified_arguments(&self, t: TypeId, base: TypeId) -> Result<Option<ModifiedArguments>> {
+        if self.type_args(base).is_empty() {
+            return Ok(None);
+        }
+        let mut class = t;
+        while let Some(parent) = self.header(class)?.parent {
+            if parent == base {
+                let Some((assembly, row)) = self.definition_of(class) else { return Ok(None) };
+                let metadata = self.metadata(assembly);
+                let extends = metadata.row::<TypeDefRow>(row)?.extends;
+                if extends.table() != Some(TableId::TypeSpec) {
+                    return Ok(None);
+                }
+                let blob = metadata.blob(metadata.row_of::<TypeSpecRow>(extends)?.signature)?;
+                if !may_have_modifiers(blob) {
+                    return Ok(None);
+                }
+                return Ok(match TypeSig::parse(blob).map_err(|error| metadata.locate(error))? {
+                    TypeSig::GenericInst { arguments, .. } => Some((assembly, arguments)),
+                    _ => None,
+                });
+            }
+            class = parent;
+        }
+        Ok(None)
     }
 
     /// The custom modifiers in a method's signature. They are part of the signature (II.7.1.1), though no types here have them.
-    fn modifiers_of(&self, id: MethodId) -> Result<Vec<Modifier>> {
+    fn modifiers_of(&self, id: MethodId, arguments: Option<&ModifiedArguments>) -> Result<Vec<Modifier>> {
         let method = self.method(id);
         let Some(row) = method.row() else { return Ok(Vec::new()) };
         let metadata = self.metadata(method.assembly);
         let blob = metadata.blob(metadata.row::<MethodDefRow>(row)?.signature)?;
-        // `ELEMENT_TYPE_CMOD_REQD` and `OPT`; other bytes may be the same, which costs a look only.
-        if !blob.iter().any(|byte| matches!(byte, 0x1f | 0x20)) {
+        if arguments.is_none() && !may_have_modifiers(blob) {
             return Ok(Vec::new());
         }
-        let signature = MethodSig::parse(blob).map_err(|error| metadata.locate(error))?;
+        self.modifiers_in(method.assembly, blob, arguments)
+    }
+
+    fn modifiers_in(&self, assembly: AssemblyId, blob: &[u8], arguments: Option<&ModifiedArguments>) -> Result<Vec<Modifier>> {
+        let signature = MethodSig::parse(blob).map_err(|error| self.metadata(assembly).locate(error))?;
         let mut found = Vec::new();
         for (place, ty) in std::iter::once(&signature.ret).chain(&signature.params).enumerate() {
-            self.collect_modifiers(method.assembly, ty, place as u32, 0, &mut found)?;
+            self.collect_modifiers(assembly, ty, place as u32, 0, arguments, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Of the methods that `found` and its like-named neighbours with the same signature are, the one with the custom modifiers of a
+    /// reference's signature; `found` itself if none has them.
+    pub(super) fn with_same_modifiers(&self, found: MethodId, assembly: AssemblyId, blob: &[u8]) -> Result<MethodId> {
+        let method = self.method(found);
+        let Some((owner_assembly, type_row)) = self.definition_of(method.owner) else { return Ok(found) };
+        let Some(row) = method.row() else { return Ok(found) };
+        let metadata = self.metadata(owner_assembly);
+        let own_blob = metadata.blob(metadata.row::<MethodDefRow>(row)?.signature)?;
+        if !may_have_modifiers(blob) && !may_have_modifiers(own_blob) {
+            return Ok(found);
+        }
+        let wanted = self.modifiers_in(assembly, blob, None)?;
+        let (name, signature) = (self.method_name(found), self.method_signature(found)?);
+        for row in metadata.methods_of(type_row).filter(|&other| other >= row) {
+            let other = self.method_on(method.owner, row);
+            if self.method_name(other) == name
+                && self.method_signature(other).is_ok_and(|other| other.matches(signature))
+                && self.modifiers_of(other, None)? == wanted
+            {
+                return Ok(other);
+            }
         }
         Ok(found)
     }
@@ -219,19 +288,27 @@ impl TypeSystem {
         ty: &TypeSig,
         place: u32,
         depth: u32,
+        arguments: Option<&ModifiedArguments>,
         found: &mut Vec<Modifier>,
     ) -> Result<()> {
         match ty {
             TypeSig::Modified { required, modifier, inner } => {
                 let modifier = self.resolve_type(assembly, *modifier, &GenericContext::EMPTY)?;
                 found.push(Modifier { place, depth, required: *required, modifier });
-                self.collect_modifiers(assembly, inner, place, depth, found)
+                self.collect_modifiers(assembly, inner, place, depth, arguments, found)
             }
             TypeSig::Ptr(inner) | TypeSig::SzArray(inner) | TypeSig::Array(inner, _) => {
-                self.collect_modifiers(assembly, inner, place, depth + 1, found)
+                self.collect_modifiers(assembly, inner, place, depth + 1, arguments, found)
             }
             // Mono does not tell modifiers of a reference from those of what it refers to.
-            TypeSig::ByRef(inner) => self.collect_modifiers(assembly, inner, place, depth, found),
+            TypeSig::ByRef(inner) => self.collect_modifiers(assembly, inner, place, depth, arguments, found),
+            TypeSig::Var(number) => match arguments {
+                Some((assembly, list)) => match list.get(*number as usize) {
+                    Some(argument) => self.collect_modifiers(*assembly, argument, place, depth, None, found),
+                    None => Ok(()),
+                },
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
