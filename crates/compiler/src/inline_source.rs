@@ -2,7 +2,8 @@
 
 use crate::env::MethodEnv;
 use crate::importer::{ImportFlags, ImportedMethod, import_method};
-use il::instruction::{Decoder, Opcode};
+use il::instruction::{Decoder, Opcode, Operand};
+use il::tables::{MemberRefRow, TableId};
 use il::types::{MethodId, TypeSystem};
 use ir::Function;
 use ir::entity::Symbol;
@@ -83,7 +84,7 @@ fn import_body(env: &dyn MethodEnv, callee: MethodId, flags: ImportFlags) -> Opt
         return None;
     }
     let ImportedMethod { function, callees, .. } = import_method(env, callee, flags).ok()?;
-    if callees.values().any(|&callee| asks_for_its_caller(types, callee)) {
+    if callees.values().any(|&callee| asks_for_its_caller(types, callee) || asks_who_called(types, callee)) {
         return None;
     }
     let always = aggressive || size <= ALWAYS_BYTES;
@@ -110,6 +111,22 @@ fn asks_for_its_caller(types: &TypeSystem, method: MethodId) -> bool {
     let name = types.method_name(method);
     data.assembly == types.corlib()
         && ASKING.iter().any(|&(ty, asking)| asking == name && types.reflection_name(data.owner) == ty)
+}
+
+/// Whether a method asks for the assembly of its caller, which then keeps its frame too. Compares names only.
+fn asks_who_called(types: &TypeSystem, method: MethodId) -> bool {
+    let assembly = types.method(method).assembly;
+    if assembly == types.corlib() {
+        return false;
+    }
+    let Ok(Some(body)) = types.method_body(method) else { return false };
+    let metadata = types.metadata(assembly);
+    Decoder::new(body.il).flatten().any(|instruction| {
+        let Operand::Token(token) = instruction.operand else { return false };
+        instruction.opcode == Opcode::Call
+            && token.table() == Some(TableId::MemberRef)
+            && metadata.row_of::<MemberRefRow>(token).is_ok_and(|row| metadata.string(row.name) == "GetCallingAssembly")
+    })
 }
 
 /// Whether the IL throws by itself: such a method keeps its frame, so that traces show it.
