@@ -19,6 +19,7 @@ mod layout;
 mod methods;
 mod names;
 mod resolve;
+mod statics;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -38,11 +39,12 @@ pub use assemblies::{Bindings, LoadContext, LoadListener, MADE_TYPE_ROW, file_at
 pub use class::{ClassHeader, ClassKind, NESTING_LIMIT, type_attributes};
 pub use com::com_slots;
 pub use dispatch::INTERFACE_SLOTS;
-pub use fields::{Class, Field, FieldLocation, StaticHolder, Statics, field_attributes};
+pub use fields::{Class, Field, FieldLocation, StaticHolder, field_attributes};
 pub use kind::*;
 pub use layout::*;
 pub use methods::{ArrayMethod, Local, Method, MethodKind, method_attributes, method_impl_attributes};
 pub use resolve::Member;
+pub use statics::Statics;
 pub use vtable::VTable;
 pub use well_known::WellKnown;
 
