@@ -13,7 +13,7 @@ use crate::marshal::callbacks;
 use crate::object::{Object, ObjectRef};
 use crate::thread::Thread;
 use crate::{monitor, runtime};
-use il::types::{MethodId, TypeId, com_slots};
+use il::types::{LoadContext, MethodId, TypeId, com_slots};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -169,7 +169,8 @@ pub fn interface_of_type(object: ObjectRef, ty: TypeId) -> Result<usize> {
     let types = &runtime().types;
     let default = match (types.com_default_interface(ty), types.definition_of(ty)) {
         (Some(name), Some((assembly, _))) => {
-            find_type(name, &Lookup { assemblies: &[assembly, types.corlib()], ignore_case: false })?
+            let assemblies = &[assembly, types.corlib()];
+            find_type(name, &Lookup { assemblies, ignore_case: false, context: LoadContext::Execution, asks: false })?
         }
         _ => None,
     };
