@@ -229,21 +229,22 @@ impl TypeSystem {
         let row: FieldRow = metadata.row(field.row)?;
         let signature = TypeSig::parse_field(metadata.blob(row.signature)?);
         let signature = signature.map_err(|error| metadata.locate(error).with_token(token))?;
-        let ty = self.type_from_signature(field.assembly, &signature, &self.type_context(field.owner));
-        let ty = ty.map_err(|error| self.field_type_error(field, error))?;
+        let ty = self.type_from_signature(field.assembly, &signature, &self.type_context(field.owner))?;
         entry.ty.set(ty.0);
         Ok(ty)
     }
 
-    /// What is said of a class when the type of one of its fields cannot be found.
-    #[cold]
-    fn field_type_error(&self, field: &Field, error: Error) -> Error {
-        if !matches!(error.kind(), ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad) {
-            return error;
-        }
-        let (class, name, reason) = (self.reflection_name(field.owner), self.field_name(field.id), error.reason());
-        let message = format!("Could not load type of field '{class}:{name}' ({}) due to: {reason}", field.index);
-        self.load_error(field.owner, &message)
+    /// A field's type for the layout of its class, which says whose field it is if the type cannot be loaded.
+    pub(super) fn type_to_lay_out(&self, f: FieldId) -> Result<TypeId> {
+        self.field_type(f).map_err(|error| {
+            if !matches!(error.kind(), ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad) {
+                return error;
+            }
+            let field = self.field(f);
+            let (class, name, reason) = (self.reflection_name(field.owner), self.field_name(f), error.reason());
+            let message = format!("Could not load type of field '{class}:{name}' ({}) due to: {reason}", field.index);
+            self.load_error(field.owner, &message)
+        })
     }
 
     /// The same field of the owner that a context makes of an open one.
@@ -399,11 +400,11 @@ impl TypeSystem {
             if self.field(f).is_static() {
                 // Static fields too must have types; those of the class libraries do.
                 if !self.loaded(header.assembly).is_class_library {
-                    self.field_type(f)?;
+                    self.type_to_lay_out(f)?;
                 }
                 continue;
             }
-            let ty = self.field_type(f)?;
+            let ty = self.type_to_lay_out(f)?;
             let (size, field_align, has_references) = self.measure(ty, loading)?;
             let is_reference = matches!(self.shallow_storage(ty), Some(Storage::Ref));
             match self.shallow_storage(ty) {

@@ -69,7 +69,7 @@ impl TypeSystem {
                 false => has_attribute("ContextStaticAttribute").then_some(StaticHolder::Context),
             };
             let area = &mut areas[usize::from(holder.is_some())];
-            let ty = self.field_type(f)?;
+            let ty = self.type_to_lay_out(f)?;
             let (size, align, has_references) = self.measure(ty, &mut Vec::new())?;
             *location = Some(if has_references {
                 let offset = area.references;
