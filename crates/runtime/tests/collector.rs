@@ -13,7 +13,7 @@ const NODE_BYTES: usize = NUMBER + size_of::<usize>();
 fn node_class() -> *const u8 {
     let words = ABI.method_table_slots() as usize / size_of::<u64>() + 1;
     let table = Vec::leak(vec![0u64; words]).as_mut_ptr().cast::<u8>();
-    let map = Box::leak(Box::new(ReferenceMap { instance: Box::new([NEXT as u32]), element: Box::new([]) }));
+    let map = Box::leak(Box::new(ReferenceMap { instance: Box::new([NEXT as u32]), element: Box::new([]), weak: Box::new([]) }));
     let at = |offset: i32| table.wrapping_add(offset as usize);
     // SAFETY: the fields lie in the table, aligned.
     unsafe {
