@@ -69,6 +69,12 @@ fn load_type(ts: &TypeSystem, t: TypeId, counts: &mut Counts) -> il::Result<()> 
     Ok(())
 }
 
+/// Whether an assembly is not installed, be it the type's own reference or that of a field's type.
+fn lacks_assembly(error: &il::Error) -> bool {
+    error.kind() == ErrorKind::FileNotFound
+        || error.kind() == ErrorKind::TypeLoad && error.message().contains("due to: Could not load file or assembly")
+}
+
 fn load_everything(layout: DataLayout) {
     let Some(ts) = system(layout) else { return };
     let mut counts = Counts::default();
@@ -86,7 +92,7 @@ fn load_everything(layout: DataLayout) {
             counts.types += 1;
             match load_type(&ts, t, &mut counts) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::FileNotFound => counts.unavailable += 1,
+                Err(error) if lacks_assembly(&error) => counts.unavailable += 1,
                 Err(error) => counts.errors.push(format!("{}: {error}", ts.type_name(t))),
             }
         }

@@ -227,7 +227,7 @@ const WILD_POINTERS: &str = "
   .method static void Jump() cil managed { ldc.i4 0x1234 conv.i calli void() ret }
   .method static void Store() cil managed { ldc.i8 0x123456789000 conv.i ldc.i4.1 stind.i4 ret }
   .method static void Call() cil managed { ldc.i8 0x123456789008 conv.i callvirt instance string object::ToString() pop ret }
-  .method static void Cast() cil managed { ldc.i8 0x123456789008 conv.i castclass string pop ret }
+  .method static void Cast() cil managed { .locals (native int x) ldc.i8 0x123456789008 conv.i stloc.0 ldloca 0 ldind.ref castclass string pop ret }
   .method static void Frame() cil managed { .locals (int32 x) ldloca 0 ldc.i4 0x41414141 ldc.i4 4000 initblk ret }
   .method static void Main(string[] a) cil managed {
     .entrypoint
