@@ -124,9 +124,9 @@ pub fn abi_signature(
 pub fn native_abi(env: &dyn MethodEnv, native: &NativeSignature) -> AbiSignature {
     let passed = |ty: TypeId, form: &NativeForm, usage: StructUse| {
         let passing = match form.storage {
-            // An empty structure of C has no bytes.
-            Storage::Struct { .. } if form.fields.is_empty() => Passing::Nothing,
             Storage::Struct { size, align } => {
+                // An empty structure of C has no bytes.
+                let size = if form.fields.is_empty() { 0 } else { size };
                 let shape = StructShape { size, align, fields: form.fields.clone() };
                 passing_of(env.backend().pass_struct(&shape, native.convention, usage))
             }
