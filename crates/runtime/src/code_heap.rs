@@ -9,10 +9,12 @@ use ir::function::SymbolRef;
 use ir::mach::{Backend, CompiledCode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const CODE_BYTES: usize = if size_of::<usize>() == 8 { 512 << 20 } else { 32 << 20 };
 const CELL_BYTES: usize = if size_of::<usize>() == 8 { 128 << 20 } else { 8 << 20 };
+const PAGE_BYTES: usize = 4096;
 /// Cells that hold the addresses of helpers, before the numbered ones.
 const HELPER_CELLS: u32 = 256;
 
@@ -79,6 +81,8 @@ pub struct CodeHeap {
     code: usize,
     /// Start of the view that is written.
     writable: usize,
+    /// What both show.
+    file: OwnedFd,
     cells: usize,
     space: Mutex<Space>,
     cell_count: AtomicU32,
@@ -92,7 +96,11 @@ impl CodeHeap {
         // SAFETY: plain system calls; the mappings are fresh and stay for the life of the process.
         unsafe {
             let file = libc::memfd_create(c"saki-code".as_ptr(), libc::MFD_CLOEXEC);
-            if file < 0 || libc::ftruncate(file, CODE_BYTES as libc::off_t) != 0 {
+            if file < 0 {
+                return failed();
+            }
+            let file = OwnedFd::from_raw_fd(file);
+            if libc::ftruncate(file.as_raw_fd(), CODE_BYTES as libc::off_t) != 0 {
                 return failed();
             }
             let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -105,17 +113,16 @@ impl CodeHeap {
             let write = libc::PROT_READ | libc::PROT_WRITE;
             let cells = code + CODE_BYTES;
             let mapped = [
-                libc::mmap(area, CODE_BYTES, run, libc::MAP_SHARED | libc::MAP_FIXED, file, 0),
+                libc::mmap(area, CODE_BYTES, run, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd(), 0),
                 libc::mmap(cells as *mut _, CELL_BYTES, write, private | libc::MAP_FIXED, -1, 0),
-                libc::mmap(std::ptr::null_mut(), CODE_BYTES, write, libc::MAP_SHARED, file, 0),
+                libc::mmap(std::ptr::null_mut(), CODE_BYTES, write, libc::MAP_SHARED, file.as_raw_fd(), 0),
             ];
-            libc::close(file);
             if mapped.contains(&libc::MAP_FAILED) {
                 return failed();
             }
             let writable = mapped[2] as usize;
             let space = Mutex::new(Space { used: 0, granules: CODE_BYTES, free: BTreeMap::new() });
-            Ok(CodeHeap { code, writable, cells, space, cell_count: AtomicU32::new(0), free_cells: Mutex::default() })
+            Ok(CodeHeap { code, writable, file, cells, space, cell_count: AtomicU32::new(0), free_cells: Mutex::default() })
         }
     }
 
@@ -217,7 +224,21 @@ impl CodeHeap {
     /// # Safety
     /// Nobody runs it or goes back to it, and nobody can call it any more.
     pub unsafe fn free(&self, address: usize, bytes: usize) {
+        self.map_again(address, bytes);
         self.space.lock().give_back(address - self.code, granule_bytes(bytes));
+    }
+
+    /// Maps the pages of some code anew, which changes nothing for those who run other code there. Emulators (`qemu-arm`) keep what they translated of
+    /// code until then, and would run it in the place of what comes there next: they take no notice of writes through the other view, nor of
+    /// flushed caches.
+    fn map_again(&self, address: usize, bytes: usize) {
+        let start = (address - self.code) & !(PAGE_BYTES - 1);
+        let end = (address - self.code + bytes).next_multiple_of(PAGE_BYTES);
+        let (place, run) = ((self.code + start) as *mut _, libc::PROT_READ | libc::PROT_EXEC);
+        // SAFETY: replaces pages of the code area by the same ones in one step. Where the system refuses, they stay.
+        unsafe {
+            libc::mmap(place, end - start, run, libc::MAP_SHARED | libc::MAP_FIXED, self.file.as_raw_fd(), start as libc::off_t)
+        };
     }
 
     /// Address of a symbol, if it is one of the code heap's.

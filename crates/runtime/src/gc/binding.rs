@@ -3,6 +3,8 @@
 use super::suspension;
 use super::{GcOptions, finalizers, scanning};
 use mmtk::util::heap::vm_layout::VMLayout;
+#[cfg(target_pointer_width = "32")]
+use mmtk::util::metadata::side_metadata::GLOBAL_SIDE_METADATA_BASE_ADDRESS;
 use mmtk::util::opaque_pointer::{VMMutatorThread, VMThread, VMWorkerThread};
 use mmtk::util::options::{GCTriggerSelector, NurserySize};
 use mmtk::util::{Address, ObjectReference};
@@ -56,8 +58,13 @@ const LEAST_NURSERY: usize = 256 << 10;
 #[cfg(target_pointer_width = "64")]
 const LOG_SPACE_EXTENT: usize = 36;
 
-/// The heap on 32 bits. MMTk keeps what it notes per chunk of heap at 0x3000_0000 + an eighth of the chunk's address: with a heap that
-/// begins here, that is clear of where programs are loaded.
+/// MMTk keeps what it notes per chunk of heap from here on 32 bits, at the address of the chunk divided by [`CHUNK_NOTES_SHARE`].
+#[cfg(target_pointer_width = "32")]
+const CHUNK_NOTES: usize = 0x3000_0000;
+#[cfg(target_pointer_width = "32")]
+const CHUNK_NOTES_SHARE: usize = 8;
+
+/// The heap on 32 bits: with one that begins here, what is noted per chunk is clear of where programs are loaded.
 #[cfg(target_pointer_width = "32")]
 const HEAP_RANGE: (usize, usize) = (0x9000_0000, 0xd000_0000);
 
@@ -81,12 +88,23 @@ fn set_layout(builder: &mut MMTKBuilder) {
 #[cfg(target_pointer_width = "32")]
 fn set_layout(builder: &mut MMTKBuilder) {
     let (start, end) = HEAP_RANGE;
-    let end = super::reservation::reserve(start, end);
+    let end = super::reservation::reserve(start..end, notes_about);
     // SAFETY: plain numbers, as above.
     let (heap_start, heap_end) = unsafe { (Address::from_usize(start), Address::from_usize(end)) };
     builder.set_vm_layout(VMLayout { heap_start, heap_end, ..VMLayout::new_32bit() });
     HEAP_START.store(start, Ordering::Relaxed);
     HEAP_END.store(end, Ordering::Relaxed);
+}
+
+/// Where MMTk notes things about a part of the heap: a bit per word, once for each of its two global tables, and per chunk of heap.
+#[cfg(target_pointer_width = "32")]
+fn notes_about(heap: &std::ops::Range<usize>) -> Vec<std::ops::Range<usize>> {
+    // The valid-object bits are its first table.
+    let valid_object_bits = GLOBAL_SIDE_METADATA_BASE_ADDRESS.as_usize();
+    let log_bits = super::log_bits_base();
+    let bits = |base: usize| base + (heap.start >> super::SIDE_BYTE_SHIFT)..base + (heap.end >> super::SIDE_BYTE_SHIFT);
+    let per_chunk = CHUNK_NOTES + heap.start / CHUNK_NOTES_SHARE..CHUNK_NOTES + heap.end / CHUNK_NOTES_SHARE;
+    vec![bits(valid_object_bits), bits(log_bits), per_chunk]
 }
 
 /// Builds the collector; says whether a stress option is set. Reads the environment only if it has a variable of MMTk's,
