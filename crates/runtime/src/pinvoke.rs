@@ -30,8 +30,8 @@ pub const fn built_in(name: &'static str, address: *const ()) -> BuiltIn {
     BuiltIn { name, address }
 }
 
-/// Functions of `System.Native`, `libmono-native` and their like.
-static TABLES: &[&[BuiltIn]] = &[crate::icalls::system_native::TABLE];
+/// Functions of `System.Native`, `libmono-native`, `MonoPosixHelper` and their like.
+static TABLES: &[&[BuiltIn]] = &[icalls::compression::TABLE, icalls::system_native::TABLE];
 
 /// The library that means the process itself: the runtime, and what is loaded.
 const PROCESS: &str = "__Internal";

@@ -68,6 +68,7 @@ pub mod assembly_events;
 pub mod async_results;
 pub mod collector;
 mod com;
+pub mod compression;
 mod console;
 mod cultures;
 mod diagnostics;
