@@ -2,6 +2,8 @@
 
 use super::suspension;
 use super::{GcOptions, finalizers, scanning};
+#[cfg(target_pointer_width = "32")]
+use mmtk::util::heap::vm_layout::BYTES_IN_CHUNK;
 use mmtk::util::heap::vm_layout::VMLayout;
 #[cfg(target_pointer_width = "32")]
 use mmtk::util::metadata::side_metadata::GLOBAL_SIDE_METADATA_BASE_ADDRESS;
@@ -102,8 +104,10 @@ fn notes_about(heap: &std::ops::Range<usize>) -> Vec<std::ops::Range<usize>> {
     // The valid-object bits are its first table.
     let valid_object_bits = GLOBAL_SIDE_METADATA_BASE_ADDRESS.as_usize();
     let log_bits = super::log_bits_base();
-    let bits = |base: usize| base + (heap.start >> super::SIDE_BYTE_SHIFT)..base + (heap.end >> super::SIDE_BYTE_SHIFT);
-    let per_chunk = CHUNK_NOTES + heap.start / CHUNK_NOTES_SHARE..CHUNK_NOTES + heap.end / CHUNK_NOTES_SHARE;
+    // Notes are mapped in whole chunks.
+    let chunks = |start: usize, end: usize| start / BYTES_IN_CHUNK * BYTES_IN_CHUNK..end.next_multiple_of(BYTES_IN_CHUNK);
+    let bits = |base: usize| chunks(base + (heap.start >> super::SIDE_BYTE_SHIFT), base + (heap.end >> super::SIDE_BYTE_SHIFT));
+    let per_chunk = chunks(CHUNK_NOTES + heap.start / CHUNK_NOTES_SHARE, CHUNK_NOTES + heap.end / CHUNK_NOTES_SHARE);
     vec![bits(valid_object_bits), bits(log_bits), per_chunk]
 }
 

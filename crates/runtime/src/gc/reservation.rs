@@ -40,7 +40,13 @@ fn map_without_access(range: &Range<usize>) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: maps what nobody has mapped, or fails.
     let mapped = unsafe { libc::mmap(range.start as *mut c_void, range.len(), libc::PROT_NONE, flags, -1, 0) };
-    mapped as usize == range.start
+    let is_there = mapped as usize == range.start;
+    if !is_there && mapped != libc::MAP_FAILED {
+        // Emulators that do not know the flag choose another place.
+        // SAFETY: what was just mapped.
+        unsafe { libc::munmap(mapped, range.len()) };
+    }
+    is_there
 }
 
 fn is_reserved(address: usize, length: usize) -> bool {
