@@ -207,7 +207,9 @@ fn read_aside(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 /// Class and message of the exception that a standard error reports, without its trace.
 fn unhandled_exception(errors: &str) -> Option<String> {
     let (_, report) = errors.split_once("Unhandled Exception:\n")?;
-    let lines = report.lines().take_while(|line| !line.starts_with("  at ") && !line.starts_with("[ERROR]"));
+    // An emulator adds a line of its own when a signal ends the program.
+    let ends = ["  at ", "[ERROR]", "qemu: uncaught target signal"];
+    let lines = report.lines().take_while(|line| !ends.iter().any(|end| line.starts_with(end)));
     Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
@@ -224,6 +226,8 @@ mod tests {
     fn exceptions_are_read_without_their_traces() {
         let errors = "x\nUnhandled Exception:\nSystem.Exception: one\ntwo\n  at A.B ()\n[ERROR] FATAL UNHANDLED EXCEPTION: …";
         assert_eq!(unhandled_exception(errors).as_deref(), Some("System.Exception: one\ntwo"));
+        let aborted = "\nUnhandled Exception:\nSystem.Exception: one\nqemu: uncaught target signal 6 (Aborted) - core dumped\n";
+        assert_eq!(unhandled_exception(aborted).as_deref(), Some("System.Exception: one"));
         assert_eq!(unhandled_exception("x"), None);
     }
 
