@@ -29,7 +29,7 @@ class Processes
             Console.Write(process.StandardOutput.ReadToEnd());
             process.WaitForExit();
         }
-        using (var process = Shell("sleep 60")) {
+        using (var process = Shell("exec sleep 60")) {
             Console.WriteLine(process.WaitForExit(20) + " " + process.HasExited + " " + (Process.GetProcessById(process.Id).Id == process.Id));
             process.Kill();
             process.WaitForExit();
