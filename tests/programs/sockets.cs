@@ -150,9 +150,11 @@ class Program
         var listener = Tcp();
         listener.Bind(AnyPort);
         listener.Listen(1);
-        var waiter = new Thread(() => Show("accept", () => listener.Accept()));
+        var ready = new ManualResetEvent(false);
+        var waiter = new Thread(() => { ready.Set(); Show("accept", () => listener.Accept()); });
         waiter.Start();
-        Thread.Sleep(50);
+        ready.WaitOne();
+        Thread.Sleep(300);
         listener.Close();
         waiter.Join();
     }

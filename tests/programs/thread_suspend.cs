@@ -13,10 +13,13 @@ class ThreadSuspend
             count++;
     }
 
-    static bool Moves()
+    // A thread that may run gets a processor in this time on a busy machine, too.
+    const int Busy = 10000;
+
+    static bool Moves(int patience)
     {
         int before = count;
-        for (int tries = 0; tries < 200 && count == before; tries++)
+        for (int tries = 0; tries < patience && count == before; tries++)
             Thread.Sleep(1);
         return count != before;
     }
@@ -58,14 +61,14 @@ class ThreadSuspend
     {
         var counter = new Thread(Count);
         counter.Start();
-        Console.WriteLine(Moves());
+        Console.WriteLine(Moves(Busy));
         counter.Suspend();
         Console.WriteLine((counter.ThreadState & (ThreadState.Suspended | ThreadState.SuspendRequested)) != 0);
-        Console.WriteLine(Moves());
+        Console.WriteLine(Moves(200));
         GC.Collect();
-        Console.WriteLine(Moves());
+        Console.WriteLine(Moves(200));
         counter.Resume();
-        Console.WriteLine(counter.ThreadState + " " + Moves());
+        Console.WriteLine(counter.ThreadState + " " + Moves(Busy));
         try { counter.Resume(); }
         catch (ThreadStateException) { Console.WriteLine("not suspended"); }
         finished = true;
