@@ -147,6 +147,6 @@ class Program
         Ready.WaitOne();
         interrupted.Interrupt();
         interrupted.Join();
-        Console.WriteLine("lost locks: " + LostLocks(60));
+        Console.WriteLine("lost locks: " + LostLocks(200));
     }
 }

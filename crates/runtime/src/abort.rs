@@ -16,7 +16,7 @@ use crate::stack_walk::{Frame, Step, Walk};
 use crate::thread::{ROOT_ABORT, Thread};
 use crate::{runtime, traps, unwind};
 use compiler::abi::abort_states::{NONE, RAISED, REQUESTED};
-use il::instruction::{Decoder, Instruction, Opcode, Operand};
+use il::instruction::{Decoder, Opcode, Operand};
 use il::method_body::ClauseKind;
 use il::types::{MethodId, TypeId};
 use parking_lot::Mutex;
@@ -246,20 +246,28 @@ fn is_taking_lock(mut walk: Walk) -> bool {
     is_monitor_enter(method) || is_behind_monitor_enter(&frame, method).unwrap_or(false)
 }
 
+/// The frame's position in IL is that of the first instruction of the statement that it runs, of which the call is the last.
 fn is_behind_monitor_enter(frame: &Frame, method: MethodId) -> Option<bool> {
     let types = &runtime().types;
     let body = types.method_body(method).ok()??;
-    let offset = frame.code.il_offset(frame.trace_address())?;
-    let call = Decoder::at(body.il, offset).next()?.ok()?;
-    let Operand::Token(token) = call.operand else { return None };
-    let is_other = |instruction: &il::Result<Instruction>| !matches!(instruction, Ok(nop) if nop.opcode == Opcode::Nop);
-    let next = Decoder::at(body.il, call.next).find(is_other)?.ok()?;
-    let guards = body.clauses.iter().any(|clause| matches!(clause.kind, ClauseKind::Finally) && clause.try_start == next.offset);
-    if call.opcode != Opcode::Call || !guards {
+    let is_guard =
+        |offset| body.clauses.iter().any(|clause| matches!(clause.kind, ClauseKind::Finally) && clause.try_start == offset);
+    if body.clauses.is_empty() {
         return None;
     }
-    let callee = types.resolve_method(types.method(method).assembly, token, &types.method_context(method)).ok()?;
-    Some(is_monitor_enter(callee))
+    let mut statement = Decoder::at(body.il, frame.code.il_offset(frame.trace_address())?).map_while(il::Result::ok).peekable();
+    while let Some(instruction) = statement.next() {
+        while statement.next_if(|next| next.opcode == Opcode::Nop).is_some() {}
+        match (instruction.opcode, instruction.operand) {
+            (Opcode::Call, Operand::Token(token)) if is_guard(statement.peek()?.offset) => {
+                let assembly = types.method(method).assembly;
+                return Some(is_monitor_enter(types.resolve_method(assembly, token, &types.method_context(method)).ok()?));
+            }
+            (Opcode::Call | Opcode::Callvirt | Opcode::Calli, _) | (_, Operand::Target(_) | Operand::Switch(_)) => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether a method is `Monitor.Enter (object)`.
