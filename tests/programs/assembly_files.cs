@@ -2,6 +2,7 @@
 using System;
 using System.IO;
 using System.Reflection;
+using System.Reflection.Emit;
 
 class Program
 {
@@ -38,6 +39,16 @@ class Program
             Show("relative", () => Assembly.LoadFile("copy.exe"));
             Show("missing file", () => Assembly.LoadFile(copy + "x"));
             Show("no file", () => Assembly.LoadFile(text));
+            // By a name that no file has, with the address of one that has it, or has not.
+            var assembly = AppDomain.CurrentDomain.DefineDynamicAssembly(new AssemblyName("inside"), AssemblyBuilderAccess.Save, folder);
+            assembly.DefineDynamicModule("inside", "outside.dll").DefineType("Program", TypeAttributes.Public).CreateType();
+            assembly.Save("outside.dll");
+            var inside = AssemblyName.GetAssemblyName(Path.Combine(folder, "outside.dll"));
+            Show("name and address", () => Assembly.Load(inside));
+            inside.Name = "absent";
+            Show("other name", () => Assembly.Load(inside));
+            Show("name alone", () => Assembly.Load("absent"));
+            Show("name alone, to look at", () => Assembly.ReflectionOnlyLoad("absent"));
             // In another domain, by an address.
             var domain = AppDomain.CreateDomain("other");
             var handle = domain.CreateInstanceFrom("file://" + copy, "Remote");

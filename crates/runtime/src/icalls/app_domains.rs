@@ -304,7 +304,7 @@ extern "C" fn process_guid(fresh: StringRef) -> StringRef {
     })
 }
 
-/// The assembly of this display name, loaded now if it is not yet.
+/// The assembly of this display name, loaded now if it is not yet; null if there is no file, for the class looks elsewhere then.
 extern "C" fn load_assembly(
     _this: ObjectRef,
     name: StringRef,
@@ -314,7 +314,8 @@ extern "C" fn load_assembly(
 ) -> ObjectRef {
     raising(|| {
         let text = name.argument("assemblyRef")?.text();
-        assembly_object(assembly_events::load(&text, calling_assembly(), assembly_events::context_of(reflection_only))?)
+        let found = assembly_events::load(&text, calling_assembly(), assembly_events::context_of(reflection_only))?;
+        found.map_or(Ok(ObjectRef::NULL), assembly_object)
     })
 }
 

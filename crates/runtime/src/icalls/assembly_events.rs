@@ -3,7 +3,7 @@
 
 use super::app_domains::{self, SETUP_BASE, SETUP_PRIVATE_PATH};
 use super::reflection::{assembly_object, assembly_of_object};
-use crate::exceptions::{Exception, Result};
+use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::object::{ObjectRef, StringRef};
@@ -41,27 +41,26 @@ pub(super) fn context_of(reflection_only: u8) -> LoadContext {
     if reflection_only != 0 { LoadContext::Reflection } else { LoadContext::Execution }
 }
 
-/// The assembly of a display name, which handlers get as it was given. Nobody is asked for one that is only to be looked at.
-pub(super) fn load(text: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Result<AssemblyId> {
+/// The assembly of a display name, which handlers get as it was given; none if there is no file. Nobody is asked for one that is only to be
+/// looked at.
+pub(super) fn load(text: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Result<Option<AssemblyId>> {
     let name = AssemblyName::parse(text)?;
     let error = match runtime().types.probe_by_name(context, &name, requesting) {
-        Ok(found) => return Ok(found),
+        Ok(found) => return Ok(Some(found)),
         Err(error) => error,
     };
     if let Some(found) = in_domain_folders(&name, context) {
-        return Ok(found);
+        return Ok(Some(found));
     }
     let found = match context {
         LoadContext::Execution => ask(text, None, context)?,
         LoadContext::Reflection => None,
     };
-    found.ok_or_else(|| match error.kind() {
-        ErrorKind::FileNotFound => {
-            // The class makes its message of the name.
-            Exception::with_arguments("System.IO", "FileNotFoundException", vec![None, Some(text.to_owned())])
-        }
-        _ => Exception::from(error.with_name(text)),
-    })
+    match error.kind() {
+        _ if found.is_some() => Ok(found),
+        ErrorKind::FileNotFound => Ok(None),
+        _ => Err(error.with_name(text).into()),
+    }
 }
 
 /// Looks in the folders of a domain that is not the first, whose folders are those of the type system.

@@ -121,8 +121,8 @@ extern "C" fn load_file(path: StringRef, _stack_mark: *mut i32) -> ObjectRef {
 
 extern "C" fn load_by_partial_name(name: StringRef, _evidence: ObjectRef) -> ObjectRef {
     raising(|| match assembly_events::load(&name.argument("partialName")?.text(), None, LoadContext::Execution) {
-        Ok(assembly) => assembly_object(assembly),
-        Err(_) => Ok(ObjectRef::NULL),
+        Ok(Some(assembly)) => assembly_object(assembly),
+        Ok(None) | Err(_) => Ok(ObjectRef::NULL),
     })
 }
 

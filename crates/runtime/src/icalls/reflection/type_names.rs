@@ -211,7 +211,12 @@ fn named_assembly(name: &AssemblyName, lookup: &Lookup<'_>) -> Result<AssemblyId
     let requesting = lookup.assemblies.first().copied();
     match lookup.context {
         LoadContext::Execution => Ok(types.load_by_name(name, requesting)?),
-        LoadContext::Reflection => assembly_events::load(&name.to_string(), requesting, lookup.context),
+        LoadContext::Reflection => {
+            let name = name.to_string();
+            // The class makes its message of the name.
+            let not_found = || Exception::with_arguments("System.IO", "FileNotFoundException", vec![None, Some(name.clone())]);
+            assembly_events::load(&name, requesting, lookup.context)?.ok_or_else(not_found)
+        }
     }
 }
 
