@@ -19,11 +19,15 @@ pub struct Exception(Box<Kind>);
 #[derive(Debug)]
 enum Kind {
     /// An exception object that exists. It stays alive only while a reference to it is on the stack, too: see [`Exception::from_object`].
-    /// `passes`: managed code has thrown it, and its trace goes on with the frames around.
-    Object { kept: Kept, passes: bool },
+    Object { kept: Kept, passing: Option<Passing> },
     /// One of a class of the core library, with the arguments of its constructor.
     New { namespace: &'static str, class: &'static str, arguments: Vec<Option<String>> },
 }
+
+/// Of an exception that managed code has thrown, whose trace goes on with the frames around: where it goes, if the frames around that native code
+/// were asked already.
+#[derive(Clone, Copy, Debug)]
+struct Passing(Option<unwind::Target>);
 
 /// A reference held from Rust's heap by a handle.
 #[derive(Debug)]
@@ -53,17 +57,17 @@ impl Exception {
 
     /// An existing exception object.
     pub fn from_object(object: ObjectRef) -> Exception {
-        Exception::of_object(object, false)
+        Exception::of_object(object, None)
     }
 
-    /// An exception object that came out of managed code which the runtime called.
-    pub fn passing(object: ObjectRef) -> Exception {
-        Exception::of_object(object, true)
+    /// An exception object that came out of managed code which the runtime called, and where it goes if that is known.
+    pub fn passing(object: ObjectRef, target: Option<unwind::Target>) -> Exception {
+        Exception::of_object(object, Some(Passing(target)))
     }
 
-    fn of_object(object: ObjectRef, passes: bool) -> Exception {
+    fn of_object(object: ObjectRef, passing: Option<Passing>) -> Exception {
         let handle = crate::gc::allocate_handle(object.raw().cast(), crate::gc::HandleKind::Normal);
-        Exception(Box::new(Kind::Object { kept: Kept(handle), passes }))
+        Exception(Box::new(Kind::Object { kept: Kept(handle), passing }))
     }
 
     /// `NullReferenceException` with Mono's message for one that the runtime raises.
@@ -240,9 +244,15 @@ impl From<il::Error> for Exception {
 ///
 /// What other managed code threw goes on with the trace that it has.
 pub fn raise(exception: Exception) -> ! {
-    let is_passed_on = matches!(*exception.0, Kind::Object { passes: true, .. });
+    let passing = match *exception.0 {
+        Kind::Object { passing, .. } => passing,
+        Kind::New { .. } => None,
+    };
     let object = exception.into_object();
-    if is_passed_on { unwind::pass_on(object) } else { unwind::throw(object) }
+    match passing {
+        Some(Passing(target)) => unwind::pass_on(object, target),
+        None => unwind::throw(object),
+    }
 }
 
 /// Whether an object is a `System.Exception`.

@@ -298,8 +298,7 @@ unsafe fn store_result(abi: &AbiSignature, results: &[u64; 4], result: *mut u8) 
 unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4], from_native: bool) -> Result<()> {
     let thread = Thread::current();
     let (managed_sp, managed_pc) = (thread.last_managed_sp, thread.last_managed_pc);
-    let activation = Activation { previous: thread.activation, managed_sp, managed_pc, from_native };
-    let filter = thread.filter;
+    let activation = Activation { previous: thread.activation, managed_sp, managed_pc, from_native, filter: thread.filter };
     thread.filter = std::ptr::null();
     thread.activation = &activation;
     let (integers, floats, stack) = (placed.integers.as_ptr(), placed.floats.as_ptr(), placed.stack.as_ptr());
@@ -309,14 +308,15 @@ unsafe fn enter(code: usize, placed: &Placed, results: &mut [u64; 4], from_nativ
     }
     let thread = Thread::current();
     thread.activation = activation.previous;
-    thread.filter = filter;
+    thread.filter = activation.filter;
     thread.last_managed_pc = activation.managed_pc;
+    let target = thread.passing_target.take();
     let exception = thread.root(ROOT_EXCEPTION);
     if exception.is_null() {
         return Ok(());
     }
     thread.set_root(ROOT_EXCEPTION, ObjectRef::NULL);
-    Err(Exception::passing(exception))
+    Err(Exception::passing(exception, target))
 }
 
 /// Calls an exact method with the values that `args` point to, `this` first (of a value type: its address); stores the result.

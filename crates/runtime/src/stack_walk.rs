@@ -21,6 +21,8 @@ pub struct Activation {
     pub managed_pc: usize,
     /// Whether native code has called a delegate, rather than the runtime a method.
     pub from_native: bool,
+    /// The innermost filter in progress at the entry.
+    pub filter: *const FilterActivation,
 }
 
 /// A filter in progress.
@@ -92,6 +94,11 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// The innermost entry that has not been passed.
+    pub fn activation(&self) -> *const Activation {
+        self.activation
+    }
+
     /// From the frame that called into the runtime.
     pub fn from_runtime(thread: &Thread) -> Walk {
         let next = frame_below(thread.last_managed_sp, thread.last_managed_pc);

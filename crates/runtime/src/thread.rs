@@ -37,6 +37,8 @@ pub struct Thread {
     pub activation: *const Activation,
     /// Innermost running filter.
     pub filter: *const FilterActivation,
+    /// Where the exception goes that is leaving managed code, if that is beyond the native code around.
+    pub passing_target: Option<crate::unwind::Target>,
     /// What unwinding is doing, while finally handlers run.
     pub unwind: Vec<crate::unwind::Unwind>,
     /// Areas of thread static fields.
@@ -154,6 +156,7 @@ impl Thread {
             heap: std::ptr::null_mut(),
             activation: std::ptr::null(),
             filter: std::ptr::null(),
+            passing_target: None,
             unwind: Vec::new(),
             static_areas: local_statics::Areas::default(),
             recent_static_areas: [(0, 0); RECENT_AREAS],

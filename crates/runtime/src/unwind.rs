@@ -1,5 +1,6 @@
 //! Throwing: a first pass over the frames finds the handler and runs filters; a second one runs finally and fault handlers on the way
-//! to it, each by landing in its frame (ECMA-335 I.12.4.2.5).
+//! to it, each by landing in its frame (ECMA-335 I.12.4.2.5). The first pass sees the frames beyond native ones that have called a delegate, too;
+//! the second one leaves managed code there, and goes on when the exception is raised again where the native code was called.
 //!
 //! Landing abandons all native frames below the landing place, so nothing in them may need a drop. While a finally handler runs, what
 //! remains to be done is kept in the thread; the handler's end comes back to [`resume`].
@@ -21,15 +22,30 @@ use ir::mach::LandingContext;
 /// Frames that an exception may pass.
 const MAX_FRAMES: usize = 1 << 20;
 
-/// Where an exception is going.
+/// Where an exception is going, maybe beyond native frames.
 #[derive(Clone, Copy, Debug)]
-enum Target {
-    /// A handler: frame pointer, region, number of the handler.
-    Handler { fp: usize, region: Region, index: u32 },
+pub enum Target {
+    /// A handler.
+    Handler {
+        /// Frame pointer of its function.
+        fp: usize,
+        /// What it protects.
+        region: Region,
+        /// Its number there.
+        index: u32,
+    },
     /// Out of managed code.
-    Entry { activation: *const Activation },
+    Entry {
+        /// Where that was entered.
+        activation: *const Activation,
+    },
     /// Out of a filter: its verdict is no.
-    Filter { fp: usize, sp: usize },
+    Filter {
+        /// Frame pointer of its function.
+        fp: usize,
+        /// Frames with a lower stack pointer belong to it.
+        sp: usize,
+    },
 }
 
 /// An exception on its way, interrupted by a finally or fault handler.
@@ -56,11 +72,15 @@ pub fn rethrow(exception: ObjectRef) -> ! {
     throw_from(thread, exception, walk, TraceStart::InLastFrame)
 }
 
-/// Throws what managed code threw that the running function of the runtime had called: the frames from here on follow in the trace.
-pub fn pass_on(exception: ObjectRef) -> ! {
+/// Throws what managed code threw that the running function of the runtime had called: to its target if that is known, else the frames from here
+/// on follow in the trace.
+pub fn pass_on(exception: ObjectRef, target: Option<Target>) -> ! {
     let thread = Thread::current();
     let walk = Walk::from_runtime(thread);
-    throw_from(thread, exception, walk, TraceStart::AfterLastFrame)
+    match target {
+        Some(target) => second_pass(thread, exception, target, walk, None),
+        None => throw_from(thread, exception, walk, TraceStart::AfterLastFrame),
+    }
 }
 
 /// Throws from the start of `walk`.
@@ -73,40 +93,46 @@ pub fn throw_from(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: 
 }
 
 /// First pass.
-fn find_target(thread: &mut Thread, exception: ObjectRef, walk: Walk, start: TraceStart) -> Target {
+fn find_target(thread: &mut Thread, exception: ObjectRef, mut walk: Walk, start: TraceStart) -> Target {
     let mut trace = stack_trace::Recorder::new(exception, start);
-    // SAFETY: the innermost running filter, on the stack of `run_filter`.
-    let filter = unsafe { thread.filter.as_ref() };
-    for step in walk.take(MAX_FRAMES) {
-        match step {
-            Step::Frame(frame) => {
-                if let Some(filter) = filter.filter(|filter| filter.fp == frame.fp && frame.sp < filter.sp) {
+    let mut filter = thread.filter;
+    for _ in 0..MAX_FRAMES {
+        match walk.next() {
+            Some(Step::Frame(frame)) => {
+                // SAFETY: a running filter, on the stack of `run_filter`.
+                if let Some(filter) = unsafe { filter.as_ref() }.filter(|filter| filter.fp == frame.fp && frame.sp < filter.sp) {
                     trace.store();
                     return Target::Filter { fp: filter.fp, sp: filter.sp };
                 }
                 trace.push(&frame);
-                if let Some((region, index)) = find_handler(thread, exception, &frame, &mut trace) {
+                if let Some((region, index)) = find_handler(thread, exception, &frame, walk.activation(), &mut trace) {
                     trace.store();
                     return Target::Handler { fp: frame.fp, region, index };
                 }
             }
-            Step::Entry { activation, .. } => {
+            Some(Step::Entry { activation, .. }) => {
                 // SAFETY: an entry of this thread that has not ended.
-                trace.push_entry(unsafe { &*activation });
-                trace.store();
-                return Target::Entry { activation };
+                let entry = unsafe { &*activation };
+                trace.push_entry(entry);
+                if !entry.from_native {
+                    trace.store();
+                    return Target::Entry { activation };
+                }
+                filter = entry.filter;
             }
+            None => break,
         }
     }
     trace.store();
     unhandled::report_and_exit(exception)
 }
 
-/// The handler in a frame that takes the exception.
+/// The handler in a frame that takes the exception; `activation` is the entry around the frame.
 fn find_handler(
     thread: &mut Thread,
     exception: ObjectRef,
     frame: &Frame,
+    activation: *const Activation,
     trace: &mut stack_trace::Recorder,
 ) -> Option<(Region, u32)> {
     let mut region = frame.region();
@@ -118,7 +144,10 @@ fn find_handler(
                 HandlerKind::Catch(number) => catches(frame.code, number, seen_by(frame.method(), exception)),
                 HandlerKind::Filter(_) => {
                     trace.store();
-                    run_filter(thread, exception, frame, current, index)
+                    let inner = std::mem::replace(&mut thread.activation, activation);
+                    let verdict = run_filter(thread, exception, frame, current, index);
+                    thread.activation = inner;
+                    verdict
                 }
                 HandlerKind::Finally | HandlerKind::Fault => false,
             };
@@ -191,9 +220,9 @@ fn second_pass(thread: &mut Thread, exception: ObjectRef, target: Target, walk: 
                 }
             }
             Step::Entry { activation, fp, sp } => {
-                if matches!(target, Target::Entry { activation: wanted } if std::ptr::eq(wanted, activation)) {
-                    leave_managed(thread, exception, activation, fp, sp);
-                }
+                let is_target = matches!(target, Target::Entry { activation: wanted } if std::ptr::eq(wanted, activation));
+                thread.passing_target = if is_target { None } else { Some(target) };
+                leave_managed(thread, exception, activation, fp, sp)
             }
         }
     }
