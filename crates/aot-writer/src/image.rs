@@ -2,6 +2,7 @@
 
 use crate::debug_lines::SourceLines;
 use ir::function::SymbolRef;
+use ir::inline_sites::InlineSite;
 use ir::mach::{Architecture, CompiledCode};
 
 /// Everything that goes into an image. The order of all lists is the order in the file: the caller sorts.
@@ -15,6 +16,8 @@ pub struct ObjectImage {
     pub code: Vec<CodePiece>,
     /// What each cell asks for: `SymbolRef::Cell(n)` is cell `n`.
     pub cells: Vec<Vec<u8>>,
+    /// Descriptions of the methods that inline sites name by number.
+    pub inlined_methods: Vec<Vec<u8>>,
     /// Read-only data: `SymbolRef::RoData(n)` is datum `n`. Aligned to 16.
     pub read_only_data: Vec<Vec<u8>>,
     /// Number of helpers: `SymbolRef::Helper(n)` is cell `n` of a table before the others.
@@ -64,6 +67,8 @@ pub struct CodePiece {
     pub code: CompiledCode,
     /// What the runtime needs of its catch clauses, as the caller likes.
     pub clauses: Vec<u8>,
+    /// The calls in whose place bodies stand, with numbers of their methods in [`ObjectImage::inlined_methods`].
+    pub inline_sites: Vec<InlineSite<u32>>,
 }
 
 /// How the loader finds a method.

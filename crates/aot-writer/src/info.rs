@@ -1,8 +1,10 @@
 //! What the unwinder must know of a piece of code, packed: offsets as differences to the one before, frames by number.
 
-use crate::varint::{Cursor, read_pair, write_bytes, write_pair, write_signed, write_unsigned};
+use crate::lines::{Lines, read_lines};
+use crate::varint::{Cursor, write_bytes, write_signed, write_unsigned};
 use ir::entity::{Entity, Region};
-use ir::instruction::{SourceOffset, TrapCode};
+use ir::inline_sites::InlineSite;
+use ir::instruction::TrapCode;
 use ir::mach::{CallSite, CompiledCode, FrameInfo, HandlerSite, TrapSite};
 
 /// Bits of the number behind the ranges: which parts follow. The frame's number is above them.
@@ -14,11 +16,6 @@ mod parts {
     pub const CLAUSES: u64 = 1 << 4;
     pub const BITS: u32 = 5;
 }
-
-/// Lines begin at multiples of this many bytes, where that makes no difference.
-const LINE_GRAIN: u32 = 4;
-/// Added to differences between source positions, which mostly rise a little.
-const SOURCE_BIAS: i64 = 4;
 
 /// Appends a frame.
 pub fn encode_frame(out: &mut Vec<u8>, frame: &FrameInfo) {
@@ -51,9 +48,8 @@ pub fn decode_frame(bytes: &[u8]) -> Option<FrameInfo> {
 
 /// Appends what the unwinder needs of a piece of code that takes `span` bytes with all that follows it up to the next piece, and whose frame
 /// has this number. Calls outside of protected regions and source positions at which nothing can be raised are left out.
-pub fn encode_info(out: &mut Vec<u8>, code: &CompiledCode, span: u32, frame: u32, clauses: &[u8]) {
+pub fn encode_info(out: &mut Vec<u8>, code: &CompiledCode, span: u32, frame: u32, lines: &Lines, clauses: &[u8]) {
     let calls: Vec<&CallSite> = code.call_sites.iter().filter(|site| site.region.is_some()).collect();
-    let lines = needed_lines(code);
     let present = [
         (parts::CALLS, !calls.is_empty()),
         (parts::TRAPS, !code.traps.is_empty()),
@@ -97,7 +93,7 @@ pub fn encode_info(out: &mut Vec<u8>, code: &CompiledCode, span: u32, frame: u32
         }
     }
     if !lines.is_empty() {
-        write_lines(out, &lines);
+        lines.write(out);
     }
     if !clauses.is_empty() {
         write_bytes(out, clauses);
@@ -139,75 +135,6 @@ fn read_ranges(cursor: &mut Cursor<'_>, span: u32, mut visit: impl FnMut(u32, u3
     span.checked_sub(u32::try_from(number >> 1).ok()?)
 }
 
-/// A source position that stack traces ask for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct NeededLine {
-    /// The last offset that asks for the position before; -1 for the first.
-    after: i64,
-    /// The first offset that asks for this one.
-    first: u32,
-    source: SourceOffset,
-}
-
-impl NeededLine {
-    /// The last multiple of the grain from which on the position may hold.
-    fn grain(&self) -> Option<u32> {
-        let start = self.first / LINE_GRAIN * LINE_GRAIN;
-        (i64::from(start) > self.after).then_some(start)
-    }
-}
-
-/// The source positions that stack traces ask for: those of calls and of instructions that trap.
-fn needed_lines(code: &CompiledCode) -> Vec<NeededLine> {
-    // Stack traces look for the last byte of a call.
-    let mut places: Vec<u32> = code.call_sites.iter().map(|site| site.return_offset.saturating_sub(1)).collect();
-    places.extend(code.traps.iter().map(|site| site.offset));
-    places.sort_unstable();
-    let mut needed: Vec<NeededLine> = Vec::new();
-    let mut lines = code.lines.iter().peekable();
-    let mut current = None;
-    let mut after = -1;
-    for place in places {
-        while let Some(&(_, source)) = lines.next_if(|line| line.0 <= place) {
-            current = Some(source);
-        }
-        if let Some(source) = current {
-            if needed.last().is_none_or(|last| last.source != source) {
-                needed.push(NeededLine { after, first: place, source });
-            }
-        }
-        after = place.into();
-    }
-    needed
-}
-
-fn write_lines(out: &mut Vec<u8>, lines: &[NeededLine]) {
-    let coarse = lines.iter().all(|line| line.grain().is_some());
-    let unit = if coarse { LINE_GRAIN } else { 1 };
-    write_unsigned(out, (lines.len() as u64) << 1 | u64::from(coarse));
-    let (mut last, mut last_source) = (0, 0i64);
-    for line in lines {
-        let offset = line.grain().filter(|_| coarse).unwrap_or(line.first) / unit;
-        // The unknown position becomes 0, which is nearer to the others.
-        let source = i64::from(line.source.0.wrapping_add(1));
-        write_pair(out, (offset - last).into(), source - last_source - SOURCE_BIAS);
-        (last, last_source) = (offset, source);
-    }
-}
-
-fn read_lines(cursor: &mut Cursor<'_>, lines: &mut Vec<(u32, SourceOffset)>) -> Option<()> {
-    let number = cursor.unsigned()?;
-    let unit = if number & 1 != 0 { LINE_GRAIN } else { 1 };
-    let (mut last, mut source) = (0u32, 0i64);
-    for _ in 0..number >> 1 {
-        let (distance, difference) = read_pair(cursor)?;
-        last = last.checked_add(u32::try_from(distance).ok()?)?;
-        source = source.checked_add(difference)?.checked_add(SOURCE_BIAS)?;
-        lines.push((last.checked_mul(unit)?, SourceOffset(u32::try_from(source).ok()?.wrapping_sub(1))));
-    }
-    Some(())
-}
-
 /// Length of a piece's instructions, from the start of what [`encode_info`] wrote.
 pub fn decode_code_length(bytes: &[u8], span: u32) -> Option<u32> {
     span.checked_sub(u32::try_from(Cursor::new(bytes).unsigned()? >> 1).ok()?)
@@ -220,10 +147,22 @@ pub fn is_interruptible(bytes: &[u8], offset: u32) -> Option<bool> {
     Some(!inside)
 }
 
-/// What [`encode_info`] wrote: the code without its bytes, with its frame from `frame` by number, and the clauses. `None` if it is damaged.
-pub fn decode_info(bytes: &[u8], span: u32, frame: impl FnOnce(u32) -> Option<FrameInfo>) -> Option<(CompiledCode, &[u8])> {
+/// What the unwinder needs of a piece of code.
+#[derive(Debug)]
+pub struct CodeInfo<'a> {
+    /// The code without its bytes.
+    pub code: CompiledCode,
+    /// The inline sites that its lines name, with the numbers of their methods in the image.
+    pub inline_sites: Vec<InlineSite<u32>>,
+    /// The clauses.
+    pub clauses: &'a [u8],
+}
+
+/// What [`encode_info`] wrote, with the frame from `frame` by number. `None` if it is damaged.
+pub fn decode_info(bytes: &[u8], span: u32, frame: impl FnOnce(u32) -> Option<FrameInfo>) -> Option<CodeInfo<'_>> {
     let mut cursor = Cursor::new(bytes);
     let mut code = CompiledCode::default();
+    let mut inline_sites = Vec::new();
     code.code_len = read_ranges(&mut cursor, span, |start, end| code.uninterruptible.push((start, end)))?;
     let present = cursor.unsigned()?;
     code.frame = frame(u32::try_from(present >> parts::BITS).ok()?)?;
@@ -252,10 +191,10 @@ pub fn decode_info(bytes: &[u8], span: u32, frame: impl FnOnce(u32) -> Option<Fr
         });
     }
     if has(parts::LINES) {
-        read_lines(&mut cursor, &mut code.lines)?;
+        read_lines(&mut cursor, &mut code.lines, &mut inline_sites)?;
     }
     let clauses = if has(parts::CLAUSES) { cursor.bytes()? } else { &[] };
-    Some((code, clauses))
+    Some(CodeInfo { code, inline_sites, clauses })
 }
 
 /// How many entries follow: none if the part is not there.
@@ -268,37 +207,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stack_traces_find_the_same_lines() {
-        let line = |offset, source| (offset, SourceOffset(source));
-        let call = |return_offset| CallSite { return_offset, region: None };
-        let lines = vec![line(0, 0), line(3, 700), line(9, 5), line(40, u32::MAX), line(60, 9)];
-        for traps in [vec![], vec![TrapSite { offset: 3, code: TrapCode::NullReference, region: None }]] {
-            let code = CompiledCode {
-                code_len: 64,
-                lines: lines.clone(),
-                call_sites: [3, 9, 20, 31, 60, 64].map(call).to_vec(),
-                traps: traps.clone(),
-                ..CompiledCode::default()
-            };
-            let mut bytes = Vec::new();
-            encode_info(&mut bytes, &code, 72, 0, &[]);
-            let (read, _) = decode_info(&bytes, 72, |_| Some(FrameInfo::default())).unwrap();
-            assert_eq!((read.code_len, &read.traps), (64, &traps));
-            let at = |lines: &[(u32, SourceOffset)], place| lines[lines.partition_point(|line| line.0 <= place) - 1].1;
-            let places = code.call_sites.iter().map(|site| site.return_offset - 1).chain(traps.iter().map(|site| site.offset));
-            for place in places {
-                assert_eq!(at(&read.lines, place), at(&lines, place), "at {place} of {:?}", read.lines);
-            }
-        }
-    }
-
-    #[test]
     fn uninterruptible_ranges_are_found_before_all_else() {
         let code = CompiledCode { code_len: 900, uninterruptible: vec![(4, 20), (300, 331)], ..CompiledCode::default() };
         let mut info = Vec::new();
-        encode_info(&mut info, &code, 904, 0, b"clauses");
-        let decoded = decode_info(&info, 904, |_| Some(FrameInfo::default())).expect("nothing is damaged");
-        assert_eq!((decoded.0.code_len, decoded.0.uninterruptible, decoded.1), (900, code.uninterruptible, &b"clauses"[..]));
+        encode_info(&mut info, &code, 904, 0, &Lines::of(&code, &[]), b"clauses");
+        let CodeInfo { code: read, clauses, .. } =
+            decode_info(&info, 904, |_| Some(FrameInfo::default())).expect("nothing is damaged");
+        assert_eq!((read.code_len, read.uninterruptible, clauses), (900, code.uninterruptible, &b"clauses"[..]));
         assert_eq!(decode_code_length(&info, 904), Some(900));
         let verdicts = [3, 4, 19, 20, 299, 330, 331].map(|offset| is_interruptible(&info, offset));
         assert_eq!(verdicts, [true, false, false, true, true, false, true].map(Some));

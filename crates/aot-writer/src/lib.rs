@@ -9,6 +9,7 @@ pub mod debugger;
 pub mod elf;
 pub mod image;
 pub mod info;
+pub mod lines;
 pub mod reader;
 pub mod tables;
 pub mod varint;

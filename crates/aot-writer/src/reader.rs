@@ -2,10 +2,10 @@
 
 use crate::elf::{BUILD_ID_BYTES, find_notes};
 use crate::image::Dependency;
-use crate::info::{decode_code_length, decode_frame, decode_info, is_interruptible};
+use crate::info::{CodeInfo, decode_code_length, decode_frame, decode_info, is_interruptible};
 use crate::tables::{DEFINITION, FIELD_COUNT, Field, GROUP, GROUP_ENTRY, HEADER_BYTES, INSTANCE, MAGIC, STUB, instance_hash};
 use crate::varint::Cursor;
-use ir::mach::{CompiledCode, FrameInfo};
+use ir::mach::FrameInfo;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
@@ -202,8 +202,8 @@ impl<'a> Image<'a> {
         let entry = self.group(group)?.take_while(|entry| entry.code_offset <= code_offset).last()?;
         (code_offset - entry.code_offset <= entry.code_length).then_some(entry)
     }
-    /// What the unwinder needs of a method, and its clauses.
-    pub fn info(&self, method: MethodEntry) -> Option<(CompiledCode, &'a [u8])> {
+    /// What the unwinder needs of a method.
+    pub fn info(&self, method: MethodEntry) -> Option<CodeInfo<'a>> {
         decode_info(self.methods()?.get(method.info as usize..)?, method.span, |number| self.frame(number))
     }
     /// Whether the collector may stop a thread at an offset into the text. Takes no memory.
@@ -222,6 +222,14 @@ impl<'a> Image<'a> {
         let end = self.word(table, (index as usize).checked_add(1)?)?;
         let blobs = self.slice(self.field(Field::Blobs), self.field(Field::BlobsLength))?;
         blobs.get(start as usize..end as usize)
+    }
+    /// Description of a method that inline sites name by this number. Those that many sites name come first.
+    pub fn inlined_method(&self, number: u32) -> Option<&'a [u8]> {
+        let mut cursor = Cursor::new(self.slice(self.field(Field::Inlined), self.field(Field::InlinedLength))?);
+        for _ in 0..number {
+            cursor.bytes()?;
+        }
+        cursor.bytes()
     }
     /// The caller's extra bytes.
     pub fn extra(&self) -> &'a [u8] {

@@ -10,18 +10,21 @@
 //! | instances | u32 count, then (u32 hash, u32 method index) sorted by hash |
 //! | cells | u32 for each cell but the helpers' and one more: offset into blobs |
 //! | blobs | descriptions of cells |
+//! | inlined | descriptions of the methods of inline sites, packed, by how many sites name them |
 //! | identity | packed: assembly hash, options, dependencies |
 //! | extra | the caller's |
 
 use crate::image::{ImageIdentity, MethodKey, ObjectImage};
 use crate::info::{encode_frame, encode_info};
+use crate::lines::Lines;
 use crate::varint::{write_bytes, write_unsigned};
 use ir::mach::FrameInfo;
 use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the format.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 /// First bytes of the section.
 pub const MAGIC: [u8; 8] = *b"SAKIIMG\0";
 /// Number of methods that are found by one entry of the table of groups.
@@ -83,6 +86,10 @@ pub enum Field {
     Blobs,
     /// Likewise.
     BlobsLength,
+    /// Offset and length of the inlined methods.
+    Inlined,
+    /// Likewise.
+    InlinedLength,
     /// Offset and length of the identity.
     Identity,
     /// Likewise.
@@ -150,6 +157,8 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], text_length: u3
     }
     push(&mut cells, blobs.len() as u32);
 
+    let mut lines: Vec<Lines> = image.code.iter().map(|piece| Lines::of(&piece.code, &piece.inline_sites)).collect();
+    let inlined = number_inlined(&image.inlined_methods, &mut lines);
     let mut groups = Vec::new();
     let mut methods = Vec::new();
     let mut record = Vec::new();
@@ -157,7 +166,7 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], text_length: u3
     let mut instances: Vec<(u32, u32)> = Vec::new();
     let mut last_row = 0;
     let ends = code_offsets.iter().copied().skip(1).chain([text_length]);
-    for (index, ((piece, &offset), end)) in image.code.iter().zip(code_offsets).zip(ends).enumerate() {
+    for (index, (((piece, lines), &offset), end)) in image.code.iter().zip(&lines).zip(code_offsets).zip(ends).enumerate() {
         if index as u32 % GROUP == 0 {
             for number in [offset, methods.len() as u32, last_row] {
                 push(&mut groups, number);
@@ -177,7 +186,7 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], text_length: u3
                 instances.push((instance_hash(key), index as u32));
             }
         }
-        encode_info(&mut record, &piece.code, end - offset, frames.number(&piece.code.frame), &piece.clauses);
+        encode_info(&mut record, &piece.code, end - offset, frames.number(&piece.code.frame), lines, &piece.clauses);
         write_bytes(&mut methods, &record);
     }
     instances.sort_unstable();
@@ -203,6 +212,7 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], text_length: u3
     header[Field::Instances as usize] = place(&instance_bytes).0;
     header[Field::Cells as usize] = place(&cells).0;
     (header[Field::Blobs as usize], header[Field::BlobsLength as usize]) = place(&blobs);
+    (header[Field::Inlined as usize], header[Field::InlinedLength as usize]) = place(&inlined);
     (header[Field::Identity as usize], header[Field::IdentityLength as usize]) = place(&identity);
     (header[Field::Extra as usize], header[Field::ExtraLength as usize]) = place(&image.extra);
     let total = HEADER_BYTES.next_multiple_of(8) + body.len();
@@ -230,6 +240,24 @@ pub fn encode_section(image: &ObjectImage, code_offsets: &[u32], text_length: u3
     section.resize(HEADER_BYTES.next_multiple_of(8), 0);
     section.extend_from_slice(&body);
     section
+}
+
+/// Numbers the methods of all sites by how many name them, so that most numbers are short, and gives the descriptions in that order.
+fn number_inlined(methods: &[Vec<u8>], lines: &mut [Lines]) -> Vec<u8> {
+    let mut uses = vec![0u32; methods.len()];
+    lines.iter().flat_map(|lines| &lines.sites).for_each(|site| uses[site.callee as usize] += 1);
+    let mut order: Vec<u32> = (0..methods.len() as u32).filter(|&method| uses[method as usize] != 0).collect();
+    order.sort_by_key(|&method| (Reverse(uses[method as usize]), method));
+    let mut numbers = vec![0; methods.len()];
+    let mut out = Vec::new();
+    for (number, &method) in order.iter().enumerate() {
+        numbers[method as usize] = number as u32;
+        write_bytes(&mut out, &methods[method as usize]);
+    }
+    for site in lines.iter_mut().flat_map(|lines| &mut lines.sites) {
+        site.callee = numbers[site.callee as usize];
+    }
+    out
 }
 
 /// Writes into a section where the parts of the image lie.

@@ -68,7 +68,14 @@ impl Group {
         }
         let code = backend.veneer(SymbolRef::Method(target))?;
         let symbol = self.next_symbol;
-        self.pieces.push(CodePiece { symbol, name: "veneer".to_owned(), key: None, code, clauses: Vec::new() });
+        self.pieces.push(CodePiece {
+            symbol,
+            name: "veneer".to_owned(),
+            key: None,
+            code,
+            clauses: Vec::new(),
+            inline_sites: Vec::new(),
+        });
         self.known.insert(target, symbol);
         self.next_symbol += 1;
         Some(symbol)

@@ -2,11 +2,13 @@
 
 use aot_writer::debug_lines::{SourceLines, SourceRow, source_rows};
 use aot_writer::image::{CodePiece, Dependency, ImageIdentity, MethodKey, ObjectImage};
+use aot_writer::info::CodeInfo;
 use aot_writer::tables::Field;
 use aot_writer::{elf, reader};
 use ir::Function;
 use ir::entity::{Entity, Region};
 use ir::function::SymbolRef;
+use ir::inline_sites::{InlineSite, frames};
 use ir::instruction::{SourceOffset, TrapCode};
 use ir::mach::*;
 use ir::signature::{CallConvention, Signature};
@@ -105,7 +107,7 @@ fn sample(architecture: Architecture) -> ObjectImage {
     caller.call_sites = vec![CallSite { return_offset: 9, region: Some(Region::from_index(0)) }];
     caller.traps = vec![TrapSite { offset: 4, code: TrapCode::NullReference, region: None }];
     caller.handlers = vec![HandlerSite { region: Region::from_index(0), index: 0, filter_offset: None, handler_offset: 9 }];
-    caller.lines = vec![(0, SourceOffset(0)), (4, SourceOffset(7)), (9, SourceOffset(3))];
+    caller.lines = vec![(0, SourceOffset(0)), (4, SourceOffset(7)), (8, SourceOffset(40)), (9, SourceOffset(3))];
     // mov eax, [rip + datum]; ret
     let answer = code(&[0x8b, 0x05, 0, 0, 0, 0, 0xc3], vec![reloc(2, SymbolRef::RoData(0))]);
     // mov rax, [rip + cell 1]; ret
@@ -116,7 +118,10 @@ fn sample(architecture: Architecture) -> ObjectImage {
         key,
         code,
         clauses: clauses.to_vec(),
+        inline_sites: Vec::new(),
     };
+    let site = |callee, first, call| InlineSite { callee, first, call: SourceOffset(call) };
+    let caller_sites = vec![site(0, 30, 1), site(1, 40, 2)];
     // Of the first two pieces the source is known.
     let rows = source_rows(&caller.lines, &[(0, 0, 31, 5), (7, 1, 208, 9)]);
     let lines = SourceLines {
@@ -135,10 +140,14 @@ fn sample(architecture: Architecture) -> ObjectImage {
         },
         name: "sample.dll.so".into(),
         code: vec![
-            piece(10, "Sample:Caller ()", Some(MethodKey::Definition(3)), caller, b"clauses"),
+            CodePiece {
+                inline_sites: caller_sites,
+                ..piece(10, "Sample:Caller ()", Some(MethodKey::Definition(3)), caller, b"clauses")
+            },
             piece(20, "Sample:Answer ()", Some(MethodKey::Instance(b"answer<int>".to_vec())), answer, b""),
             piece(30, "cell_stub", None, cell, b""),
         ],
+        inlined_methods: vec![b"nowhere needed".to_vec(), b"inlined".to_vec()],
         cells: vec![b"first".to_vec(), b"second".to_vec(), Vec::new()],
         read_only_data: vec![4242u32.to_le_bytes().to_vec(), vec![1; 33]],
         helper_count: 2,
@@ -163,14 +172,17 @@ fn comes_back_as_it_went_in() {
         let caller = read.definition(3).unwrap();
         assert_eq!(read.definition(2), None);
         assert_eq!(read.definition(4), None);
-        let (info, clauses) = read.info(caller).unwrap();
+        let CodeInfo { code: info, clauses, inline_sites } = read.info(caller).unwrap();
         assert_eq!(clauses, b"clauses");
         let original = &image.code[0].code;
         assert_eq!(info.code_len, original.code_len);
         assert_eq!(info.call_sites, original.call_sites);
         assert_eq!(info.traps, original.traps);
         assert_eq!(info.handlers, original.handlers);
-        assert_eq!(info.lines, [(4, SourceOffset(7))], "only positions that can raise are kept");
+        assert_eq!(info.lines, [(4, SourceOffset(7)), (8, SourceOffset(8))], "only positions that can raise are kept");
+        assert_eq!(frames(&inline_sites, SourceOffset(8)).map(|frame| frame.1.0).collect::<Vec<_>>(), [0, 2]);
+        let method = inline_sites.first().and_then(|site| read.inlined_method(site.callee));
+        assert_eq!((method, read.inlined_method(1)), (Some(&b"inlined"[..]), None));
         assert_eq!(info.frame.saved_registers, original.frame.saved_registers);
         let answer = read.instance(b"answer<int>").unwrap();
         assert_eq!(read.instance(b"answer<long>"), None);
@@ -194,6 +206,7 @@ fn all_of_many_methods_are_found() {
         },
         code: body(1 + number as usize % 37),
         clauses: Vec::new(),
+        inline_sites: Vec::new(),
     });
     let mut image = ObjectImage { code: pieces.collect(), source_lines: None, ..sample(Architecture::Amd64) };
     let file = elf::write(&image, &HOST_LIKE).unwrap();

@@ -31,6 +31,7 @@ fn image() -> ObjectImage {
             key: Some(MethodKey::Definition(symbol + 1)),
             code,
             clauses: Vec::new(),
+            inline_sites: Vec::new(),
         }
     };
     ObjectImage {
@@ -45,6 +46,7 @@ fn image() -> ObjectImage {
         name: "large.dll.so".into(),
         code: (0..PIECES).map(piece).collect(),
         cells: Vec::new(),
+        inlined_methods: Vec::new(),
         read_only_data: Vec::new(),
         helper_count: 0,
         extra: Vec::new(),

@@ -9,6 +9,7 @@ use il::types::{MethodId, TypeId};
 use ir::Function;
 use ir::expand::ExpandOptions;
 use ir::function::RegionData;
+use ir::inline_sites::InlineSite;
 use ir::legalize::LegalizeOptions;
 use ir::mach::{CodegenError, CodegenOptions, CompiledCode};
 use ir::pass_manager::{PassContext, PassError, PassManager, PassReport};
@@ -38,6 +39,8 @@ pub struct CompiledMethod {
     pub catch_types: Vec<TypeId>,
     /// Methods whose IL is part of the code.
     pub inlined: Vec<MethodId>,
+    /// The calls in whose place their bodies stand.
+    pub inline_sites: Vec<InlineSite<MethodId>>,
     /// Where the time went.
     pub times: CompileTimes,
     /// What the passes did.
@@ -120,7 +123,8 @@ pub fn compile_imported(
     let code = env.backend().compile(&function, &options.codegen).map_err(CompileError::Codegen)?;
     let times = CompileTimes { import: Duration::ZERO, passes, codegen: start.elapsed() };
     let regions = function.regions.values().cloned().collect();
-    Ok(CompiledMethod { code, regions, catch_types, inlined: bodies.into_inlined(), times, passes: report })
+    let inline_sites = bodies.inline_sites(&function);
+    Ok(CompiledMethod { code, regions, catch_types, inlined: bodies.into_inlined(), inline_sites, times, passes: report })
 }
 
 fn run_passes(

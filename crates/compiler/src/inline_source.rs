@@ -8,6 +8,7 @@ use il::types::{MethodId, TypeSystem};
 use ir::Function;
 use ir::entity::Symbol;
 use ir::function::SymbolRef;
+use ir::inline_sites::InlineSite;
 use ir::pass_manager::{InlineBody, InlineBudget, InlineSource};
 use ir::passes::inlining::is_acceptable_to;
 use rustc_hash::FxHashMap;
@@ -51,6 +52,12 @@ impl<'a> MethodBodies<'a> {
         callees: FxHashMap<SymbolRef, MethodId>,
     ) -> MethodBodies<'a> {
         MethodBodies { env, flags, caller, callees, bodies: FxHashMap::default(), inlined: Vec::new() }
+    }
+
+    /// The sites of a function that was compiled with these bodies, with the methods themselves.
+    pub fn inline_sites(&self, function: &Function) -> Vec<InlineSite<MethodId>> {
+        let method = |site: &InlineSite| self.callees[&function.symbols[site.callee].target];
+        function.inline_sites.iter().map(|site| site.with_callee(method(site))).collect()
     }
 
     /// The methods that the code now depends on.
@@ -129,7 +136,7 @@ fn asks_who_called(types: &TypeSystem, method: MethodId) -> bool {
     })
 }
 
-/// Whether the IL throws by itself: such a method keeps its frame, so that traces show it.
+/// Whether the IL throws by itself: what leads to an exception only is not worth a copy.
 fn throws(il: &[u8]) -> bool {
     Decoder::new(il).any(|decoded| decoded.is_ok_and(|instruction| instruction.opcode == Opcode::Throw))
 }

@@ -5,6 +5,7 @@
 //! of outside is used in blocks that only a handler reaches: what must survive goes through stack slots.
 
 use crate::entity::{Arena, Block, Inst, Region, SideTable, SigRef, StackSlot, Symbol, Value};
+use crate::inline_sites::InlineSite;
 use crate::instruction::{Instruction, Results};
 use crate::signature::Signature;
 use crate::types::Type;
@@ -144,6 +145,8 @@ pub struct Function {
     pub symbols: Arena<Symbol, SymbolData>,
     /// Protected regions.
     pub regions: Arena<Region, RegionData>,
+    /// Calls in whose place bodies stand, in the order of the source positions of these.
+    pub inline_sites: Vec<InlineSite>,
     /// Whether an instruction may use an alias.
     pub(crate) has_aliases: bool,
 }

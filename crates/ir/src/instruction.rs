@@ -23,12 +23,12 @@ pub struct Instruction {
     pub args: Values,
     /// What it needs beside values.
     pub aux: Aux,
-    /// IL offset that it comes from, for line tables and stack traces.
+    /// Where it comes from, for line tables and stack traces.
     pub source: SourceOffset,
 }
 
-/// Offset into the IL of the method, or `UNKNOWN`. Instructions inlined from another method
-/// carry the offset of the call.
+/// Offset into the IL of the method, or `UNKNOWN`. What was inlined has numbers above all of these, which
+/// [`inline_sites`](crate::inline_sites) explains.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceOffset(pub u32);
 

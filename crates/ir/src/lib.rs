@@ -10,6 +10,7 @@ pub mod control_flow;
 pub mod entity;
 pub mod expand;
 pub mod function;
+pub mod inline_sites;
 pub mod instruction;
 pub mod interpreter;
 pub mod legalize;

@@ -7,6 +7,7 @@ use crate::entity::{Block, Entity, Inst, Region, SigRef, StackSlot, Symbol, Valu
 use crate::function::{
     BlockData, Function, Handler, HandlerKind, RegionData, StackSlotData, SymbolData, SymbolRef, ValueData, ValueDef,
 };
+use crate::inline_sites::InlineSite;
 use crate::instruction::{
     Alias, Allocation, Aux, AuxKind, BlockCall, FloatCompare, Instruction, IntCompare, Memory, MemoryFlags, Opcode, Results,
     SourceOffset, TrapCode, Values, Window,
@@ -444,7 +445,7 @@ impl Parser {
         self.declaration(line)
     }
 
-    /// Slots, signatures, symbols and regions, each numbered from 0.
+    /// Slots, signatures, symbols, regions and inline sites, each numbered from 0.
     fn declaration(&mut self, line: &mut Line<'_>) -> Parsed<()> {
         if line.peek_index("ss").is_some() {
             expect_next(line, "ss", self.function.slots.len())?;
@@ -484,6 +485,16 @@ impl Parser {
                 }
             }
             self.function.regions.push(region);
+        } else if line.peek_index("inline").is_some() {
+            expect_next(line, "inline", self.function.inline_sites.len())?;
+            let callee: Symbol = line.entity("sym")?;
+            if self.function.symbols.get(callee).is_none() {
+                return line.error_before(format!("there is no {callee}"));
+            }
+            line.expect_word("from")?;
+            let first = line.integer()?;
+            let call = self.position(line)?;
+            self.function.inline_sites.push(InlineSite { callee, first, call });
         } else {
             return line.error("expected a declaration or a block");
         }
@@ -593,10 +604,7 @@ impl Parser {
             }
             _ => {}
         }
-        let mut source = SourceOffset::UNKNOWN;
-        if line.take_punctuation('@') {
-            source = SourceOffset(line.integer()?);
-        }
+        let source = self.position(line)?;
         let types = self.result_types(info.results, ty, &aux);
         if results.len() != types.len() {
             return line.error(format!("{} has {} results, not {}", opcode.name(), types.len(), results.len()));
@@ -608,6 +616,21 @@ impl Parser {
         self.function.results[inst] = results;
         self.function.blocks[block].insts.push(inst);
         Ok(())
+    }
+
+    /// A source position, if one follows.
+    fn position(&self, line: &mut Line<'_>) -> Parsed<SourceOffset> {
+        if !line.take_punctuation('@') {
+            return Ok(SourceOffset::UNKNOWN);
+        }
+        let offset: u32 = line.integer()?;
+        let Some(number) = line.peek_index("inline") else { return Ok(SourceOffset(offset)) };
+        let Some(site) = self.function.inline_sites.get(number) else { return line.error("there is no such inline site") };
+        line.next += 1;
+        match site.first.checked_add(offset) {
+            Some(position) => Ok(SourceOffset(position)),
+            None => line.error_before("the position is out of range"),
+        }
     }
 
     fn result_types(&self, results: Results, ty: Type, aux: &Aux) -> SmallVec<[Type; 2]> {

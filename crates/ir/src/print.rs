@@ -6,6 +6,7 @@
 //!     sig0 = managed (ref) -> i32
 //!     sym0 = method 12 "Program:Other"
 //!     eh0 = region in eh1 catch(0) block5 filter(block6) block7 finally block8
+//!     inline0 = sym0 from 64 @9
 //!
 //! block0(v0: ref, v1: i32):
 //!     v2 = load.i32 v0 [u8 +16 no_trap field(3)] @7
@@ -18,10 +19,11 @@
 //! ```
 //!
 //! An instruction is: results, opcode, type of the result, what it needs beside values, arguments, then memory access,
-//! allocation or branch targets, and `@` with the source offset. A comment begins with `;`.
+//! allocation or branch targets, and `@` with the source offset, of the body at an inline site if one follows. A comment begins with `;`.
 
 use crate::entity::{Block, Inst, Value};
 use crate::function::{Function, HandlerKind, RegionData, SymbolRef};
+use crate::inline_sites::site_at;
 use crate::instruction::{Alias, Allocation, Aux, BlockCall, Memory, MemoryFlags, Opcode, Results, SourceOffset, Window};
 use crate::types::Type;
 use std::fmt;
@@ -55,6 +57,9 @@ impl fmt::Display for Function {
             write!(f, "    {region} = region")?;
             print_region(f, data)?;
             f.write_str("\n")?;
+        }
+        for (number, site) in self.inline_sites.iter().enumerate() {
+            writeln!(f, "    inline{number} = {} from {}{}", site.callee, site.first, Position(self, site.call))?;
         }
         for &block in &self.layout {
             f.write_str("\n")?;
@@ -161,13 +166,25 @@ impl fmt::Display for DisplayInst<'_> {
             Aux::Targets(targets) => print_targets(f, function, targets)?,
             _ => {}
         }
-        if instruction.source != SourceOffset::UNKNOWN {
-            write!(f, " @{}", instruction.source.0)?;
-        }
+        write!(f, "{}", Position(function, instruction.source))?;
         match (instruction.opcode, instruction.ty, &instruction.aux) {
             (Opcode::Fconst, Type::F32, &Aux::Int(bits)) => write!(f, " ; {:?}", f32::from_bits(bits as u32)),
             (Opcode::Fconst, Type::F64, &Aux::Int(bits)) => write!(f, " ; {:?}", f64::from_bits(bits as u64)),
             _ => Ok(()),
+        }
+    }
+}
+
+/// A source position, preceded by a space; nothing if it is unknown.
+struct Position<'a>(&'a Function, SourceOffset);
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position(function, position) = *self;
+        match site_at(&function.inline_sites, position) {
+            Some(number) => write!(f, " @{} inline{number}", position.0 - function.inline_sites[number].first),
+            None if position == SourceOffset::UNKNOWN => Ok(()),
+            None => write!(f, " @{}", position.0),
         }
     }
 }

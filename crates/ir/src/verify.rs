@@ -3,7 +3,7 @@
 use crate::control_flow::{ControlFlow, handler_entries};
 use crate::entity::{Block, Inst, SideTable, Value};
 use crate::function::{Function, HandlerKind, ValueDef};
-use crate::instruction::{Aux, AuxKind, BlockCall, Instruction, Opcode, Results};
+use crate::instruction::{Aux, AuxKind, BlockCall, Instruction, Opcode, Results, SourceOffset};
 use crate::signature::Signature;
 use crate::types::{Access, Type};
 use std::fmt;
@@ -420,6 +420,7 @@ impl Verifier<'_> {
             }
         }
         self.check_regions();
+        self.check_inline_sites();
         for &block in &function.layout {
             let data = &function.blocks[block];
             if data.region.is_some_and(|region| function.regions.get(region).is_none()) {
@@ -437,6 +438,20 @@ impl Verifier<'_> {
             }
             for (index, &inst) in data.insts.iter().enumerate() {
                 self.place_inst(block, index, inst, index + 1 == data.insts.len());
+            }
+        }
+    }
+
+    /// Each has its own source positions, behind that of its call.
+    fn check_inline_sites(&mut self) {
+        let mut last = None;
+        for (number, site) in self.function.inline_sites.iter().enumerate() {
+            if self.function.symbols.get(site.callee).is_none() {
+                self.error(None, None, format!("inline{number} is of {}, which does not exist", site.callee));
+            }
+            let is_call_before = site.call == SourceOffset::UNKNOWN || site.call.0 < site.first;
+            if last.replace(site.first) >= Some(site.first) || !is_call_before {
+                self.error(None, None, format!("the positions of inline{number} do not come behind those before"));
             }
         }
     }

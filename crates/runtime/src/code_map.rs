@@ -4,10 +4,12 @@
 use crate::aot::ImageList;
 use crate::code_heap::GRANULE_BYTES;
 use crate::id_table::IdTable;
+use crate::runtime;
 use il::types::{MethodId, TypeId};
 use ir::entity::{Entity, Region};
 use ir::function::RegionData;
-use ir::instruction::TrapCode;
+use ir::inline_sites::{InlineSite, frames, outermost};
+use ir::instruction::{SourceOffset, TrapCode};
 use ir::mach::{CompiledCode, FrameInfo, HandlerSite};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -20,6 +22,15 @@ pub enum CodeKind {
     Stub,
     /// The stub that enters managed code: managed frames end at it.
     EnterManaged,
+}
+
+/// A method whose body stands in another's code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InlinedMethod {
+    /// Itself.
+    Known(MethodId),
+    /// By its number in the image that the code is in.
+    InImage(u32),
 }
 
 /// A range of code.
@@ -44,7 +55,8 @@ pub struct CodeRange {
     call_sites: Vec<(u32, Option<Region>)>,
     traps: Vec<(u32, TrapCode, Option<Region>)>,
     handlers: Vec<HandlerSite>,
-    lines: Vec<(u32, u32)>,
+    lines: Vec<(u32, SourceOffset)>,
+    inline_sites: Vec<InlineSite<InlinedMethod>>,
     uninterruptible: Vec<(u32, u32)>,
     region_changes: Vec<(u32, Option<Region>)>,
 }
@@ -57,6 +69,7 @@ impl CodeRange {
         code: &CompiledCode,
         regions: Vec<RegionData>,
         catch_types: Vec<TypeId>,
+        inline_sites: Vec<InlineSite<InlinedMethod>>,
     ) -> CodeRange {
         CodeRange {
             start,
@@ -70,7 +83,8 @@ impl CodeRange {
             call_sites: code.call_sites.iter().map(|site| (site.return_offset, site.region)).collect(),
             traps: code.traps.iter().map(|site| (site.offset, site.code, site.region)).collect(),
             handlers: code.handlers.clone(),
-            lines: code.lines.iter().map(|&(offset, source)| (offset, source.0)).collect(),
+            lines: code.lines.clone(),
+            inline_sites,
             uninterruptible: code.uninterruptible.clone(),
             region_changes: code.region_changes.clone(),
         }
@@ -124,13 +138,36 @@ impl CodeRange {
         self.regions.get(region.index())
     }
 
-    /// IL offset of the instruction before `address` (of the call that returns there).
-    pub fn il_offset(&self, address: usize) -> Option<u32> {
+    /// Source position of the instruction before `address` (of the call that returns there).
+    fn position(&self, address: usize) -> SourceOffset {
         let offset = (address - self.start) as u32;
         let after = self.lines.partition_point(|line| line.0 < offset);
-        let (_, source) = *self.lines.get(after.checked_sub(1)?)?;
-        if source == u32::MAX { None } else { Some(source) }
+        let line = after.checked_sub(1).and_then(|index| self.lines.get(index));
+        line.map_or(SourceOffset::UNKNOWN, |line| line.1)
     }
+
+    /// Where in the method's own IL the instruction before `address` is. What was inlined is where its call was.
+    pub fn il_offset(&self, address: usize) -> Option<u32> {
+        known(outermost(&self.inline_sites, self.position(address)))
+    }
+
+    /// The method whose code the instruction before `address` is and its offset there, then, if that was inlined, the method that called it, and so
+    /// on, the range's own method last.
+    pub fn frames(&self, address: usize) -> impl Iterator<Item = (MethodId, Option<u32>)> + '_ {
+        let frames = frames(&self.inline_sites, self.position(address));
+        frames.filter_map(move |(site, offset)| {
+            let method = match site.map(|site| self.inline_sites[site].callee) {
+                None => self.method(),
+                Some(InlinedMethod::Known(method)) => Some(method),
+                Some(InlinedMethod::InImage(number)) => runtime().code_map.images.at(self.start)?.inlined_method(number),
+            };
+            Some((method?, known(offset)))
+        })
+    }
+}
+
+fn known(offset: SourceOffset) -> Option<u32> {
+    (offset != SourceOffset::UNKNOWN).then_some(offset.0)
 }
 
 /// All ranges: those of the code heap that stay, in rising order; those that may be freed, by the granules that they lie in; and the images.
@@ -242,24 +279,25 @@ impl CodeMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ir::instruction::SourceOffset;
 
     #[test]
     fn addresses_lead_to_ranges_and_lines() {
         let map = CodeMap::default();
         let code = CompiledCode {
             code_len: 16,
-            lines: vec![(0, SourceOffset(1)), (8, SourceOffset(5))],
+            lines: vec![(0, SourceOffset(1)), (8, SourceOffset(5)), (12, SourceOffset(23))],
             uninterruptible: vec![(4, 7)],
             ..Default::default()
         };
-        map.add(CodeRange::new(0x1000, CodeKind::Method(MethodId(1)), &code, Vec::new(), Vec::new()));
-        map.add(CodeRange::new(0x1010, CodeKind::Method(MethodId(2)), &code, Vec::new(), Vec::new()));
+        let inlined = InlinedMethod::Known(MethodId(9));
+        let sites = vec![InlineSite { callee: inlined, first: 20, call: SourceOffset(6) }];
+        map.add(CodeRange::new(0x1000, CodeKind::Method(MethodId(1)), &code, Vec::new(), Vec::new(), sites.clone()));
+        map.add(CodeRange::new(0x1010, CodeKind::Method(MethodId(2)), &code, Vec::new(), Vec::new(), sites.clone()));
         assert_eq!(map.find(0x100f).and_then(CodeRange::method), Some(MethodId(1)));
         assert_eq!(map.find(0x1010).and_then(CodeRange::method), Some(MethodId(2)));
         assert_eq!(map.find_call(0x1010).and_then(CodeRange::method), Some(MethodId(1)));
         assert!(map.find(0xfff).is_none() && map.find(0x1021).is_none());
-        map.add_freed(CodeRange::new(0x2000, CodeKind::Method(MethodId(3)), &code, Vec::new(), Vec::new()));
+        map.add_freed(CodeRange::new(0x2000, CodeKind::Method(MethodId(3)), &code, Vec::new(), Vec::new(), sites.clone()));
         assert_eq!([0x1fff, 0x2000, 0x2010, 0x2011].map(|address| map.find(address).is_some()), [false, true, true, false]);
         // SAFETY: nobody else knows this map.
         unsafe { map.remove(0x2000) };
@@ -268,5 +306,8 @@ mod tests {
         let interruptible = [0x1003, 0x1004, 0x1006, 0x1007, 0x2000].map(|address| map.is_interruptible(address));
         assert_eq!(interruptible, [true, false, false, true, false]);
         assert_eq!((range.il_offset(0x1008), range.il_offset(0x1009)), (Some(1), Some(5)));
+        assert_eq!(range.il_offset(0x100d), Some(6));
+        let frames: Vec<_> = range.frames(0x100d).collect();
+        assert_eq!(frames, [(MethodId(9), Some(3)), (MethodId(1), Some(6))]);
     }
 }

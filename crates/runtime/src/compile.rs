@@ -1,7 +1,7 @@
 //! Compiling a method while the program runs. One method at a time; a compilation may load types but runs no managed code.
 
 use crate::code_heap::CodeLife;
-use crate::code_map::{CodeKind, CodeRange};
+use crate::code_map::{CodeKind, CodeRange, InlinedMethod};
 use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::gc;
@@ -109,11 +109,12 @@ fn raised(method: MethodId, error: CompileError) -> Exception {
 /// Puts code of a method where it can run. `is_released`: until the method is released.
 fn publish(method: MethodId, compiled: CompiledMethod, is_released: bool) -> Result<usize> {
     let runtime = runtime();
-    let CompiledMethod { code, regions, catch_types, .. } = compiled;
+    let CompiledMethod { code, regions, catch_types, inline_sites, .. } = compiled;
+    let inline_sites = inline_sites.iter().map(|site| site.with_callee(InlinedMethod::Known(site.callee))).collect();
     let length = code.code_len as usize;
     let life = if is_released { CodeLife::Freed } else { CodeLife::Process };
     let address = runtime.code.publish(&*runtime.backend, &code, life, |address| {
-        let mut range = CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types);
+        let mut range = CodeRange::new(address, CodeKind::Method(method), &code, regions, catch_types, inline_sites);
         if is_released {
             range.keeps = Some(method);
             runtime.code_map.add_freed(range);

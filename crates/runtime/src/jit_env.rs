@@ -1,6 +1,7 @@
 //! The world as the JIT's importer sees it: what is known already is a constant, all else a cell.
 
 use crate::domain;
+use crate::emit::releasing;
 use crate::object::ABI;
 use crate::{Runtime, handles, method_table, methods};
 use compiler::abi::{Abi, method_table_flags as flags};
@@ -64,7 +65,11 @@ impl MethodEnv for JitEnv<'_> {
     }
     fn may_inline(&self, _caller: MethodId, callee: MethodId) -> bool {
         let method = self.runtime.types.method(callee);
-        method.impl_attributes & NO_INLINING == 0 && self.runtime.options.trace.is_none() && self.is_initialized(method.owner)
+        method.impl_attributes & NO_INLINING == 0
+            && self.runtime.options.trace.is_none()
+            && self.is_initialized(method.owner)
+            // Traces would name it when its number has gone to another.
+            && !releasing::may_be_released(callee)
     }
     fn depend_on_layout(&self, _ty: TypeId) {}
     fn is_initialized(&self, ty: TypeId) -> bool {

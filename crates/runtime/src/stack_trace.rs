@@ -20,6 +20,9 @@ const MAX_TRACE: usize = 999;
 /// within the prologue.
 const ENTRY_OFFSET: u32 = 1;
 
+/// Behind an address: its outermost frame is left out, and only those that were inlined into it count. No code lies here.
+const WITHOUT_OUTERMOST: usize = 1;
+
 /// Where the trace of an exception begins that is thrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceStart {
@@ -63,8 +66,13 @@ impl Recorder {
             return;
         }
         let is_same_code = |&address: &usize| (frame.code.start + 1..=frame.code.end).contains(&address);
-        if std::mem::take(&mut self.replaces) && self.addresses.last().is_some_and(is_same_code) {
-            self.addresses.pop();
+        let last = self.addresses.last().copied();
+        if let Some(last) = last.filter(|last| std::mem::take(&mut self.replaces) && is_same_code(last)) {
+            if frame.code.frames(last).nth(1).is_some() {
+                self.push_address(WITHOUT_OUTERMOST);
+            } else {
+                self.addresses.pop();
+            }
         }
         self.dynamic.extend(frame.method().filter(|&method| releasing::may_be_released(method)));
         self.push_address(frame.trace_address());
@@ -108,11 +116,24 @@ pub fn is_hidden(method: MethodId) -> bool {
     runtime().types.method(method).is_runtime()
 }
 
-/// The trace in an exception.
-pub fn addresses(exception: ObjectRef) -> Vec<usize> {
+/// The trace in an exception as it is kept there.
+fn addresses(exception: ObjectRef) -> Vec<usize> {
     let Some(array) = TRACE.get::<ObjectRef>(exception).as_array() else { return Vec::new() };
     // SAFETY: the field is an array of native integers.
     unsafe { array.slice::<usize>() }.to_vec()
+}
+
+/// The frames of an exception's trace.
+pub fn frames(exception: ObjectRef) -> Vec<TracedFrame> {
+    let addresses = addresses(exception);
+    let mut frames = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        match address {
+            WITHOUT_OUTERMOST => drop(frames.pop()),
+            address => frames.extend(frames_at(address)),
+        }
+    }
+    frames
 }
 
 /// A traced frame.
@@ -133,11 +154,17 @@ impl TracedFrame {
     }
 }
 
-/// The frame of an address in a trace.
-pub fn frame_at(address: usize) -> Option<TracedFrame> {
-    let code = runtime().code_map.find_call(address)?;
-    let native_offset = (address - code.start) as u32;
-    Some(TracedFrame { method: code.method()?, il_offset: code.il_offset(address), native_offset })
+/// The frames of an address in a trace: that of the method whose code it is in, and before it those of the methods that were inlined there.
+pub fn frames_at(address: usize) -> impl Iterator<Item = TracedFrame> {
+    let code = runtime().code_map.find_call(address);
+    code.into_iter().flat_map(move |code| {
+        let native_offset = (address - code.start) as u32;
+        let is_entry = native_offset == ENTRY_OFFSET;
+        let entry = code.method().filter(|_| is_entry).map(|method| (method, code.il_offset(address)));
+        let frames = (!is_entry).then(|| code.frames(address)).into_iter().flatten();
+        let frame = move |(method, il_offset)| TracedFrame { method, il_offset, native_offset };
+        entry.into_iter().chain(frames).map(frame)
+    })
 }
 
 /// A line of a trace as Mono writes it, without the `at`.
@@ -217,12 +244,12 @@ static NAME: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "i
 /// `System.Diagnostics.StackTrace.get_trace`: the frames of an exception from `skip` on, or null without a trace.
 /// `with_source`: and where in the source they are.
 pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> Result<ArrayRef> {
-    let addresses = addresses(exception.argument("e")?);
+    let all = frames(exception.argument("e")?);
     let types = &runtime().types;
     let class = types
         .find_type(types.corlib(), "System.Diagnostics", "StackFrame")?
         .ok_or_else(|| exceptions::Exception::engine("the core library lacks System.Diagnostics.StackFrame"))?;
-    let frames: Vec<TracedFrame> = addresses.iter().filter_map(|&address| frame_at(address)).skip(skip).collect();
+    let frames = &all[skip.min(all.len())..];
     let array = ArrayRef::new(class, frames.len())?;
     for (index, traced) in frames.iter().enumerate() {
         let frame = object::allocate(method_table::method_table(class)?)?;

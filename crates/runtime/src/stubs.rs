@@ -54,7 +54,7 @@ pub fn publish(runtime: &Runtime, kind: CodeKind, code: &CompiledCode) -> Result
 pub fn publish_for(runtime: &Runtime, kind: CodeKind, code: &CompiledCode, method: Option<MethodId>) -> Result<usize> {
     let keeps = method.filter(|&method| releasing::may_be_released(method));
     let register = |address| {
-        let mut range = CodeRange::new(address, kind, code, Vec::new(), Vec::new());
+        let mut range = CodeRange::new(address, kind, code, Vec::new(), Vec::new(), Vec::new());
         range.keeps = keeps;
         runtime.code_map.add(range);
     };

@@ -43,7 +43,7 @@ fn describe_without_managed_code(exception: ObjectRef) -> String {
             let inner = describe_without_managed_code(inner);
             text.push_str(&format!(" ---> {inner}\n  --- End of inner exception stack trace ---"));
         }
-        for frame in stack_trace::addresses(exception).into_iter().filter_map(stack_trace::frame_at) {
+        for frame in stack_trace::frames(exception) {
             text.push_str(&format!("\n  at {}", stack_trace::line(&frame)));
         }
     }

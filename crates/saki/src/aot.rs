@@ -186,6 +186,7 @@ fn object_image(
         }),
         code: piece.code,
         clauses: piece.clauses,
+        inline_sites: piece.inline_sites,
     });
     ObjectImage {
         identity: ImageIdentity {
@@ -199,6 +200,7 @@ fn object_image(
         name,
         code: code.collect(),
         cells: std::mem::take(&mut compiled.cells),
+        inlined_methods: std::mem::take(&mut compiled.inlined_methods),
         read_only_data: Vec::new(),
         helper_count: HelperId::ALL.len() as u32,
         extra: Vec::new(),

@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub(super) struct Merged {
     pub pieces: Vec<AheadPiece>,
     pub cells: Vec<Vec<u8>>,
+    pub inlined_methods: Vec<Vec<u8>>,
     pub dependencies: Vec<AssemblyId>,
 }
 
@@ -63,6 +64,9 @@ struct Merger<'a> {
     /// Stubs in the order of their first use; their numbers follow those of the methods.
     stubs: Vec<ImageStub>,
     stub_numbers: FxHashMap<ImageStub, u32>,
+    /// Descriptions of the methods of inline sites, in the order of their first use.
+    inlined_methods: Vec<Vec<u8>>,
+    inlined_numbers: FxHashMap<MethodId, u32>,
 }
 
 impl Merger<'_> {
@@ -92,6 +96,15 @@ impl Merger<'_> {
         *numbers.entry(local).or_insert_with(|| {
             self.writer.cell(&record.cells[local as usize]);
             self.cells.number(self.writer.take())
+        })
+    }
+
+    /// Number of the method of an inline site.
+    fn inlined_method(&mut self, method: MethodId) -> u32 {
+        *self.inlined_numbers.entry(method).or_insert_with(|| {
+            self.writer.method(method);
+            self.inlined_methods.push(self.writer.take());
+            self.inlined_methods.len() as u32 - 1
         })
     }
 
@@ -140,7 +153,7 @@ impl Merger<'_> {
                     ("(resolvers)".to_owned(), resolvers.map(|resolvers| resolvers.code).unwrap_or_default())
                 }
             };
-            AheadPiece { name, key: None, code, origin: None, clauses: Vec::new() }
+            AheadPiece { name, key: None, code, origin: None, clauses: Vec::new(), inline_sites: Vec::new() }
         });
         (code.collect(), distance)
     }
@@ -164,11 +177,13 @@ pub(super) fn merge(
         methods: compiled.iter().enumerate().map(|(index, piece)| (piece.method, index as u32)).collect(),
         stubs: Vec::new(),
         stub_numbers: FxHashMap::default(),
+        inlined_methods: Vec::new(),
+        inlined_numbers: FxHashMap::default(),
     };
     let mut pieces = Vec::with_capacity(compiled.len());
     let mut numbers: FxHashMap<u32, u32> = FxHashMap::default();
     for piece in compiled {
-        let CompiledPiece { method, key, name, mut code, regions, catch_types, record, .. } = piece;
+        let CompiledPiece { method, key, name, mut code, regions, catch_types, inline_sites, record, .. } = piece;
         numbers.clear();
         for reloc in &mut code.relocs {
             reloc.target = merger.symbol(&record, &mut numbers, reloc.target);
@@ -183,7 +198,8 @@ pub(super) fn merge(
         let clauses = clauses::encode(&mut merger.writer, &regions, &catch_types, &code.region_changes);
         let declaration = types.method(method);
         let origin = declaration.row().map(|row| (declaration.assembly, row));
-        pieces.push(AheadPiece { name, key: Some(key), code, origin, clauses });
+        let inline_sites = inline_sites.iter().map(|site| site.with_callee(merger.inlined_method(site.callee))).collect();
+        pieces.push(AheadPiece { name, key: Some(key), code, origin, clauses, inline_sites });
     }
     let resolvers = merger.stub_numbers.get(&ImageStub::Resolvers).copied();
     let (stubs, distance) = merger.stub_pieces(types, backend, options);
@@ -196,7 +212,7 @@ pub(super) fn merge(
             }
         }
     }
-    Merged { pieces, cells: merger.cells.into_list(), dependencies }
+    Merged { pieces, cells: merger.cells.into_list(), inlined_methods: merger.inlined_methods, dependencies }
 }
 
 /// All assemblies that descriptions name or that inlined bodies and layouts come from, sorted by full name, without `own`. The core library

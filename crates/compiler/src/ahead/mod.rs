@@ -14,6 +14,7 @@ use crate::description::DescriptionWriter;
 use environment::{AheadEnvironment, Record, SharedBodies};
 use il::types::{AssemblyId, MethodId, TypeId, TypeSystem};
 use ir::function::RegionData;
+use ir::inline_sites::InlineSite;
 use ir::mach::{Backend, CompiledCode};
 use ir::pass_manager::PassReport;
 use rayon::prelude::*;
@@ -44,6 +45,8 @@ pub struct AheadAssembly {
     pub pieces: Vec<AheadPiece>,
     /// Descriptions of the cells.
     pub cells: Vec<Vec<u8>>,
+    /// Descriptions of the methods that inline sites name by number.
+    pub inlined_methods: Vec<Vec<u8>>,
     /// Assemblies whose content the code relies on. In descriptions the compiled assembly is number 0, these follow.
     pub dependencies: Vec<AssemblyId>,
     /// Methods that have no code here, with the reason.
@@ -72,6 +75,8 @@ pub struct AheadPiece {
     pub origin: Option<(AssemblyId, u32)>,
     /// Its protected regions, see [`clauses`].
     pub clauses: Vec<u8>,
+    /// The calls in whose place bodies stand, with numbers of their methods in [`AheadAssembly::inlined_methods`].
+    pub inline_sites: Vec<InlineSite<u32>>,
 }
 
 /// How a method is found in an image.
@@ -107,6 +112,7 @@ struct CompiledPiece {
     regions: Vec<RegionData>,
     catch_types: Vec<TypeId>,
     inlined: Vec<MethodId>,
+    inline_sites: Vec<InlineSite<MethodId>>,
     record: Record,
     times: CompileTimes,
     passes: PassReport,
@@ -181,6 +187,7 @@ pub fn compile_assembly(
     Ok(AheadAssembly {
         pieces: merged.pieces,
         cells: merged.cells,
+        inlined_methods: merged.inlined_methods,
         dependencies: merged.dependencies,
         skipped,
         candidates,
@@ -205,9 +212,10 @@ fn compile_one(
     let environment = AheadEnvironment::new(types, options.backend, bodies);
     match compile_method(&environment, method, &options.compile) {
         Ok(compiled) => {
-            let mut code = compiled.code;
+            let (mut code, mut inline_sites) = (compiled.code, compiled.inline_sites);
             if !options.lines {
                 code.lines.clear();
+                inline_sites.clear();
             }
             Ok(CompiledPiece {
                 method,
@@ -217,6 +225,7 @@ fn compile_one(
                 regions: compiled.regions,
                 catch_types: compiled.catch_types,
                 inlined: compiled.inlined,
+                inline_sites,
                 record: environment.into_record(),
                 times: compiled.times,
                 passes: compiled.passes,

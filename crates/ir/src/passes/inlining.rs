@@ -1,11 +1,13 @@
 //! Inlining: calls of known small methods become their bodies.
 //!
 //! Which bodies there are says the [`InlineSource`](crate::pass_manager::InlineSource); what is too big, too deep or of
-//! the wrong shape is decided here. The null check of `this` is an instruction of the caller and stays.
+//! the wrong shape is decided here. The null check of `this` is an instruction of the caller and stays. Each inlined call is an
+//! [`InlineSite`], so that traces show the frames as if there had been a call.
 
 use super::rewrite::{apply_aliases, mark_cold};
 use crate::entity::{Block, Entity, Inst, SideTable, StackSlot, Symbol, Value};
 use crate::function::{Function, SymbolRef, ValueData, ValueDef};
+use crate::inline_sites::InlineSite;
 use crate::instruction::{Aux, BlockCall, Instruction, Opcode, SourceOffset};
 use crate::pass_manager::{InlineBody, InlineBudget, Level, Pass, PassContext};
 use crate::tail_calls::plain_call;
@@ -28,6 +30,7 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
     mark_cold(function, &context.scratch.control_flow);
     let mut size: usize = function.layout.iter().map(|&block| function.blocks[block].insts.len()).sum();
     let mut depths: SideTable<Inst, u8> = SideTable::new();
+    let mut first_free = first_free_position(function);
     let mut inlined = 0;
     let mut next_block = 0;
     // Inlined blocks and rests of split blocks come at the end of the layout and are visited in their turn.
@@ -54,7 +57,7 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
             inlined += 1;
             let first = function.insts.len();
             let depth = depths[inst] + 1;
-            splice(function, block, place - 1, &body.function, body.symbols.as_deref());
+            splice(function, block, place - 1, &body.function, body.symbols.as_deref(), &mut first_free);
             for index in first..function.insts.len() {
                 depths[Inst::from_index(index)] = depth;
             }
@@ -67,6 +70,13 @@ fn run(function: &mut Function, context: &mut PassContext<'_>) -> bool {
         context.count("inlined-calls", inlined);
     }
     inlined > 0
+}
+
+/// The first number that is no source position yet.
+fn first_free_position(function: &Function) -> u32 {
+    let known = function.insts.values().map(|instruction| instruction.source).filter(|&source| source != SourceOffset::UNKNOWN);
+    let taken = known.map(|source| source.0).chain(function.inline_sites.last().map(|site| site.first)).max();
+    taken.map_or(0, |taken| taken.saturating_add(1))
 }
 
 fn instruction_count(function: &Function) -> usize {
@@ -118,8 +128,15 @@ fn fits(caller: &Function, inst: Inst, body: &Function) -> bool {
     same_params && same_results && !regions && body.pointer_bytes == caller.pointer_bytes && !framed()
 }
 
-/// Puts `body` in place of the call number `place` of `block`.
-fn splice(function: &mut Function, block: Block, place: usize, body: &Function, symbols: Option<&[SymbolRef]>) {
+/// Puts `body` in place of the call number `place` of `block`. Its source positions begin at `first_free`, which becomes the number behind them.
+fn splice(
+    function: &mut Function,
+    block: Block,
+    place: usize,
+    body: &Function,
+    symbols: Option<&[SymbolRef]>,
+    first_free: &mut u32,
+) {
     let call = function.blocks[block].insts[place];
     let source = function.insts[call].source;
     let rest = function.blocks[block].insts.split_off(place + 1);
@@ -134,6 +151,8 @@ fn splice(function: &mut Function, block: Block, place: usize, body: &Function, 
         blocks: vec![None; body.blocks.len()],
         first_slot: function.slots.len(),
         source,
+        first: *first_free,
+        behind: *first_free,
         symbols,
     };
     for slot in body.slots.values() {
@@ -141,65 +160,15 @@ fn splice(function: &mut Function, block: Block, place: usize, body: &Function, 
     }
     let returns_at_once = body.layout.len() == 1 && body.insts[body.terminator(body.entry())].opcode == Opcode::Return;
     if returns_at_once {
-        let entry = &body.blocks[body.entry()];
-        for (&param, &value) in entry.params.iter().zip(&args) {
-            copy.values[param.index()] = Some(value);
-        }
-        let (&last, insts) = entry.insts.split_last().expect("a complete block has a terminator");
-        for &inst in insts {
-            let instruction = copy.instruction(function, body, &body.insts[inst]);
-            let new = function.append(block, instruction);
-            copy.name_results(function, body, inst, new);
-        }
-        for (index, &value) in body.insts[last].args.iter().enumerate() {
-            let value = copy.value(function, body, value);
-            let result = function.results[call][index];
-            function.alias(result, value);
-        }
+        copy.instructions(function, block, call, body, &args);
         function.blocks[block].insts.extend(rest);
-        return;
+    } else {
+        copy.add_blocks(function, block, call, body, &args, rest);
     }
-    let (region, cold) = (function.blocks[block].region, function.blocks[block].cold);
-    for &original in &body.layout {
-        let new = function.add_block();
-        function.blocks[new].region = region;
-        function.blocks[new].cold = cold || body.blocks[original].cold;
-        copy.blocks[original.index()] = Some(new);
-        for &param in &body.blocks[original].params {
-            copy.values[param.index()] = Some(function.add_block_param(new, body.value_type(param)));
-        }
-    }
-    let after = function.add_block();
-    function.blocks[after].region = region;
-    function.blocks[after].cold = cold;
-    function.blocks[after].insts = rest;
-    for index in 0..function.results[call].len() {
-        let result = function.results[call][index];
-        let param = function.add_block_param(after, function.value_type(result));
-        function.alias(result, param);
-    }
-    let entry = copy.blocks[body.entry().index()].expect("the entry is in the layout");
-    append_jump(function, block, entry, &args, source);
-    for &original in &body.layout {
-        let new = copy.blocks[original.index()].expect("made above");
-        for &inst in &body.blocks[original].insts {
-            if body.insts[inst].opcode == Opcode::Return {
-                let values: SmallVec<[Value; 6]> =
-                    body.insts[inst].args.iter().map(|&value| copy.value(function, body, value)).collect();
-                append_jump(function, new, after, &values, source);
-                continue;
-            }
-            let mut instruction = copy.instruction(function, body, &body.insts[inst]);
-            // The frame is the caller's now, which goes on.
-            let plain = plain_call(instruction.opcode);
-            instruction.opcode = plain.unwrap_or(instruction.opcode);
-            let made = function.append(new, instruction);
-            copy.name_results(function, body, inst, made);
-            if plain.is_some() {
-                let values = function.results[made].clone();
-                append_jump(function, new, after, &values, source);
-            }
-        }
+    // Where a body has no positions, all of it belongs to the call.
+    if let (true, Aux::Call { callee, .. }) = (copy.behind > copy.first, &function.insts[call].aux) {
+        function.inline_sites.push(InlineSite { callee: *callee, first: copy.first, call: source });
+        *first_free = copy.behind;
     }
 }
 
@@ -226,7 +195,12 @@ struct BodyCopy<'a> {
     values: Vec<Option<Value>>,
     blocks: Vec<Option<Block>>,
     first_slot: usize,
+    /// Position of the call.
     source: SourceOffset,
+    /// The number for offset 0 of the body.
+    first: u32,
+    /// The number behind all that were given.
+    behind: u32,
     symbols: Option<&'a [SymbolRef]>,
 }
 
@@ -250,9 +224,92 @@ impl BodyCopy<'_> {
         }
     }
 
+    /// Puts the instructions of a body of one block at the end of `block`.
+    fn instructions(&mut self, function: &mut Function, block: Block, call: Inst, body: &Function, args: &[Value]) {
+        let entry = &body.blocks[body.entry()];
+        for (&param, &value) in entry.params.iter().zip(args) {
+            self.values[param.index()] = Some(value);
+        }
+        let (&last, insts) = entry.insts.split_last().expect("a complete block has a terminator");
+        for &inst in insts {
+            let instruction = self.instruction(function, body, &body.insts[inst]);
+            let new = function.append(block, instruction);
+            self.name_results(function, body, inst, new);
+        }
+        for (index, &value) in body.insts[last].args.iter().enumerate() {
+            let value = self.value(function, body, value);
+            let result = function.results[call][index];
+            function.alias(result, value);
+        }
+    }
+
+    /// Adds the blocks of a body, with a jump to them from the end of `block`, and one for what follows the call.
+    fn add_blocks(
+        &mut self,
+        function: &mut Function,
+        block: Block,
+        call: Inst,
+        body: &Function,
+        args: &[Value],
+        rest: Vec<Inst>,
+    ) {
+        let (region, cold) = (function.blocks[block].region, function.blocks[block].cold);
+        for &original in &body.layout {
+            let new = function.add_block();
+            function.blocks[new].region = region;
+            function.blocks[new].cold = cold || body.blocks[original].cold;
+            self.blocks[original.index()] = Some(new);
+            for &param in &body.blocks[original].params {
+                self.values[param.index()] = Some(function.add_block_param(new, body.value_type(param)));
+            }
+        }
+        let after = function.add_block();
+        function.blocks[after].region = region;
+        function.blocks[after].cold = cold;
+        function.blocks[after].insts = rest;
+        for index in 0..function.results[call].len() {
+            let result = function.results[call][index];
+            let param = function.add_block_param(after, function.value_type(result));
+            function.alias(result, param);
+        }
+        let entry = self.blocks[body.entry().index()].expect("the entry is in the layout");
+        append_jump(function, block, entry, args, self.source);
+        for &original in &body.layout {
+            let new = self.blocks[original.index()].expect("made above");
+            for &inst in &body.blocks[original].insts {
+                if body.insts[inst].opcode == Opcode::Return {
+                    let values: SmallVec<[Value; 6]> =
+                        body.insts[inst].args.iter().map(|&value| self.value(function, body, value)).collect();
+                    append_jump(function, new, after, &values, self.source);
+                    continue;
+                }
+                let mut instruction = self.instruction(function, body, &body.insts[inst]);
+                // The frame is the caller's now, which goes on.
+                let plain = plain_call(instruction.opcode);
+                instruction.opcode = plain.unwrap_or(instruction.opcode);
+                let made = function.append(new, instruction);
+                self.name_results(function, body, inst, made);
+                if plain.is_some() {
+                    let values = function.results[made].clone();
+                    append_jump(function, new, after, &values, self.source);
+                }
+            }
+        }
+    }
+
+    /// The position in the caller.
+    fn position(&mut self, original: SourceOffset) -> SourceOffset {
+        if original == SourceOffset::UNKNOWN {
+            return self.source;
+        }
+        let position = self.first.saturating_add(original.0);
+        self.behind = self.behind.max(position.saturating_add(1));
+        SourceOffset(position)
+    }
+
     fn instruction(&mut self, function: &mut Function, body: &Function, original: &Instruction) -> Instruction {
         let mut instruction = original.clone();
-        instruction.source = self.source;
+        instruction.source = self.position(original.source);
         for value in &mut instruction.args {
             *value = self.value(function, body, *value);
         }
@@ -287,6 +344,7 @@ impl BodyCopy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inline_sites::frames;
     use crate::parse::parse_function;
     use crate::pass_manager::InlineSource;
     use crate::verify::verify;
@@ -337,11 +395,7 @@ block0(v0: i32):
 
     #[test]
     fn bodies_take_the_place_of_calls() {
-        let mut function = parse_function(CALLER).unwrap();
-        let mut bodies = Bodies([ABSOLUTE, TWICE].map(|text| Arc::new(parse_function(text).unwrap())).to_vec());
-        let mut context = PassContext { inline: Some(&mut bodies), ..PassContext::default() };
-        assert!(run(&mut function, &mut context));
-        verify(&function).unwrap();
+        let function = inlined(CALLER, &[ABSOLUTE, TWICE]);
         let opcodes: Vec<Opcode> = function
             .layout
             .iter()
@@ -350,7 +404,38 @@ block0(v0: i32):
             .collect();
         assert!(!opcodes.contains(&Opcode::Call));
         assert_eq!(function.slots.len(), 1);
-        let negation = function.insts.values().find(|instruction| instruction.opcode == Opcode::Ineg).unwrap();
-        assert_eq!(negation.source, SourceOffset(3));
+    }
+
+    fn inlined(caller: &str, bodies: &[&str]) -> Function {
+        let mut function = parse_function(caller).unwrap();
+        let mut bodies = Bodies(bodies.iter().map(|text| Arc::new(parse_function(text).unwrap())).collect());
+        let mut context = PassContext { inline: Some(&mut bodies), ..PassContext::default() };
+        assert!(run(&mut function, &mut context));
+        verify(&function).unwrap();
+        function
+    }
+
+    /// For the one instruction with an opcode: names of the methods whose code it is part of, and offsets in them.
+    fn frames_of(function: &Function, opcode: Opcode) -> Vec<(&str, u32)> {
+        let instruction = function.insts.values().find(|instruction| instruction.opcode == opcode).unwrap();
+        let name = |site: usize| function.symbols[function.inline_sites[site].callee].name.as_str();
+        frames(&function.inline_sites, instruction.source)
+            .map(|(site, offset)| (site.map_or(function.name.as_str(), name), offset.0))
+            .collect()
+    }
+
+    #[test]
+    fn inlined_code_knows_its_calls() {
+        let function = inlined(CALLER, &[ABSOLUTE, TWICE]);
+        assert_eq!(frames_of(&function, Opcode::Ineg), [("Absolute", 9), ("Caller", 3)]);
+        // Nothing in it has a position.
+        assert_eq!(frames_of(&function, Opcode::Iadd), [("Caller", 4)]);
+        let nested = ABSOLUTE
+            .replace("ineg.i32 v0 @9", "call sym0 sig0 v0 @9")
+            .replace("block0(", "sig0 = managed (i32) -> i32\nsym0 = method 3 \"Negate\"\nblock0(");
+        let negate = "function \"Negate\" pointer 8 managed (i32) -> i32 {\nblock0(v0: i32):\nv1 = ineg.i32 v0 @2\nreturn v1\n}";
+        let function = inlined(CALLER, &[&nested, TWICE, negate]);
+        assert_eq!(frames_of(&function, Opcode::Ineg), [("Negate", 2), ("Absolute", 9), ("Caller", 3)]);
+        assert_eq!(parse_function(&function.to_string()).unwrap().inline_sites, function.inline_sites);
     }
 }

@@ -1,11 +1,12 @@
 //! A loaded image: its methods, what the unwinder must know of them, and its cells. All of it is decoded when it is first asked for.
 
 use super::mapping;
-use crate::code_map::{CodeKind, CodeRange};
+use crate::code_map::{CodeKind, CodeRange, InlinedMethod};
 use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::runtime;
+use aot_writer::info::CodeInfo;
 use aot_writer::reader::{EntryKey, Image, MethodEntry};
 use aot_writer::tables::Field;
 use compiler::ahead::clauses::{self, Clauses};
@@ -156,11 +157,19 @@ impl LoadedImage {
             Some(EntryKey::Definition(row)) => CodeKind::Method(types.method_definition(self.assembly, row).ok()?),
             Some(EntryKey::Instance(key)) => CodeKind::Method(DescriptionReader::new(types, &assembly, key).method().ok()?),
         };
-        let (mut code, bytes) = self.image.info(entry)?;
+        let CodeInfo { mut code, inline_sites, clauses } = self.image.info(entry)?;
         let Clauses { regions, catch_types, region_changes } =
-            clauses::decode(&mut DescriptionReader::new(types, &assembly, bytes)).ok()?;
+            clauses::decode(&mut DescriptionReader::new(types, &assembly, clauses)).ok()?;
         code.region_changes = region_changes;
-        Some(CodeRange::new(self.text.start + entry.code_offset as usize, kind, &code, regions, catch_types))
+        let inline_sites = inline_sites.iter().map(|site| site.with_callee(InlinedMethod::InImage(site.callee))).collect();
+        let start = self.text.start + entry.code_offset as usize;
+        Some(CodeRange::new(start, kind, &code, regions, catch_types, inline_sites))
+    }
+
+    /// The method that inline sites name by this number.
+    pub fn inlined_method(&self, number: u32) -> Option<MethodId> {
+        let assembly = |number| self.assembly_number(number);
+        DescriptionReader::new(&runtime().types, &assembly, self.image.inlined_method(number)?).method().ok()
     }
 
     /// Number of the cell at an address.

@@ -14,12 +14,11 @@ extern "C" fn get_trace(exception: ObjectRef, skip: i32, need_file_info: u8) -> 
 
 /// Frame number `skip`, counted from the internal call's own.
 fn calling_frame(skip: i32) -> Option<TracedFrame> {
-    let mut frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
-        Step::Frame(frame) if frame.method().is_none_or(stack_trace::is_hidden) => None,
-        Step::Frame(frame) => stack_trace::frame_at(frame.trace_address()),
+    let frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
+        Step::Frame(frame) => Some(stack_trace::frames_at(frame.trace_address())),
         Step::Entry { .. } => None,
     });
-    frames.nth(skip.max(0) as usize)
+    frames.flatten().filter(|frame| !stack_trace::is_hidden(frame.method)).nth(skip.max(0) as usize)
 }
 
 extern "C" fn get_frame_info(

@@ -4,6 +4,7 @@ use aot_writer::debug_lines::{SourceLines, SourceRow, source_rows};
 use compiler::ahead::AheadPiece;
 use il::debug::SymbolFile;
 use il::types::{AssemblyId, TypeSystem};
+use ir::inline_sites::outermost;
 use std::collections::HashMap;
 
 /// The lines of all pieces, in their order; nothing if the assembly has no symbol file.
@@ -44,6 +45,8 @@ impl Collector<'_> {
             });
             points.push((point.il_offset, file, point.line, point.column));
         }
-        source_rows(&piece.code.lines, &points)
+        // What was inlined belongs to the line of its call.
+        let own = piece.code.lines.iter().map(|&(offset, source)| (offset, outermost(&piece.inline_sites, source)));
+        source_rows(&own.collect::<Vec<_>>(), &points)
     }
 }

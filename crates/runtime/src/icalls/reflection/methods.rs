@@ -406,12 +406,13 @@ extern "C" fn parameter_token(this: ObjectRef) -> u32 {
     })
 }
 
-/// The methods of the current thread's managed frames, innermost first.
+/// The methods of the current thread's managed frames, innermost first, with those that were inlined into others.
 pub(super) fn frames() -> impl Iterator<Item = MethodId> {
-    Walk::from_runtime(Thread::current()).filter_map(|step| match step {
-        Step::Frame(frame) => frame.method(),
+    let frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
+        Step::Frame(frame) => Some(frame.code.frames(frame.trace_address()).map(|(method, _)| method)),
         Step::Entry { .. } => None,
-    })
+    });
+    frames.flatten()
 }
 
 extern "C" fn current_method() -> ObjectRef {
