@@ -5,6 +5,7 @@
 use crate::Amd64;
 use backend_testing::{Call, TRAP, cases, random};
 use ir::Function;
+use ir::instruction::SourceOffset;
 use ir::mach::{Backend, CodegenOptions, CompiledCode};
 
 const OVERFLOW: u64 = TRAP as u64 + 3;
@@ -279,4 +280,15 @@ fn allocation_takes_from_the_window_or_gives_null() {
     let text = Amd64.disassemble(&code.bytes[start as usize..end as usize], 0);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("lea") && lines.last().is_some_and(|line| line.contains("mov [r15+0x18],")), "{text}");
+}
+
+#[test]
+fn a_folded_load_traps_at_its_own_position() {
+    let body = "block0(v0: ref, v1: i32):\n v2 = load.i32 v0 [i32 +16] @5\n v3 = iadd.i32 v1, v2 @9\n return v3 @9";
+    let code = compile(&parse("managed (ref, i32) -> i32", body), 0);
+    let [trap] = code.traps.as_slice() else { panic!("one trap") };
+    let text = Amd64.disassemble(&code.bytes[trap.offset as usize..code.code_len as usize], 0);
+    assert!(text.starts_with("add") || text.contains("add "), "{text}");
+    let line = code.lines.iter().rev().find(|line| line.0 <= trap.offset).expect("a position");
+    assert_eq!(line.1, SourceOffset(5));
 }

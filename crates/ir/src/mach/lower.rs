@@ -56,6 +56,8 @@ pub struct LowerContext<'f, I> {
     /// Where each instruction stands.
     places: SideTable<Inst, Place>,
     sunk: SideTable<Inst, bool>,
+    /// Source position of the load that was folded into the current instruction and may trap.
+    load_source: Option<SourceOffset>,
     current: Inst,
     cold: bool,
     emitted: Vec<I>,
@@ -155,11 +157,23 @@ impl<I> LowerContext<'_, I> {
     fn may_sink(&self, inst: Inst) -> bool {
         let (from, to) = (self.places[inst], self.places[self.current]);
         let traps = self.function.insts[inst].effects().contains(Effects::TRAP);
-        from.block == to.block && from.effects == to.effects && (!traps || from.unchecked_loads == to.unchecked_loads)
+        from.block == to.block
+            && from.effects == to.effects
+            && (!traps || from.unchecked_loads == to.unchecked_loads && self.may_give_source(inst))
+    }
+    /// Whether what is emitted for the current instruction may get the source position of `load`, at which it traps.
+    fn may_give_source(&self, load: Inst) -> bool {
+        let (source, current) = (self.function.insts[load].source, &self.function.insts[self.current]);
+        let has_own = current.effects().intersects(Effects::CALL | Effects::TRAP);
+        self.load_source.is_none_or(|other| other == source) && (!has_own || current.source == source)
     }
     /// The load `inst` was folded into the current instruction and is not lowered itself.
     pub fn sink(&mut self, inst: Inst) {
         self.sunk[inst] = true;
+        let data = &self.function.insts[inst];
+        if data.effects().contains(Effects::TRAP) {
+            self.load_source = Some(data.source);
+        }
     }
 }
 
@@ -230,6 +244,7 @@ pub fn lower_function<B: LowerBackend>(function: &Function, backend: &B) -> Resu
             uses: SideTable::with_len(function.values.len()),
             places: SideTable::with_len(function.insts.len()),
             sunk: SideTable::new(),
+            load_source: None,
             current: Inst::from_index(0),
             cold: false,
             emitted: Vec::new(),
@@ -485,6 +500,7 @@ impl<B: LowerBackend> Driver<'_, B> {
 
     /// Moves what was emitted for one instruction to the code, with the constants that it needs in front.
     fn flush(&mut self, source: SourceOffset) -> Result<(), CodegenError> {
+        let source = self.context.load_source.take().unwrap_or(source);
         self.reversed.extend(self.context.emitted.drain(..).rev().map(|inst| Some((inst, source))));
         let current = self.context.current;
         while let Some((constant, vreg)) = self.context.constants.pop() {

@@ -179,10 +179,12 @@ fn fold_checks(function: &mut Function, insts: &mut Vec<Inst>) {
     while index < insts.len() {
         let instruction = &function.insts[insts[index]];
         if instruction.opcode == Opcode::NullCheck {
-            let value = instruction.args[0];
+            let (value, source) = (instruction.args[0], instruction.source);
             if let Some(access) = faulting_access(function, &insts[index + 1..], value) {
                 if let Aux::Memory(memory) = &mut function.insts[access].aux {
                     memory.flags -= MemoryFlags::NO_TRAP;
+                    // The check of `this` belongs to the caller, the access to the method that was inlined.
+                    function.insts[access].source = source;
                     insts.remove(index);
                     continue;
                 }
