@@ -182,7 +182,7 @@ pub fn request_at(address: usize) -> Result<CellRequest> {
 
 /// Fills the cell at an address and gives its value: the helper behind `cell` instructions.
 pub fn resolve_cell_at(address: usize) -> Result<usize> {
-    let resolved = resolve(request_at(address)?)?;
+    let resolved = resolve(request_at(address)?).map_err(Exception::in_caller)?;
     if resolved.stays {
         aot::place(address).store(resolved.value, Ordering::Release);
     }

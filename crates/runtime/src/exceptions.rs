@@ -4,6 +4,7 @@ use crate::handles;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ObjectRef, StringRef};
+use crate::stack_trace::TraceStart;
 use crate::{runtime, unwind};
 use il::ErrorKind;
 use il::types::TypeId;
@@ -20,8 +21,8 @@ pub struct Exception(Box<Kind>);
 enum Kind {
     /// An exception object that exists. It stays alive only while a reference to it is on the stack, too: see [`Exception::from_object`].
     Object { kept: Kept, passing: Option<Passing> },
-    /// One of a class of the core library, with the arguments of its constructor.
-    New { namespace: &'static str, class: &'static str, arguments: Vec<Option<String>> },
+    /// One of a class of the core library, with the arguments of its constructor. `in_caller`: see [`Exception::in_caller`].
+    New { namespace: &'static str, class: &'static str, arguments: Vec<Option<String>>, in_caller: bool },
 }
 
 /// Of an exception that managed code has thrown, whose trace goes on with the frames around: where it goes, if the frames around that native code
@@ -52,7 +53,15 @@ impl Exception {
 
     /// A new exception of a class of the core library, made by its constructor with that many `string` parameters.
     pub fn with_arguments(namespace: &'static str, class: &'static str, arguments: Vec<Option<String>>) -> Exception {
-        Exception(Box::new(Kind::New { namespace, class, arguments }))
+        Exception(Box::new(Kind::New { namespace, class, arguments, in_caller: false }))
+    }
+
+    /// The same, from what the innermost frame's method needs to be compiled. Mono finds that before the method runs, so traces begin at the caller.
+    pub fn in_caller(mut self) -> Exception {
+        if let Kind::New { in_caller, .. } = &mut *self.0 {
+            *in_caller = true;
+        }
+        self
     }
 
     /// An existing exception object.
@@ -154,7 +163,7 @@ impl Exception {
         match *self.0 {
             // SAFETY: the handle holds an object.
             Kind::Object { ref kept, .. } => unsafe { ObjectRef::from_raw(crate::gc::handle_target(kept.0).cast()) },
-            Kind::New { namespace, class, ref arguments } => match create(namespace, class, arguments) {
+            Kind::New { namespace, class, ref arguments, .. } => match create(namespace, class, arguments) {
                 Ok(object) => object,
                 Err(exception) => exception.into_object(),
             },
@@ -165,7 +174,7 @@ impl Exception {
     pub fn describe(&self) -> String {
         match &*self.0 {
             Kind::Object { .. } => "exception object".to_string(),
-            Kind::New { namespace, class, arguments } => {
+            Kind::New { namespace, class, arguments, .. } => {
                 let message = arguments.first().and_then(|argument| argument.clone()).unwrap_or_default();
                 format!("{namespace}.{class}: {message}")
             }
@@ -244,14 +253,15 @@ impl From<il::Error> for Exception {
 ///
 /// What other managed code threw goes on with the trace that it has.
 pub fn raise(exception: Exception) -> ! {
-    let passing = match *exception.0 {
-        Kind::Object { passing, .. } => passing,
-        Kind::New { .. } => None,
+    let (passing, start) = match *exception.0 {
+        Kind::Object { passing, .. } => (passing, TraceStart::Fresh),
+        Kind::New { in_caller: true, .. } => (None, TraceStart::InCaller),
+        Kind::New { .. } => (None, TraceStart::Fresh),
     };
     let object = exception.into_object();
     match passing {
         Some(Passing(target)) => unwind::pass_on(object, target),
-        None => unwind::throw(object),
+        None => unwind::throw_starting(object, start),
     }
 }
 

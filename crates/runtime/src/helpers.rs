@@ -339,7 +339,7 @@ extern "C" fn raise_deferred(cell: usize) -> ! {
         _ => None,
     };
     let exception = error().map_or_else(|| Exception::engine("an unknown deferred error"), Exception::from);
-    crate::exceptions::raise(exception)
+    crate::exceptions::raise(exception.in_caller())
 }
 
 extern "C" fn resume_unwind() -> ! {

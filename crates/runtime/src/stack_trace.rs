@@ -22,12 +22,16 @@ const ENTRY_OFFSET: u32 = 1;
 
 /// Behind an address: its outermost frame is left out, and only those that were inlined into it count. No code lies here.
 const WITHOUT_OUTERMOST: usize = 1;
+/// Likewise: the innermost of the frames of the address before it is left out.
+const WITHOUT_INNERMOST: usize = 2;
 
 /// Where the trace of an exception begins that is thrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceStart {
     /// At the innermost frame: what trace there was is dropped.
     Fresh,
+    /// The same, but without the innermost frame, unless that one catches the exception: its method could not have run under Mono.
+    InCaller,
     /// The trace goes on; the innermost frame stands in it already, and gets its position now.
     InLastFrame,
     /// The trace goes on with the innermost frame.
@@ -40,6 +44,10 @@ pub struct Recorder {
     addresses: Vec<usize>,
     /// Methods of it that may be released.
     dynamic: Vec<MethodId>,
+    /// The only frame so far goes when the next one comes.
+    drops_first: bool,
+    /// The innermost of the next frames is left out.
+    hides_innermost: bool,
     /// The first frame takes the place of the last one in the trace if it is the same method's.
     replaces: bool,
     changed: bool,
@@ -48,10 +56,18 @@ pub struct Recorder {
 impl Recorder {
     /// For an exception that is thrown now.
     pub fn new(exception: ObjectRef, start: TraceStart) -> Recorder {
-        let mut recorder = Recorder { exception, addresses: Vec::new(), dynamic: Vec::new(), replaces: false, changed: false };
+        let mut recorder = Recorder {
+            exception,
+            addresses: Vec::new(),
+            dynamic: Vec::new(),
+            drops_first: false,
+            hides_innermost: start == TraceStart::InCaller,
+            replaces: false,
+            changed: false,
+        };
         if !exceptions::is_exception(exception) {
             recorder.exception = ObjectRef::NULL;
-        } else if start == TraceStart::Fresh {
+        } else if matches!(start, TraceStart::Fresh | TraceStart::InCaller) {
             REMOTE_TRACE.set_ref(exception, ObjectRef::NULL);
         } else {
             recorder.addresses = addresses(exception);
@@ -66,8 +82,12 @@ impl Recorder {
             return;
         }
         let is_same_code = |&address: &usize| (frame.code.start + 1..=frame.code.end).contains(&address);
-        let last = self.addresses.last().copied();
-        if let Some(last) = last.filter(|last| std::mem::take(&mut self.replaces) && is_same_code(last)) {
+        if std::mem::take(&mut self.drops_first) {
+            self.addresses.clear();
+        }
+        let replaces = std::mem::take(&mut self.replaces);
+        let last = self.addresses.iter().rfind(|&&entry| !matches!(entry, WITHOUT_OUTERMOST | WITHOUT_INNERMOST)).copied();
+        if let Some(last) = last.filter(|last| replaces && is_same_code(last)) {
             if frame.code.frames(last).nth(1).is_some() {
                 self.push_address(WITHOUT_OUTERMOST);
             } else {
@@ -76,10 +96,20 @@ impl Recorder {
         }
         self.dynamic.extend(frame.method().filter(|&method| releasing::may_be_released(method)));
         self.push_address(frame.trace_address());
+        if std::mem::take(&mut self.hides_innermost) {
+            let is_inlined = frame.code.frames(frame.trace_address()).nth(1).is_some();
+            if is_inlined {
+                self.push_address(WITHOUT_INNERMOST);
+            }
+            self.drops_first = !is_inlined;
+        }
     }
 
     /// Adds the wrapper of the method that native code has called, if that is how the managed frames end.
     pub fn push_entry(&mut self, activation: &Activation) {
+        if std::mem::take(&mut self.drops_first) {
+            self.addresses.clear();
+        }
         let outermost = self.addresses.last().and_then(|&address| runtime().code_map.find_call(address));
         if let Some(code) = outermost.filter(|_| activation.from_native) {
             self.push_address(code.start + ENTRY_OFFSET as usize);
@@ -127,10 +157,16 @@ fn addresses(exception: ObjectRef) -> Vec<usize> {
 pub fn frames(exception: ObjectRef) -> Vec<TracedFrame> {
     let addresses = addresses(exception);
     let mut frames = Vec::with_capacity(addresses.len());
+    // Where those of the last address begin.
+    let mut begin = 0;
     for address in addresses {
         match address {
-            WITHOUT_OUTERMOST => drop(frames.pop()),
-            address => frames.extend(frames_at(address)),
+            WITHOUT_OUTERMOST if frames.len() > begin => drop(frames.pop()),
+            WITHOUT_INNERMOST if frames.len() > begin => drop(frames.remove(begin)),
+            address => {
+                begin = frames.len();
+                frames.extend(frames_at(address));
+            }
         }
     }
     frames

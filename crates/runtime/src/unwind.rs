@@ -60,16 +60,19 @@ pub struct Unwind {
 
 /// Throws `exception` from the managed code that called the running helper.
 pub fn throw(exception: ObjectRef) -> ! {
+    throw_starting(exception, TraceStart::Fresh)
+}
+
+/// The same with another start of the trace.
+pub fn throw_starting(exception: ObjectRef, start: TraceStart) -> ! {
     let thread = Thread::current();
     let walk = Walk::from_runtime(thread);
-    throw_from(thread, exception, walk, TraceStart::Fresh)
+    throw_from(thread, exception, walk, start)
 }
 
 /// Throws it again: the trace goes on where it ended.
 pub fn rethrow(exception: ObjectRef) -> ! {
-    let thread = Thread::current();
-    let walk = Walk::from_runtime(thread);
-    throw_from(thread, exception, walk, TraceStart::InLastFrame)
+    throw_starting(exception, TraceStart::InLastFrame)
 }
 
 /// Throws what managed code threw that the running function of the runtime had called: to its target if that is known, else the frames from here
