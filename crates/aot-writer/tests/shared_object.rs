@@ -224,7 +224,7 @@ fn all_of_many_methods_are_found() {
         assert_eq!((method.index, method.code_length, method.is_method), (number, length, number % 3 != 0));
         assert_eq!(read.method_at(method.code_offset), Some(method));
         assert_eq!(read.method_at(method.code_offset + length - 1), Some(method));
-        assert_eq!(read.info(method).unwrap().0.frame, image.code[number as usize].code.frame);
+        assert_eq!(read.info(method).unwrap().code.frame, image.code[number as usize].code.frame);
     }
     assert_eq!(read.method(100), None);
     image.code.swap(1, 4);
