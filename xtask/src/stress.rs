@@ -283,16 +283,12 @@ fn resident(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Compares the memory in the second third of a run with that in the last sixth.
+/// Compares the least memory in the second third of a run with that in the last sixth: how much garbage comes on top tells nothing.
 fn growth(memory: &[u64], is_known: bool) -> Result<String, String> {
-    let median = |part: &[u64]| {
-        let mut part = part.to_vec();
-        part.sort_unstable();
-        part.get(part.len() / 2).copied().unwrap_or_default()
-    };
+    let least = |part: &[u64]| part.iter().copied().min().unwrap_or_default();
     let count = memory.len();
-    let (warm, end) = (median(&memory[count / 3..count * 2 / 3]), median(&memory[count * 5 / 6..]));
-    let note = format!("{} MiB after a third of the time, {} MiB at the end", warm >> 10, end >> 10);
+    let (warm, end) = (least(&memory[count / 3..count * 2 / 3]), least(&memory[count * 5 / 6..]));
+    let note = format!("at least {} MiB after a third of the time, {} MiB at the end", warm >> 10, end >> 10);
     let (factor, difference) = GROWTH;
     let grows = end as f64 > warm as f64 * factor && end > warm + difference;
     if count >= FEWEST_SAMPLES && grows && !is_known { Err(format!("leaks: {note}")) } else { Ok(note) }
