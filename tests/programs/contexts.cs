@@ -77,6 +77,13 @@ class Program
         Try(what + " method", () => { free.Increment(); return free.Counter; });
     }
 
+    static void ShowEquality(string what, Free free)
+    {
+        Func<object, bool> equals = free.Equals;
+        Console.WriteLine(what + " equals itself: " + free.Equals(free) + equals(free) + Equals(free, free) + ", another: "
+            + free.Equals(new Free()) + ", nothing: " + free.Equals(null));
+    }
+
     static void ShowStatics()
     {
         Statics.Number = 10;
@@ -103,6 +110,8 @@ class Program
         ShowStatics();
         ShowFields("free", new Free());
         ShowFields("bound", new Bound());
+        ShowEquality("free", new Free());
+        ShowEquality("bound", new Bound());
         var remote = (Remote)AppDomain.CreateDomain("other").CreateInstanceAndUnwrap(typeof(Remote).Assembly.FullName, "Remote");
         Try("remote by address", () => { Increment(ref remote.Counter); return remote.Counter; });
         Try("remote structure", () => { remote.Pair.Increment(); return remote.Pair.First; });

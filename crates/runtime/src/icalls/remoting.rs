@@ -274,6 +274,18 @@ fn local_server(proxy: ObjectRef) -> Option<ObjectRef> {
     SERVER.get::<ObjectRef>(real_proxy).non_null().filter(|_| is_here)
 }
 
+/// Whether a method is `Object.Equals`: an object bound to a context is itself in its methods, and a proxy for all others.
+fn compares_references(method: MethodId) -> bool {
+    let types = &runtime().types;
+    let data = types.method(method);
+    data.owner == TypeId::OBJECT && !data.is_static() && types.method_name(method) == "Equals"
+}
+
+/// Whether an object is a proxy for `server`.
+fn stands_for(object: ObjectRef, server: ObjectRef) -> bool {
+    proxies::is_proxy(object) && SERVER.get::<ObjectRef>(proxies::real_proxy(object)) == server
+}
+
 /// Calls an exact method on the object behind a proxy.
 ///
 /// # Safety
@@ -292,8 +304,12 @@ pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, 
             false => method,
         };
         let this = (&raw const server).cast::<u8>();
-        // SAFETY: the caller's promise.
-        let others = (0..signature.params.len()).map(|index| unsafe { arguments.add(index).read() as *const u8 });
+        let compares = compares_references(exact);
+        // SAFETY: the caller's promise; what is compared with is an object.
+        let others = (0..signature.params.len()).map(|index| unsafe {
+            let place = arguments.add(index).read() as *const u8;
+            if compares && stands_for(place.cast::<ObjectRef>().read(), server) { this } else { place }
+        });
         let all: SmallVec<[*const u8; 8]> = std::iter::once(this).chain(others).collect();
         // SAFETY: likewise.
         return unsafe { invoke::call_raw(exact, &all, result) };
@@ -449,6 +465,9 @@ extern "C" fn execute(method: ObjectRef, this: ObjectRef, arguments: ArrayRef, o
             true => methods::resolve_virtual(this.type_id(), method)?,
             false => method,
         };
+        if compares_references(exact) && stands_for(arguments.argument("parameters")?.get_ref(0), this) {
+            arguments.set_ref(0, this);
+        }
         let result = invocation::call(exact, this, arguments)?;
         let params = &types.method_signature(method)?.params;
         let by_reference: SmallVec<[usize; 4]> =
