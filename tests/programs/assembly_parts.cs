@@ -118,6 +118,7 @@ class Program
         Try("by name", () => Type.GetType(part.AssemblyQualifiedName) == part);
         Try("module", () => owner.GetModule("part.netmodule"));
         Try("other", () => Assembly.LoadFile(Part("other.dll")).GetModules().Length);
+        Try("part of other", () => Activator.CreateInstance(Assembly.LoadFile(Part("other.dll")).GetType("Other")));
     }
 
     static void Main()

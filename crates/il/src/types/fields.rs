@@ -237,7 +237,8 @@ impl TypeSystem {
     /// A field's type for the layout of its class, which says whose field it is if the type cannot be loaded.
     pub(super) fn type_to_lay_out(&self, f: FieldId) -> Result<TypeId> {
         self.field_type(f).map_err(|error| {
-            if !matches!(error.kind(), ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad) {
+            if !matches!(error.kind(), ErrorKind::FileNotFound | ErrorKind::FileLoad | ErrorKind::TypeLoad | ErrorKind::BadImage)
+            {
                 return error;
             }
             let field = self.field(f);
