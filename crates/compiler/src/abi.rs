@@ -53,8 +53,8 @@ pub mod method_table_flags {
     pub const PROXY: u32 = 2048;
     /// Weak reference-like object that the collector treats on its own (ephemeron arrays, weak handles).
     pub const SPECIAL_SCAN: u32 = 4096;
-    /// Instances may be proxies from the start: `TypeSystem::may_begin_as_proxy`.
-    pub const MAY_BEGIN_AS_PROXY: u32 = 8192;
+    /// The class library is asked for a proxy before an instance is made: `TypeSystem::begins_as_proxy`, or a program wants it so.
+    pub const BEGINS_AS_PROXY: u32 = 8192;
     /// Instances hold references that do not keep their objects; the collector knows each instance from its allocation.
     pub const WEAK_FIELDS: u32 = 32768;
     /// Some of the references in instances or elements share their bytes with other fields, so that they may be anything.

@@ -97,6 +97,11 @@ impl MethodTable {
         self.flags.fetch_or(added, Ordering::Release);
     }
 
+    /// Clears flags.
+    pub fn clear(&self, removed: u32) {
+        self.flags.fetch_and(!removed, Ordering::Release);
+    }
+
     /// The type.
     pub fn ty(&self) -> TypeId {
         TypeId(self.type_id)
@@ -270,8 +275,8 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
     if class.has_overlapped_references {
         shape.flags |= flags::OVERLAPPED_REFERENCES;
     }
-    if types.may_begin_as_proxy(ty) {
-        shape.flags |= flags::MAY_BEGIN_AS_PROXY;
+    if types.begins_as_proxy(ty) {
+        shape.flags |= flags::BEGINS_AS_PROXY;
     }
     if class.has_finalizer && header.kind != ClassKind::Interface {
         shape.flags |= flags::FINALIZER;

@@ -80,7 +80,15 @@ fn compile(name: String, source: &Path) -> Program {
         assembler
     } else {
         let mut compiler = Command::new("mcs");
-        compiler.args(["-nologo", "-unsafe", "-langversion:7.2", "-warn:0", "-r:System.Core.dll", "-r:Microsoft.CSharp.dll"]);
+        compiler.args([
+            "-nologo",
+            "-unsafe",
+            "-langversion:7.2",
+            "-warn:0",
+            "-r:System.Core.dll",
+            "-r:Microsoft.CSharp.dll",
+            "-r:System.Runtime.Remoting.dll",
+        ]);
         compiler.arg(format!("-out:{}", executable.display()));
         compiler
     };

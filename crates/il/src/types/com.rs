@@ -53,8 +53,14 @@ impl TypeSystem {
         class != com_object && self.derives_from(class, com_object)
     }
 
-    /// Whether `new` of a class may give a transparent proxy.
+    /// Whether `new` of a class may give a transparent proxy: of one bound to a context or of COM it always may, of another that is
+    /// passed by reference if a program has it activated elsewhere.
     pub fn may_begin_as_proxy(&self, class: TypeId) -> bool {
+        self.is_marshal_by_ref(class) || self.begins_as_proxy(class)
+    }
+
+    /// Whether the class library decides for each `new` of a class whether it gives a transparent proxy.
+    pub fn begins_as_proxy(&self, class: TypeId) -> bool {
         self.is_context_bound(class) || self.is_com_class(class)
     }
 

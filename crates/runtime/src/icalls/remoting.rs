@@ -390,7 +390,7 @@ pub unsafe fn store_field(proxy: ObjectRef, field: FieldId, value: *const u8) ->
 
 /// What `newobj` makes: an object, or a proxy where the class library wants one in its place.
 pub fn new_object(table: &MethodTable) -> Result<ObjectRef> {
-    if table.has(method_table_flags::MAY_BEGIN_AS_PROXY) {
+    if table.has(method_table_flags::BEGINS_AS_PROXY) {
         let create = method(class(ACTIVATION, "ActivationServices")?, "CreateProxyForType")?;
         let made = invoke::call(create, &[Argument::reference(handles::type_object(table.ty())?)])?;
         // SAFETY: the method gives a reference.
@@ -481,7 +481,18 @@ extern "C" fn execute(method: ObjectRef, this: ObjectRef, arguments: ArrayRef, o
     })
 }
 
-extern "C" fn enable_proxy_activation(_ty: ObjectRef, _enable: u8) {}
+/// Whether `new` of a class asks the class library for a proxy, because its instances are to live elsewhere.
+extern "C" fn enable_proxy_activation(ty: ObjectRef, enable: u8) {
+    raising(|| {
+        let ty = type_of(ty)?;
+        let table = method_table(ty)?;
+        match enable != 0 || runtime().types.begins_as_proxy(ty) {
+            true => table.set(method_table_flags::BEGINS_AS_PROXY),
+            false => table.clear(method_table_flags::BEGINS_AS_PROXY),
+        }
+        Ok(())
+    });
+}
 
 /// `BeginInvoke` and `EndInvoke` of a delegate whose target is a proxy for an object elsewhere: the proxy, for which the class library does
 /// what is asynchronous.
