@@ -3,26 +3,29 @@
 use crate::cells;
 use crate::exceptions::{Exception, Result};
 use crate::method_table::MethodTable;
-use crate::{domain, handles, runtime};
+use crate::{aot, domain, handles, lookup_answers, runtime};
 use compiler::env::{CellRequest, GenericLookup};
 use il::types::{FieldId, GenericContext, MethodId, TypeId};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-/// Answers given before, by (context, number of the lookup).
+/// Answers given before, by (context, number of the lookup): for those that have no place at their cell.
 #[derive(Default)]
 pub struct LookupCache {
     answers: RwLock<FxHashMap<(usize, u32), usize>>,
 }
 
-/// Looks up what the cell at `cell_address` asks for in `context`: a method table or a method's dictionary.
+/// Looks up what the cell at `cell_address` asks for in `context`: a method table or a method's dictionary. What stays so is kept at
+/// the cell.
 pub fn lookup(context: usize, cell_address: usize) -> Result<usize> {
+    let cell = aot::place(cell_address);
     let runtime = runtime();
     let domain = domain::current();
     let CellRequest::GenericLookup(number) = cells::request_at(cell_address)? else {
         return Err(Exception::engine("a generic lookup through a cell of another kind"));
     };
     if let Some(&answer) = domain.lookup_cache.answers.read().get(&(context, number)) {
+        lookup_answers::add(cell, context, answer);
         return Ok(answer);
     }
     let lookup = domain.cells.lookup(number).ok_or_else(|| Exception::engine("an unknown generic lookup"))?;
@@ -36,6 +39,7 @@ pub fn lookup(context: usize, cell_address: usize) -> Result<usize> {
     let resolved = cells::resolve(exact)?;
     if resolved.stays {
         domain.lookup_cache.answers.write().insert((context, number), resolved.value);
+        lookup_answers::add(cell, context, resolved.value);
     }
     Ok(resolved.value)
 }

@@ -10,8 +10,8 @@ use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::Thread;
 use crate::{
-    abort, aot, casts, cells, com, delegates, domain, generic_dictionary, handles, local_statics, methods, monitor, proxies,
-    runtime, stack_guard, unwind, wrapped_exceptions,
+    abort, aot, casts, cells, com, delegates, domain, generic_dictionary, handles, local_statics, lookup_answers, methods,
+    monitor, proxies, runtime, stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;
 use il::types::StaticHolder;
@@ -115,6 +115,9 @@ extern "C" fn resolve_cell(address: usize) -> usize {
 }
 
 extern "C" fn generic_lookup(context: usize, cell: usize) -> usize {
+    if let Some(answer) = lookup_answers::find(aot::place(cell), context) {
+        return answer;
+    }
     raising(|| generic_dictionary::lookup(context, cell))
 }
 

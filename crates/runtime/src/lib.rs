@@ -34,6 +34,7 @@ pub mod interpreter;
 pub mod invoke;
 pub mod jit_env;
 mod local_statics;
+mod lookup_answers;
 pub mod marshal;
 pub mod metadata;
 mod method_patterns;
