@@ -61,6 +61,15 @@ pub mod method_table_flags {
     pub const OVERLAPPED_REFERENCES: u32 = 16384;
 }
 
+/// Tables of the answers that a lookup in generic contexts has got: the mask, then places of two pointers each, a context and its answer. A
+/// context's place is `(context ^ context >> SHIFT) & mask` bytes behind the first. What has no context yet has a 0.
+pub mod lookup_answers {
+    /// Offset of the mask.
+    pub const MASK: i32 = 0;
+    /// See above.
+    pub const SHIFT: u32 = 5;
+}
+
 impl Abi {
     /// Offsets on an architecture.
     pub fn of(architecture: Architecture) -> Abi {
@@ -192,6 +201,15 @@ impl Abi {
     /// method table (class dictionaries) or the method's own record (method dictionaries).
     pub const fn dictionary_slot(self, index: u32) -> i32 {
         (index * self.pointer_bytes) as i32
+    }
+
+    /// Table of the answers of a lookup in generic contexts (see [`lookup_answers`]): the context of its first place.
+    pub const fn lookup_place_context(self) -> i32 {
+        self.pointer_bytes as i32
+    }
+    /// Likewise: the answer of its first place.
+    pub const fn lookup_place_answer(self) -> i32 {
+        2 * self.pointer_bytes as i32
     }
 
     /// Thread structure: next free byte of the allocation buffer.

@@ -127,6 +127,10 @@ impl<'a, 'f> Emitter<'a, 'f> {
         let flags = MemoryFlags::NO_TRAP | MemoryFlags::READ_ONLY;
         Memory { access: Access::Full(ty), offset, flags, alias: Alias::Runtime }
     }
+    /// A pointer in the runtime's own structures that changes while code runs.
+    pub fn changing_field(&self, offset: i32) -> Memory {
+        Memory { flags: MemoryFlags::NO_TRAP, ..self.runtime_field(Type::Iptr, offset) }
+    }
     /// A field of an object's header; faults if the object is null.
     pub fn header_field(&self, ty: Type, offset: i32) -> Memory {
         Memory { access: Access::Full(ty), offset, flags: MemoryFlags::READ_ONLY, alias: Alias::Header }

@@ -21,6 +21,8 @@ pub struct Cells {
     requests: IdTable<Mutex<Option<CellRequest>>>,
     numbers: Mutex<FxHashMap<CellRequest, u32>>,
     lookups: Mutex<Vec<GenericLookup>>,
+    /// Numbers of the lookups that cells of images stand for, by address.
+    image_lookups: Mutex<FxHashMap<usize, u32>>,
     errors: Mutex<Vec<il::Error>>,
 }
 
@@ -98,6 +100,11 @@ impl Cells {
         }
         lookups.push(lookup);
         lookups.len() as u32 - 1
+    }
+
+    /// Numbers the lookup that the cell of an image at an address stands for.
+    pub fn image_lookup(&self, address: usize, lookup: GenericLookup) -> u32 {
+        *self.image_lookups.lock().entry(address).or_insert_with(|| self.add_lookup(lookup))
     }
 
     /// The lookup with this number.

@@ -10,8 +10,8 @@ use crate::method_table::{MethodTable, ensure_statics};
 use crate::object::{self, ObjectRef};
 use crate::thread::Thread;
 use crate::{
-    abort, aot, casts, cells, com, delegates, domain, generic_dictionary, handles, local_statics, lookup_answers, methods,
-    monitor, proxies, runtime, stack_guard, unwind, wrapped_exceptions,
+    abort, aot, casts, cells, com, delegates, domain, generic_dictionary, handles, local_statics, methods, monitor, proxies,
+    runtime, stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;
 use il::types::StaticHolder;
@@ -115,13 +115,15 @@ extern "C" fn resolve_cell(address: usize) -> usize {
 }
 
 extern "C" fn generic_lookup(context: usize, cell: usize) -> usize {
-    if let Some(answer) = lookup_answers::find(aot::place(cell), context) {
-        return answer;
-    }
     raising(|| generic_dictionary::lookup(context, cell))
 }
 
 extern "C" fn virtual_code(object: ObjectRef, handle: usize) -> usize {
+    if let (Some(object), Some(method)) = (object.non_null(), handles::to_method(handle)) {
+        if let Some(code) = methods::known_virtual_code(object, method) {
+            return code;
+        }
+    }
     raising(|| {
         let method = handles::to_method(handle).ok_or_else(Exception::null_reference)?;
         methods::virtual_code(object, method)

@@ -1,6 +1,8 @@
-//! The answers that a lookup of shared generic code has got before, by context: a table that the lookup's cell leads to, read
-//! without a lock.
+//! The answers that a lookup of shared generic code has got before, by context: a table that the lookup's cell leads to. Compiled code
+//! searches it itself (`importer::generics` of the compiler), without a lock. The same serves generic virtual calls: the code of a method
+//! by the method table of the object.
 
+use compiler::abi::lookup_answers::SHIFT;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,80 +10,99 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MAX_PLACES: usize = 1024;
 const FIRST_PLACES: usize = 4;
 
-/// An answer, or nothing yet: both are 0.
-#[derive(Default)]
-struct Place {
-    context: AtomicUsize,
-    answer: AtomicUsize,
-}
+const PLACE_WORDS: usize = 2;
+const PLACE_BYTES: usize = PLACE_WORDS * size_of::<usize>();
 
-/// A table: a power of two of places, each context at one that its bits tell. Nothing is ever replaced in it.
+/// A table in the layout of [`compiler::abi::lookup_answers`]: the mask, then a context and an answer for each of a power of two of
+/// places. Nothing is ever replaced in it, and none is ever freed, as others may be reading it.
+#[derive(Clone, Copy)]
 struct Answers {
-    places: Box<[Place]>,
+    mask: &'static AtomicUsize,
+    places: &'static [[AtomicUsize; PLACE_WORDS]],
 }
 
 impl Answers {
     fn new(places: usize) -> Answers {
-        Answers { places: (0..places).map(|_| Place::default()).collect() }
+        let words: Vec<AtomicUsize> = (0..1 + PLACE_WORDS * places).map(|_| AtomicUsize::new(0)).collect();
+        words[0].store((places - 1) * PLACE_BYTES, Ordering::Relaxed);
+        // SAFETY: a table that was just made.
+        unsafe { Answers::at(words.leak().as_ptr() as usize) }
     }
 
-    fn place(&self, context: usize) -> &Place {
-        &self.places[(context >> 4 ^ context >> 9) & (self.places.len() - 1)]
+    /// # Safety
+    /// There is a table.
+    unsafe fn at(address: usize) -> Answers {
+        // SAFETY: the caller's promise: the mask tells the number of places behind it.
+        unsafe {
+            let mask = &*(address as *const AtomicUsize);
+            let places = mask.load(Ordering::Relaxed) / PLACE_BYTES + 1;
+            let first = (address + size_of::<usize>()) as *const [AtomicUsize; PLACE_WORDS];
+            Answers { mask, places: std::slice::from_raw_parts(first, places) }
+        }
+    }
+
+    /// The table that a cell leads to.
+    fn of(cell: &AtomicUsize) -> Option<Answers> {
+        let address = cell.load(Ordering::Acquire);
+        // SAFETY: the cell of a lookup is empty or holds a table.
+        (address != 0).then(|| unsafe { Answers::at(address) })
+    }
+
+    fn place(&self, context: usize) -> &'static [AtomicUsize; PLACE_WORDS] {
+        &self.places[((context ^ context >> SHIFT) & self.mask.load(Ordering::Relaxed)) / PLACE_BYTES]
     }
 
     /// Whether the answer has, or gets, its place.
     fn add(&self, context: usize, answer: usize) -> bool {
-        let place = self.place(context);
-        let present = place.context.load(Ordering::Relaxed);
-        if present == 0 {
-            place.answer.store(answer, Ordering::Relaxed);
-            place.context.store(context, Ordering::Release);
+        let [present, place] = self.place(context);
+        let other = present.load(Ordering::Relaxed);
+        if other == 0 {
+            place.store(answer, Ordering::Relaxed);
+            present.store(context, Ordering::Release);
         }
-        present == 0 || present == context
+        other == 0 || other == context
     }
 
     /// The smallest larger table that has these answers and another one; of those of the largest, the first.
     fn grown(&self, context: usize, answer: usize) -> Answers {
-        let mut places = self.places.len();
-        loop {
+        let known = self.places.iter().map(|[context, answer]| (context.load(Ordering::Relaxed), answer.load(Ordering::Relaxed)));
+        let all: Vec<(usize, usize)> = known.filter(|&(context, _)| context != 0).chain([(context, answer)]).collect();
+        let distinct = |mask: usize| {
+            let mut places: Vec<usize> = all.iter().map(|&(context, _)| (context ^ context >> SHIFT) & mask).collect();
+            places.sort_unstable();
+            places.windows(2).all(|pair| pair[0] != pair[1])
+        };
+        let mut places = 2 * self.places.len();
+        while places < MAX_PLACES && !distinct((places - 1) * PLACE_BYTES) {
             places *= 2;
-            let grown = Answers::new(places);
-            let mut fit = true;
-            for place in self.places.iter().filter(|place| place.context.load(Ordering::Relaxed) != 0) {
-                fit &= grown.add(place.context.load(Ordering::Relaxed), place.answer.load(Ordering::Relaxed));
-            }
-            fit &= grown.add(context, answer);
-            if fit || places == MAX_PLACES {
-                return grown;
-            }
         }
+        let grown = Answers::new(places);
+        for (context, answer) in all {
+            grown.add(context, answer);
+        }
+        grown
     }
 
     /// Whether there is no place for a context, nor will be.
     fn is_full_for(&self, context: usize) -> bool {
-        self.places.len() == MAX_PLACES && self.place(context).context.load(Ordering::Relaxed) != 0
+        self.places.len() == MAX_PLACES && self.place(context)[0].load(Ordering::Relaxed) != 0
     }
 }
 
-fn answers(cell: &AtomicUsize) -> Option<&'static Answers> {
-    // SAFETY: the cell of a lookup is empty or holds a table, which is never freed.
-    unsafe { (cell.load(Ordering::Acquire) as *const Answers).as_ref() }
-}
-
-/// The answer in `context`, if it is known.
+/// The answer in a context, if it is known.
 pub fn find(cell: &AtomicUsize, context: usize) -> Option<usize> {
-    let place = answers(cell)?.place(context);
-    (place.context.load(Ordering::Acquire) == context).then(|| place.answer.load(Ordering::Relaxed))
+    let [present, answer] = Answers::of(cell)?.place(context);
+    (present.load(Ordering::Acquire) == context).then(|| answer.load(Ordering::Relaxed))
 }
 
-/// Keeps an answer, if there is a place for it.
+/// Keeps the answer in a context, if there is a place for it.
 pub fn add(cell: &AtomicUsize, context: usize, answer: usize) {
     static ADDING: Mutex<()> = Mutex::new(());
-    if answers(cell).is_some_and(|known| known.is_full_for(context)) {
+    if Answers::of(cell).is_some_and(|known| known.is_full_for(context)) {
         return;
     }
     let _adding = ADDING.lock();
-    let table = match answers(cell) {
+    let table = match Answers::of(cell) {
         Some(known) if known.is_full_for(context) || known.add(context, answer) => return,
         Some(known) => known.grown(context, answer),
         None => {
@@ -90,8 +111,7 @@ pub fn add(cell: &AtomicUsize, context: usize, answer: usize) {
             first
         }
     };
-    // Others may be reading the table before: it stays.
-    cell.store(Box::into_raw(Box::new(table)) as usize, Ordering::Release);
+    cell.store(std::ptr::from_ref(table.mask) as usize, Ordering::Release);
 }
 
 #[cfg(test)]

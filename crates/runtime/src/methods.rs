@@ -8,7 +8,7 @@ use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::method_table::{MethodTable, method_table};
 use crate::object::{ABI, ObjectRef};
-use crate::{aot, compile, handles, proxies, runtime, stubs};
+use crate::{aot, compile, handles, lookup_answers, proxies, runtime, stubs};
 use compiler::abi::method_table_flags as flags;
 use compiler::signature::{ContextSource, context_source};
 use il::types::{MethodId, TypeId};
@@ -33,6 +33,8 @@ pub struct MethodRecord {
     unboxing: AtomicUsize,
     /// Generic dictionary.
     dictionary: AtomicUsize,
+    /// Code of what a virtual call of it reaches, by the object's method table: see [`lookup_answers`].
+    virtual_code: AtomicUsize,
 }
 
 /// The tables of this module.
@@ -41,7 +43,7 @@ pub struct Methods {
     records: IdTable<MethodRecord>,
     slot_thunks: IdTable<AtomicUsize>,
     interface_thunks: IdTable<AtomicUsize>,
-    /// Code for (class, method) of `ldvirtftn` and generic virtual calls.
+    /// Code for (class, method) of `ldvirtftn` and generic virtual calls, where the method's record has no place for it.
     virtual_code: Mutex<FxHashMap<(TypeId, MethodId), usize>>,
 }
 
@@ -295,13 +297,25 @@ pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
     if table.has(flags::PROXY) {
         return proxies::code(resolve_virtual(class, method).unwrap_or(method));
     }
-    if let Some(&code) = domain::current().methods.virtual_code.lock().get(&(class, method)) {
+    if let Some(code) = known_virtual_code(object, method) {
         return Ok(code);
     }
-    let target = resolve_virtual(class, method)?;
-    let code = receiver_entry(target)?;
-    domain::current().methods.virtual_code.lock().insert((class, method), code);
+    let known = domain::current().methods.virtual_code.lock().get(&(class, method)).copied();
+    let code = match known {
+        Some(code) => code,
+        None => {
+            let code = receiver_entry(resolve_virtual(class, method)?)?;
+            domain::current().methods.virtual_code.lock().insert((class, method), code);
+            code
+        }
+    };
+    lookup_answers::add(&record(method).virtual_code, std::ptr::from_ref(table) as usize, code);
     Ok(code)
+}
+
+/// What [`virtual_code`] has given before for an object that is not null, if it is at hand.
+pub fn known_virtual_code(object: ObjectRef, method: MethodId) -> Option<usize> {
+    lookup_answers::find(&record(method).virtual_code, std::ptr::from_ref(object.method_table()) as usize)
 }
 
 /// What a virtual call of `method` on an object of `class` reaches, if that is known to be where `code` came from; else `method`.

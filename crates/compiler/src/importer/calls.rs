@@ -272,8 +272,7 @@ impl<'a> Importer<'a, '_> {
 
     /// A code pointer of a method table. It changes when the method gets its code, so it is no constant.
     fn load_slot(&mut self, method_table: Value, offset: i32) -> Value {
-        let mut memory = self.runtime_field(Type::Iptr, offset);
-        memory.flags.remove(ir::instruction::MemoryFlags::READ_ONLY);
+        let memory = self.changing_field(offset);
         self.b.load(memory, method_table)
     }
 

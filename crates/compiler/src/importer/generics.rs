@@ -4,7 +4,7 @@
 //! arguments for layouts and signatures, and *open*, in terms of type variables, for the lookup at run time.
 
 use super::{Failure, Importer, Outcome};
-use crate::abi::HelperId;
+use crate::abi::{HelperId, lookup_answers};
 use crate::env::CellRequest;
 use crate::signature::{ContextSource, context_source};
 use il::types::{FieldId, GenericContext, MethodId, TypeId, TypeSystem};
@@ -12,6 +12,7 @@ use il::{Error, ErrorKind, Token};
 use ir::Type;
 use ir::builder::Variable;
 use ir::entity::{StackSlot, Value};
+use ir::instruction::{IntCompare, MemoryFlags};
 use rustc_hash::FxHashMap;
 use std::marker::PhantomData;
 
@@ -281,12 +282,44 @@ impl<'a> Importer<'a, '_> {
         }
         let context = self.generic_context()?;
         let cell = self.cell_address(CellRequest::GenericLookup(number));
-        let value = self.helper_value(HelperId::GenericLookup, &[context, cell]);
+        let value = self.look_up(context, cell);
         let value = self.as_pointer(value, result);
         // Within one block of IL the instructions that follow may sit in blocks that it does not dominate only if it was made in a
         // side branch; lookups are never made there.
         self.generic.known.insert(request, value);
         Ok(value)
+    }
+
+    /// The answer that a lookup's cell gives for a context: from the table that it leads to, or by the helper.
+    fn look_up(&mut self, context: Value, cell: Value) -> Value {
+        let (merge, answer) = self.merge_block(Type::Iptr);
+        let (probe, found, ask) = (self.new_block(), self.new_block(), self.cold_block());
+        let memory = self.changing_field(0);
+        let table = self.b.load(memory, cell);
+        self.b.brif(table, probe, &[], ask, &[]);
+        self.enter(probe);
+        let memory = self.runtime_field(Type::Iptr, lookup_answers::MASK);
+        let mask = self.b.load(memory, table);
+        let shift = self.b.iconst(Type::I32, i64::from(lookup_answers::SHIFT));
+        let folded = self.b.ushr(context, shift);
+        let folded = self.b.ixor(context, folded);
+        let offset = self.b.iand(folded, mask);
+        let place = self.b.iadd(table, offset);
+        // The answer is read after the context.
+        let mut memory = self.changing_field(self.abi.lookup_place_context());
+        memory.flags |= MemoryFlags::VOLATILE;
+        let known = self.b.load(memory, place);
+        let is_known = self.b.icmp(IntCompare::Eq, known, context);
+        self.b.brif(is_known, found, &[], ask, &[]);
+        self.enter(found);
+        let memory = self.changing_field(self.abi.lookup_place_answer());
+        let value = self.b.load(memory, place);
+        self.b.jump(merge, &[value]);
+        self.enter(ask);
+        let value = self.helper_value(HelperId::GenericLookup, &[context, cell]);
+        self.b.jump(merge, &[value]);
+        self.enter(merge);
+        answer
     }
 
     /// The context argument for a call of `callee`, if its code needs one.

@@ -178,28 +178,24 @@ impl LoadedImage {
         (number < self.image.field(Field::CellCount)).then_some(number)
     }
 
-    /// What a cell asks for. Cells that only stand for a lookup or an error keep the number that these have in this process.
+    /// What a cell asks for. Cells that only stand for an error keep the number that it has in this process; those for a
+    /// lookup keep its answers.
     fn request(&self, number: u32, address: usize) -> Result<CellRequest> {
         let runtime = runtime();
         let bytes = self.image.cell(number).ok_or_else(|| Exception::engine("a cell of an image has no description"))?;
         let assembly = |number| self.assembly_number(number);
         let memory = place(address);
-        let remember = |number: u32| memory.store(number as usize + 1, Ordering::Release);
         let known = || (memory.load(Ordering::Acquire) as u32).checked_sub(1);
         Ok(match DescriptionReader::new(&runtime.types, &assembly, bytes).cell()? {
             CellDescription::Request(request) => request,
-            CellDescription::Lookup(lookup) => CellRequest::GenericLookup(known().unwrap_or_else(|| {
-                let number = domain::current().cells.add_lookup(lookup);
-                remember(number);
-                number
-            })),
+            CellDescription::Lookup(lookup) => CellRequest::GenericLookup(domain::current().cells.image_lookup(address, lookup)),
             CellDescription::Error(kind, message, name) => CellRequest::DeferredError(known().unwrap_or_else(|| {
                 let error = il::Error::new(kind, message);
                 let number = domain::current().cells.add_error(match name {
                     Some(name) => error.with_name(name),
                     None => error,
                 });
-                remember(number);
+                memory.store(number as usize + 1, Ordering::Release);
                 number
             })),
         })
