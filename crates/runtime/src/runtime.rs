@@ -258,7 +258,8 @@ impl Runtime {
         Ok(count)
     }
 
-    /// Compiles all methods of an assembly that have a body and are not generic; gives those that could not be compiled, with the reasons.
+    /// Compiles all methods of an assembly that have a body and are not generic, even those that an image has; gives those that could not
+    /// be compiled, with the reasons.
     pub fn compile_all(&self, assembly: AssemblyId) -> Result<Vec<(MethodId, Exception)>> {
         let mut failed = Vec::new();
         for row in 1..=self.types.metadata(assembly).row_count(il::TableId::MethodDef) {
@@ -269,7 +270,7 @@ impl Runtime {
             if is_generic || !has_body {
                 continue;
             }
-            if let Err(exception) = crate::methods::code(method) {
+            if let Err(exception) = crate::compile::compile(self.types.canonical_method(method)) {
                 failed.push((method, exception));
             }
         }

@@ -76,6 +76,17 @@ fn a_program_runs_from_its_image_unless_it_changed() {
     assert!(text(&run.stdout).contains("p.exe.so is unusable: doesn't match assembly."), "{}", text(&run.stdout));
 }
 
+/// As in Mono, `--compile-all` shows what the compiler does with methods that an image has.
+#[test]
+fn all_methods_are_compiled_despite_an_image() {
+    let folder = folder("all");
+    compile(&folder, 10);
+    assert!(saki(&folder, &["--aot", "p.exe"]).status.success());
+    let run = saki(&folder, &["-v", "--compile-all", "p.exe"]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    assert!(text(&run.stdout).contains("converting method int Program:Divide (int,int)"), "{}", text(&run.stdout));
+}
+
 #[test]
 fn wrong_options_and_files_are_one_line() {
     let folder = folder("wrong");
