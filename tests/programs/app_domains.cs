@@ -23,6 +23,16 @@ class Remote : MarshalByRefObject
     public void Throw() { throw new OwnException("from " + Domain); }
     public int CallBack(Remote other) { return other.Increment(); }
     public void Wait() { Thread.Sleep(Timeout.Infinite); }
+    public string Name(int number) { return "plain " + number; }
+    public string Name<T>(int number) { return typeof(T) + " " + number + " in " + Domain; }
+    public virtual T Echo<T>(T value, ref int count, out string text) { count += 5; text = Domain + typeof(T); return value; }
+    public string Echo(string value) { return value; }
+    public void Throw<T>() { throw new OwnException(typeof(T) + " from " + Domain); }
+}
+
+class DerivedRemote : Remote
+{
+    public override T Echo<T>(T value, ref int count, out string text) { var result = base.Echo(value, ref count, out text); text += "!"; return result; }
 }
 
 class NotSerializable { }
@@ -30,6 +40,18 @@ class NotSerializable { }
 class Program
 {
     static int number;
+    static void Generic(Remote remote)
+    {
+        int count = 1;
+        string text;
+        Console.WriteLine(remote.Name<string>(3) + ", " + remote.Name(4));
+        Console.WriteLine(remote.Echo(new Value { Number = 7, Text = "seven" }, ref count, out text) + " " + count + " " + text);
+        Console.WriteLine(remote.Echo(2.5, ref count, out text) + " " + count + " " + text);
+        Console.WriteLine(remote.Echo(new Remote(), ref count, out text).Domain + " " + text);
+        try { remote.Throw<int>(); } catch (OwnException exception) { Console.WriteLine(exception.Message + " " + (exception.StackTrace.IndexOf("Throw") >= 0)); }
+        try { remote.Echo(new NotSerializable(), ref count, out text); } catch (System.Runtime.Serialization.SerializationException) { Console.WriteLine("not serializable"); }
+    }
+
     static void Main()
     {
         var domain = AppDomain.CreateDomain("second");
@@ -40,6 +62,8 @@ class Program
         Console.WriteLine(remote.Change(value) + " " + value);
         try { remote.Throw(); } catch (OwnException exception) { Console.WriteLine(exception.Message); }
         Console.WriteLine(remote.CallBack(new Remote()) + " " + Remote.Count);
+        Generic(remote);
+        Generic((Remote)domain.CreateInstanceAndUnwrap(typeof(Remote).Assembly.FullName, "DerivedRemote"));
         number = 4;
         domain.SetData("answer", 42);
         domain.DoCallBack(InDomain);

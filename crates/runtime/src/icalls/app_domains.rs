@@ -63,12 +63,12 @@ pub struct DomainObjects {
 static PROCESS_GUID: Mutex<Option<String>> = Mutex::new(None);
 
 /// What is raised at the use of a domain that is gone.
-fn unloaded() -> Exception {
+pub(super) fn unloaded() -> Exception {
     Exception::default_of("System", "AppDomainUnloadedException")
 }
 
 /// The domain with this number.
-fn domain_with(id: i32) -> Result<&'static Domain> {
+pub(super) fn domain_with(id: i32) -> Result<&'static Domain> {
     runtime().domains.find(id).ok_or_else(unloaded)
 }
 

@@ -72,6 +72,7 @@ pub mod compression;
 mod console;
 mod cultures;
 mod diagnostics;
+mod domain_calls;
 mod emit;
 pub mod environment;
 mod file_versions;

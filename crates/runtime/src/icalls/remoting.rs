@@ -1,10 +1,10 @@
 //! Calls through transparent proxies become messages of the class library's remoting, and back: what a proxy's stubs, `RealProxy`,
 //! `RemotingServices` and `MonoMethodMessage` ask of the runtime.
 
-use super::app_domains;
 use super::reflection::fields::{self, Place};
 use super::reflection::{invocation, method_object, method_of, type_of};
 use super::{InternalCall, icall, owner_of, raising, store_out};
+use super::{app_domains, domain_calls};
 use crate::com::objects;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -54,13 +54,13 @@ mod argument_kinds {
 /// `ParamAttributes.Out`
 const PARAM_OUT: u16 = 2;
 
-fn class(namespace: &'static str, name: &str) -> Result<TypeId> {
+pub(super) fn class(namespace: &'static str, name: &str) -> Result<TypeId> {
     let types = &runtime().types;
     let found = types.find_type(types.corlib(), namespace, name)?;
     found.ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{name}")))
 }
 
-fn method(class: TypeId, name: &str) -> Result<MethodId> {
+pub(super) fn method(class: TypeId, name: &str) -> Result<MethodId> {
     let found = runtime().types.find_method(class, name, None)?;
     found.ok_or_else(|| Exception::engine(format!("the core library lacks a method {name} of remoting")))
 }
@@ -100,7 +100,7 @@ pub fn can_cast_to(real_proxy: ObjectRef, to: TypeId, proxy: ObjectRef) -> Resul
 }
 
 /// Which parameters of a method, from 0, have the attribute `[Out]`.
-fn out_parameters(method: MethodId, count: usize) -> Vec<bool> {
+pub(super) fn out_parameters(method: MethodId, count: usize) -> Vec<bool> {
     let types = &runtime().types;
     let data = types.method(method);
     let metadata = types.metadata(data.assembly);
@@ -313,6 +313,10 @@ pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, 
         let all: SmallVec<[*const u8; 8]> = std::iter::once(this).chain(others).collect();
         // SAFETY: likewise.
         return unsafe { invoke::call_raw(exact, &all, result) };
+    }
+    if domain_calls::is_elsewhere(real_proxy) {
+        // SAFETY: the caller's promise.
+        return unsafe { domain_calls::call(real_proxy, method, arguments, result) };
     }
     // SAFETY: likewise.
     unsafe {

@@ -7,9 +7,9 @@ use super::fields::{pointer_in, pointer_object};
 use super::objects::method_of;
 use super::relations::{is_assignable, is_bare};
 use crate::class_init::ensure_initialized;
-use crate::domain::{self, Domain, DomainState};
+use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
-use crate::icalls::{InternalCall, icall, raising, remoting, store_out, threads};
+use crate::icalls::{InternalCall, domain_calls, icall, raising, remoting, store_out};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
 use crate::thread::Thread;
@@ -249,12 +249,7 @@ fn call_in_domain(
     let home = domain::current();
     let this = domain_copy::copy(this, target)?;
     let arguments = domain_copy::copy(arguments.object(), target)?.as_array().unwrap_or(ArrayRef::NULL);
-    let outcome = domain::enter(target, || call(method, this, arguments).map_err(Exception::into_object));
-    // A thread that is aborted for the sake of its domain's end learns of that outside.
-    if target.state() != DomainState::Live && threads::end_abort_of(target) {
-        return Err(Exception::default_of("System", "AppDomainUnloadedException"));
-    }
-    match outcome {
+    match domain_calls::run_in(target, || call(method, this, arguments))? {
         Ok(result) => Ok((domain_copy::copy(result, home)?, ObjectRef::NULL)),
         Err(exception) => Ok((ObjectRef::NULL, domain_copy::copy(exception, home)?)),
     }
