@@ -124,9 +124,11 @@ mod tests {
         assert_eq!(find(&cell, 0x1000), None);
         for number in 1..200 {
             add(&cell, number * 0x70, number);
-            assert_eq!(find(&cell, number * 0x70), Some(number));
         }
-        let known = (1..200).filter(|&number| find(&cell, number * 0x70) == Some(number)).count();
+        // Some share a place even in the largest table, and none has the answer of another.
+        let answers: Vec<_> = (1..200).map(|number| find(&cell, number * 0x70)).collect();
+        assert!(answers.iter().enumerate().all(|(index, answer)| answer.is_none_or(|answer| answer == index + 1)));
+        let known = answers.iter().flatten().count();
         assert!(known > 150, "only {known} of 199 have a place");
         assert_eq!(find(&cell, 0x70 * 300), None);
     }
