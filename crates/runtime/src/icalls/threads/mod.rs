@@ -1,9 +1,14 @@
 //! `System.Threading.Thread`: thread objects, starting and ending threads, sleeping, joining, interrupting.
 
+mod aborts;
+
+pub use aborts::{abort_background_threads, is_abort, note_entry, note_exit};
+pub(super) use aborts::{abort_in_domain, end_abort_of, forget_abort_if_any};
+
 use super::native_text::{blocking, counted_units};
-use super::{InternalCall, icall, raising, remoting, wait_handles};
+use super::{InternalCall, icall, raising, wait_handles};
 use crate::abort::Abortable;
-use crate::domain::{self, Domain, DomainState};
+use crate::domain::{self, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::gc::{self, HandleKind};
@@ -11,13 +16,13 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::thread::{ROOT_MANAGED_THREAD, Thread};
-use crate::{abort, casts, delegates, exceptions, monitor, runtime, stack_guard, unhandled};
+use crate::{abort, delegates, exceptions, monitor, runtime, stack_guard, unhandled};
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Slot of the thread's roots that holds its `System.Threading.Thread`.
 /// Stack of a thread that asks for no size, in bytes: as for C on 64 bits, and where addresses are rare twice what Mono gives.
@@ -112,79 +117,8 @@ fn current_record() -> Arc<Record> {
     CURRENT.with(|current| current.borrow_mut().get_or_insert_with(new).clone())
 }
 
-/// The threads in domains but the root one; a thread may be in several, or in one several times.
-static VISITORS: Mutex<Vec<(i32, Arc<Record>)>> = Mutex::new(Vec::new());
-
 /// How long it takes at most until a thread that is suspended is asked again whether it stands.
 const SUSPENSION_PAUSE: Duration = Duration::from_micros(50);
-/// How long a process that ends waits for background threads that have been aborted, and for those that do not hear of it.
-const FINAL_ABORT_TIME: Duration = Duration::from_secs(5);
-const HEARING_TIME: Duration = Duration::from_millis(50);
-
-/// How long a domain that is unloaded waits for its threads.
-const DOMAIN_ABORT_TIME: Duration = Duration::from_secs(60);
-
-/// The current thread enters a domain.
-pub fn note_entry(domain: &Domain) {
-    if !domain.is_root() {
-        VISITORS.lock().push((domain.id, current_record()));
-    }
-}
-
-/// The current thread leaves a domain.
-pub fn note_exit(domain: &Domain) {
-    if domain.is_root() {
-        return;
-    }
-    let record = current_record();
-    let mut visitors = VISITORS.lock();
-    if let Some(index) = visitors.iter().rposition(|(id, visitor)| *id == domain.id && Arc::ptr_eq(visitor, &record)) {
-        visitors.swap_remove(index);
-    }
-    drop(visitors);
-    if domain.state() != DomainState::Live {
-        wait_handles::wake_all();
-    }
-}
-
-/// Whether the current thread was aborted because of a domain's end. Outside of the domain the abort is over.
-pub(super) fn end_abort_of(domain: &Domain) -> bool {
-    let record = current_record();
-    let was_aborted = record.leaving.compare_exchange(domain.id, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
-    if was_aborted {
-        forget_abort();
-    }
-    was_aborted
-}
-
-/// Aborts all other threads in a domain and waits until they have left it.
-pub(super) fn abort_in_domain(domain: &Domain) -> Result<()> {
-    let own = current_record();
-    let others = || -> Vec<Arc<Record>> {
-        let visitors = VISITORS.lock();
-        let inside = visitors.iter().filter(|(id, visitor)| *id == domain.id && !Arc::ptr_eq(visitor, &own));
-        inside.map(|(_, visitor)| visitor.clone()).collect()
-    };
-    if VISITORS.lock().iter().any(|(id, visitor)| *id == domain.id && Arc::ptr_eq(visitor, &own)) {
-        own.leaving.store(domain.id, Ordering::Release);
-    }
-    abort::install();
-    for thread in others() {
-        thread.leaving.store(domain.id, Ordering::Release);
-        thread.abortable.request();
-    }
-    wake_waiting();
-    let deadline = Instant::now() + DOMAIN_ABORT_TIME;
-    let left = wait_handles::wait_until(Some(deadline), || others().is_empty().then_some(()));
-    match left {
-        Ok(Some(())) => Ok(()),
-        _ => {
-            let message = format!("Aborting of threads in domain {} timed out.", domain.name.read());
-            Err(Exception::new("System", "CannotUnloadAppDomainException", message))
-        }
-    }
-}
-
 /// The current thread's number, never 0.
 pub(super) fn current_number() -> u64 {
     current_record().number
@@ -306,11 +240,6 @@ impl Parcel {
     }
 }
 
-/// Whether an exception is that of an aborted thread.
-pub fn is_abort(exception: ObjectRef) -> bool {
-    class("ThreadAbortException").is_ok_and(|abort| casts::is_assignable(exception.type_id(), abort))
-}
-
 fn is_unloaded_domain(exception: ObjectRef) -> bool {
     exceptions::class_name(exception) == "System.AppDomainUnloadedException"
 }
@@ -342,21 +271,6 @@ pub fn end_main_with(exception: Exception) -> ! {
     match is_abort(exception) {
         true => unhandled::report_quietly_and_exit(exception),
         false => unhandled::report_and_exit(exception),
-    }
-}
-
-/// Calls off that the current thread, which goes on with other work, is aborted.
-pub(super) fn forget_abort() {
-    abort::reset();
-    if let Some(internal) = current_thread().ok().and_then(|thread| internal_of(thread).ok()) {
-        state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
-    }
-}
-
-/// Likewise, if it is.
-pub(super) fn forget_abort_if_any() {
-    if abort::is_in_progress() {
-        forget_abort();
     }
 }
 
@@ -457,31 +371,6 @@ pub fn wait_for_foreground_threads() {
     }
 }
 
-/// Aborts all background threads and waits for their ends: what a process does at its own. One that is in native code and does not hear of
-/// it is not waited for.
-pub fn abort_background_threads() {
-    let own = current_number();
-    let is_other = |record: &&Arc<Record>| record.number != own && record.background.load(Ordering::Acquire);
-    let threads: Vec<Arc<Record>> = LIVE.lock().iter().filter(is_other).cloned().collect();
-    if threads.is_empty() {
-        return;
-    }
-    abort::install();
-    for thread in &threads {
-        thread.abortable.request();
-    }
-    wake_waiting();
-    let begin = Instant::now();
-    while begin.elapsed() < FINAL_ABORT_TIME {
-        let hears = |record: &&Arc<Record>| begin.elapsed() < HEARING_TIME || !record.abortable.is_pending();
-        let is_over = || threads.iter().filter(hears).all(|record| record.finished.load(Ordering::Acquire)).then_some(());
-        let over = wait_handles::wait_until(Some(Instant::now() + HEARING_TIME), is_over);
-        if !matches!(over, Ok(None)) {
-            return;
-        }
-    }
-}
-
 /// What stands for the current thread in the domains that it has been in.
 fn own_internals() -> impl Iterator<Item = ObjectRef> {
     let thread = Thread::current();
@@ -558,57 +447,6 @@ extern "C" fn interrupt(this: ObjectRef) {
     })
 }
 
-extern "C" fn abort(internal: ObjectRef, state: ObjectRef) {
-    raising(|| {
-        let internal = internal.check()?;
-        let record = record_of(internal)?;
-        if state_of(internal).load(Ordering::Acquire) & STATE_UNSTARTED != 0 {
-            state_of(internal).fetch_or(STATE_ABORTED, Ordering::AcqRel);
-            return Ok(());
-        }
-        let flags = state_of(internal).fetch_or(STATE_ABORT_REQUESTED, Ordering::AcqRel);
-        let is_own = record.number == current_number();
-        if flags & (STATE_ABORT_REQUESTED | STATE_STOPPED) != 0 && !is_own {
-            return Ok(());
-        }
-        if !state.is_null() {
-            forget_abort_state(internal);
-            ABORT_STATE.set(internal, gc::allocate_handle(state.raw().cast(), HandleKind::Normal) as i32);
-        }
-        if is_own {
-            return Err(abort::exception());
-        }
-        abort::install();
-        record.abortable.request();
-        wake_waiting();
-        Ok(())
-    })
-}
-
-/// Frees the object that was given to `Thread.Abort`.
-fn forget_abort_state(internal: ObjectRef) {
-    gc::free_handle(ABORT_STATE.get::<i32>(internal) as usize);
-    ABORT_STATE.set(internal, 0);
-}
-
-extern "C" fn reset_abort(this: ObjectRef) {
-    raising(|| {
-        let internal = internal_of(this)?;
-        if record_of(internal)?.leaving.load(Ordering::Acquire) != 0 {
-            // A thread has to leave a domain that is being unloaded.
-            return Ok(());
-        }
-        let flags = state_of(internal).fetch_and(!STATE_ABORT_REQUESTED, Ordering::AcqRel);
-        if flags & STATE_ABORT_REQUESTED == 0 && !abort::is_in_progress() {
-            let message = "Unable to reset abort because no abort was requested";
-            return Err(Exception::new("System.Threading", "ThreadStateException", message));
-        }
-        own_internals().for_each(forget_abort_state);
-        abort::reset();
-        Ok(())
-    })
-}
-
 /// The state of a thread that can be suspended and resumed.
 fn running_state(internal: ObjectRef) -> Result<i32> {
     let state = state_of(internal).load(Ordering::Acquire);
@@ -655,18 +493,6 @@ extern "C" fn resume(this: ObjectRef) {
         state_of(internal).fetch_and(!STATE_SUSPENDED, Ordering::AcqRel);
         record.abortable.with_thread(|thread| thread.shared_heap().resume());
         Ok(())
-    })
-}
-
-extern "C" fn abort_exception_state(this: ObjectRef) -> ObjectRef {
-    raising(|| {
-        // The thread may have been aborted in another domain, where another object stands for it.
-        let own = internal_of(this)?;
-        let internals = std::iter::once(own).chain(own_internals());
-        let handle = internals.map(|internal| ABORT_STATE.get::<i32>(internal)).find(|&handle| handle != 0).unwrap_or(0);
-        // SAFETY: null or the target of a handle.
-        let state = unsafe { ObjectRef::from_raw(gc::handle_target(handle as usize).cast()) };
-        remoting::pass_from_its_domain(state)
     })
 }
 
@@ -787,12 +613,12 @@ pub(super) fn end_pool_thread() {
 
 pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.InternalThread:Thread_free_internal ()", free_internal_thread as *const ()),
-    icall("System.Threading.Thread:Abort_internal (System.Threading.InternalThread,object)", abort as *const ()),
+    icall("System.Threading.Thread:Abort_internal (System.Threading.InternalThread,object)", aborts::abort as *const ()),
     icall("System.Threading.Thread:ByteArrayToCurrentDomain (byte[])", same_bytes as *const ()),
     icall("System.Threading.Thread:ByteArrayToRootDomain (byte[])", same_bytes as *const ()),
     icall("System.Threading.Thread:ClrState", clear_state as *const ()),
     icall("System.Threading.Thread:ConstructInternalThread ()", construct_internal_thread as *const ()),
-    icall("System.Threading.Thread:GetAbortExceptionState ()", abort_exception_state as *const ()),
+    icall("System.Threading.Thread:GetAbortExceptionState ()", aborts::abort_exception_state as *const ()),
     icall("System.Threading.Thread:GetCurrentThread ()", get_current_thread as *const ()),
     icall("System.Threading.Thread:GetDomainID ()", domain_id as *const ()),
     icall("System.Threading.Thread:GetName_internal (System.Threading.InternalThread)", get_name as *const ()),
@@ -800,7 +626,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.Thread:GetState (System.Threading.InternalThread)", get_state as *const ()),
     icall("System.Threading.Thread:InterruptInternal ()", interrupt as *const ()),
     icall("System.Threading.Thread:JoinInternal (int)", join as *const ()),
-    icall("System.Threading.Thread:ResetAbortNative ()", reset_abort as *const ()),
+    icall("System.Threading.Thread:ResetAbortNative ()", aborts::reset_abort as *const ()),
     icall("System.Threading.Thread:ResumeInternal ()", resume as *const ()),
     icall("System.Threading.Thread:SetName_icall (System.Threading.InternalThread,char*,int)", set_name as *const ()),
     icall("System.Threading.Thread:SetPriorityNative (int)", set_priority as *const ()),
