@@ -29,6 +29,8 @@ struct Outcome {
 }
 
 const TOOLS: &str = "/usr/lib/mono/4.5";
+/// What some of the programs of the tests need besides the libraries that the compiler refers to by itself.
+const REMOTING: &str = "-r:System.Runtime.Remoting.dll";
 const NUNIT: &str = "/usr/lib/nunit/nunit-console.exe";
 const NUNIT_FRAMEWORK: &str = "/usr/lib/cli/nunit.framework-2.6.3/nunit.framework.dll";
 
@@ -70,10 +72,13 @@ fn applications(prepared: &Path) -> Result<Vec<Application>, String> {
     for source in &sources {
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         list.push(
-            tool("mcs", &["-unsafe", "-out:out.exe", "in.cs"], vec![(source.clone(), "in.cs")]).named(&format!("mcs {name}")),
+            tool("mcs", &["-unsafe", REMOTING, "-out:out.exe", "in.cs"], vec![(source.clone(), "in.cs")])
+                .named(&format!("mcs {name}")),
         );
         let (assembly, text) = (prepared.join(format!("{name}.exe")), prepared.join(format!("{name}.il")));
-        run_command(Command::new("mcs").args(["-unsafe", "-warn:0", &format!("-out:{}", assembly.display())]).arg(source))?;
+        run_command(
+            Command::new("mcs").args(["-unsafe", "-warn:0", REMOTING, &format!("-out:{}", assembly.display())]).arg(source),
+        )?;
         let (listing, _) = capture(Command::new("monodis").arg(&assembly))?;
         write(&text, &listing.stdout)?;
         list.push(tool("ilasm", &["-output:out.exe", "in.il"], vec![(text, "in.il")]).named(&format!("ilasm {name}")));
@@ -87,7 +92,10 @@ fn applications(prepared: &Path) -> Result<Vec<Application>, String> {
     let output = format!("-out:{}", unit_tests.display());
     run_command(Command::new("mcs").args(["-target:library", &reference, &output]).arg(ours.join("unit_tests.cs")))?;
 
-    list.push(tool("mcs", &["-unsafe", "-target:library", "-out:out.dll", "in.cs"], vec![(large, "in.cs")]).named("mcs large"));
+    list.push(
+        tool("mcs", &["-unsafe", REMOTING, "-target:library", "-out:out.dll", "in.cs"], vec![(large, "in.cs")])
+            .named("mcs large"),
+    );
     list.push(tool("ikdasm", &[&format!("{TOOLS}/System.Core.dll")], vec![]));
     list.push(tool("mono-api-info", &[&format!("{TOOLS}/mscorlib.dll")], vec![]));
     list.push(tool("monop", &["-r:System.Core", "System.Linq.Enumerable"], vec![]));
