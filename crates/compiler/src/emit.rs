@@ -424,7 +424,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
         }
     }
 
-    /// `a == b`, where one may be a reference and the other an address.
+    /// Whether a reference or an address is null.
     pub fn is_null(&mut self, value: Value) -> Value {
         let ty = self.b.function.value_type(value);
         let zero = self.b.iconst(ty, 0);

@@ -296,7 +296,8 @@ impl<'a> Importer<'a, '_> {
         let (probe, found, ask) = (self.new_block(), self.new_block(), self.cold_block());
         let memory = self.changing_field(0);
         let table = self.b.load(memory, cell);
-        self.b.brif(table, probe, &[], ask, &[]);
+        let is_missing = self.is_null(table);
+        self.b.brif(is_missing, ask, &[], probe, &[]);
         self.enter(probe);
         let memory = self.runtime_field(Type::Iptr, lookup_answers::MASK);
         let mask = self.b.load(memory, table);
