@@ -96,6 +96,11 @@ impl Target {
         self.foreign.as_ref().map_or_else(String::new, |foreign| foreign.runner.join(" "))
     }
 
+    /// Whether programs run under `qemu`, which keeps some 170 KB for each thread that has ended: their memory tells nothing.
+    pub fn is_emulated(&self) -> bool {
+        self.runner().starts_with("qemu")
+    }
+
     /// The C compiler for this target.
     pub fn c_compiler(&self) -> &'static str {
         self.foreign.as_ref().map_or("cc", |foreign| foreign.c_compiler)

@@ -72,9 +72,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         let attempt = |seconds| execute(run.command(&saki, options.target, &folder, seconds), &folder, seconds);
         let words = run.in_words(&run.command(&saki, options.target, &folder, options.seconds));
         runs += 1;
+        let is_known = may_grow(&run.program) || options.target.is_emulated();
         // Where a heap that has grown is the collector's choice it stays so however long the program runs.
         let again = |_| growth(&attempt(LONGER * options.seconds)?, false);
-        let judge = |memory: Vec<u64>| growth(&memory, may_grow(&run.program)).or_else(again);
+        let judge = |memory: Vec<u64>| growth(&memory, is_known).or_else(again);
         match attempt(options.seconds).and_then(judge) {
             Ok(note) => println!("{:>5} s  {words}\n         {note}", started.elapsed().as_secs()),
             Err(what) => {
