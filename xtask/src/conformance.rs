@@ -1,8 +1,8 @@
 //! `cargo xtask conformance`: Mono's own test suites, by the runner that builds and judges them.
 
 use crate::cross::{self, TARGETS, Target};
-use crate::shell::{build_saki, capture, run as run_command, saki};
-use std::path::PathBuf;
+use crate::shell::{capture, run as run_command};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The word `apps` runs whole applications, `passes` the suite `mini` with each pass of the middle-end off and with each alone. Otherwise hands its
@@ -21,8 +21,8 @@ fn run_suites(arguments: &[String]) -> Result<(), String> {
     let mut runner = runner();
     if !rest.iter().any(|word| word == "--runtime") {
         let target = target.unwrap_or(&TARGETS[0]);
-        build(target)?;
-        runner.args(["--arch", target.name, "--runtime", &runtime(target, "")]);
+        let saki = cross::release_saki(target)?;
+        runner.args(["--arch", target.name, "--runtime", &runtime(target, &saki, "")]);
     }
     run_command(runner.args(rest))
 }
@@ -30,13 +30,14 @@ fn run_suites(arguments: &[String]) -> Result<(), String> {
 fn run_passes(arguments: &[String]) -> Result<(), String> {
     let (target, rest) = cross::take_target(arguments)?;
     let target = target.unwrap_or(&TARGETS[0]);
-    build_saki()?;
-    build(target)?;
+    // All of them have the same passes; the host's tells of them sooner.
+    let passes = passes(&cross::release_saki(&TARGETS[0])?)?;
+    let saki = cross::release_saki(target)?;
     let mut failed = Vec::new();
-    for pass in passes()? {
+    for pass in passes {
         for choice in [format!("all,-{pass}"), format!("-all,{pass}")] {
             println!("-O={choice}");
-            let runtime = runtime(target, &format!("-O={choice},-aot"));
+            let runtime = runtime(target, &saki, &format!("-O={choice},-aot"));
             let arguments = ["--suite", "mini", "--methods", "--arch", target.name, "--runtime", &runtime];
             if let Err(message) = run_command(runner().args(arguments).args(&rest)) {
                 failed.push(message);
@@ -47,29 +48,25 @@ fn run_passes(arguments: &[String]) -> Result<(), String> {
 }
 
 /// The names of the passes: what `--list-opt` lists and `--print-before` takes.
-fn passes() -> Result<Vec<String>, String> {
-    let (listing, _) = capture(Command::new(saki()).arg("--list-opt"))?;
+fn passes(saki: &Path) -> Result<Vec<String>, String> {
+    let (listing, _) = capture(Command::new(saki).arg("--list-opt"))?;
     let listing = String::from_utf8_lossy(&listing.stdout);
     let names = listing.lines().filter_map(|line| line.split_whitespace().next()).filter(|&name| name != "all");
     let is_pass = |name: &&str| {
-        let tried = capture(Command::new(saki()).args([&format!("--print-before={name}"), "--version"]));
+        let tried = capture(Command::new(saki).args([&format!("--print-before={name}"), "--version"]));
         tried.is_ok_and(|(output, _)| output.status.success())
     };
     Ok(names.filter(is_pass).map(str::to_owned).collect())
 }
 
-fn build(target: &'static Target) -> Result<(), String> {
-    if target.is_foreign() { cross::build_saki(target, &["--release".to_owned()]) } else { build_saki() }
-}
-
 /// The command that runs a program on the target's `saki` with these options.
-fn runtime(target: &Target, options: &str) -> String {
+fn runtime(target: &Target, saki: &Path, options: &str) -> String {
     if !target.is_foreign() {
-        return format!("{} {options}", saki().display());
+        return format!("{} {options}", saki.display());
     }
     // The suites' native libraries are where their runner says in `LD_LIBRARY_PATH`, which the loader's option would hide.
     let words = target.runner().replace("--library-path ", "--library-path $LD_LIBRARY_PATH:");
-    format!("sh -c 'exec {words} {} {options} \"$@\"' sh", target.saki().display())
+    format!("sh -c 'exec {words} {} {options} \"$@\"' sh", saki.display())
 }
 
 /// The suites' runner.

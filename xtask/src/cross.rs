@@ -195,6 +195,16 @@ pub fn build_saki(target: &Target, options: &[String]) -> Result<(), String> {
     run(target.cargo().args(["build", "--package", "saki", "--target", target.triple]).args(options))
 }
 
+/// Builds the release `saki` that runs programs of a target, and gives its path: the host's own lies where plain cargo puts it.
+pub fn release_saki(target: &Target) -> Result<PathBuf, String> {
+    if !target.is_foreign() {
+        crate::shell::build_saki()?;
+        return Ok(crate::shell::saki());
+    }
+    build_saki(target, &["--release".to_owned()])?;
+    Ok(target.saki())
+}
+
 fn prepare(target: &Target) -> Result<(), String> {
     match target.is_foreign() {
         true => install_toolchain(&[]),

@@ -2,7 +2,7 @@
 //! signal, takes too long or keeps growing. The seed is printed, and each failure with the command that repeats it.
 
 use crate::cross::{self, TARGETS, Target};
-use crate::shell::{build_saki, capture, describe, has_command, root, run as run_command, target_folder};
+use crate::shell::{capture, describe, has_command, root, run as run_command, target_folder};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -54,7 +54,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let saki = match &options.saki {
         Some(saki) => saki.clone(),
-        None => build(options.target)?,
+        None => cross::release_saki(options.target)?,
     };
     let programs = compile_programs(&folder, &options.chosen)?;
     compile_images(&saki, options.target, &folder, &programs)?;
@@ -116,15 +116,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-fn build(target: &Target) -> Result<PathBuf, String> {
-    if target.is_foreign() {
-        cross::build_saki(target, &["--release".to_owned()])?;
-        return Ok(target.saki());
-    }
-    build_saki()?;
-    Ok(crate::shell::saki())
 }
 
 /// Compiles the programs that are chosen; gives their names.

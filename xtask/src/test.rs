@@ -36,13 +36,13 @@ fn test_host(arguments: &[String]) -> Result<(), String> {
 /// The tests of the machine's back end and of what else depends on it, built for it; then all programs on its `saki`.
 fn test_foreign(target: &Target) -> Result<(), String> {
     println!("testing for {}", target.name);
-    cross::build_saki(target, &["--release".to_owned()])?;
+    let saki = cross::release_saki(target)?;
     let packages = MACHINE_DEPENDENT.iter().chain([&target.name]).flat_map(|package| ["--package", package]);
     // No documentation tests: rustdoc belongs to the host's toolchain.
     let units = run_command(target.cargo().args(["test", "--release", "--no-fail-fast", "--lib", "--tests"]).args(packages));
     let mut programs = TARGETS[0].cargo();
     programs.args(["test", "--release", "--package", "saki", "--test", "programs"]);
-    programs.env("SAKI", target.saki()).env("SAKI_RUNNER", target.runner());
+    programs.env("SAKI", saki).env("SAKI_RUNNER", target.runner());
     programs.env("SAKI_TARGET", target.name).env("SAKI_CC", target.c_compiler());
     units.and(run_command(&mut programs))
 }
