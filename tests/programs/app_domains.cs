@@ -30,6 +30,18 @@ class Remote : MarshalByRefObject
     public void Throw<T>() { throw new OwnException(typeof(T) + " from " + Domain); }
 }
 
+interface IGenericRemote { V Given<V>(V value); V Other<V, T>(V value, T other); }
+
+class GenericBase<T> : MarshalByRefObject, IGenericRemote
+{
+    public virtual V Echo<V>(V value) { return default(V); }
+    public V Given<V>(V value) { return value; }
+    V IGenericRemote.Other<V, U>(V value, U other) { return value; }
+    public string Name<V>(V value) { return typeof(V) + " " + typeof(T) + " " + value; }
+}
+
+class GenericRemote<T> : GenericBase<T> { public override V Echo<V>(V value) { return value; } }
+
 class DerivedRemote : Remote
 {
     public override T Echo<T>(T value, ref int count, out string text) { var result = base.Echo(value, ref count, out text); text += "!"; return result; }
@@ -64,6 +76,8 @@ class Program
         Console.WriteLine(remote.CallBack(new Remote()) + " " + Remote.Count);
         Generic(remote);
         Generic((Remote)domain.CreateInstanceAndUnwrap(typeof(Remote).Assembly.FullName, "DerivedRemote"));
+        OfGenericClass<object>(domain);
+        OfGenericClass<int>(domain);
         number = 4;
         domain.SetData("answer", 42);
         domain.DoCallBack(InDomain);
@@ -80,6 +94,17 @@ class Program
         finished.WaitOne();
         try { remote.Increment(); } catch (AppDomainUnloadedException) { Console.WriteLine("unloaded"); }
         try { AppDomain.Unload(AppDomain.CurrentDomain); } catch (CannotUnloadAppDomainException) { Console.WriteLine("cannot unload"); }
+    }
+
+    static void OfGenericClass<T>(AppDomain domain)
+    {
+        var type = typeof(GenericRemote<T>);
+        var remote = (GenericRemote<T>)domain.CreateInstanceAndUnwrap(type.Assembly.FullName, type.FullName);
+        GenericBase<T> asBase = remote;
+        IGenericRemote given = remote;
+        Console.WriteLine(remote.Echo(42) + remote.Echo("a") + asBase.Echo(43L) + asBase.Given(4.5));
+        Console.WriteLine(remote.Name(1) + ", " + remote.Name("x") + ", " + asBase.Name((byte)7));
+        Console.WriteLine(given.Given(44) + given.Given("b") + given.Other(4.5, 1) + given.Other("q", 1));
     }
 
     static void InDomain()

@@ -112,7 +112,7 @@ pub fn exact_method(proxy: ObjectRef, method: MethodId, context: usize) -> Resul
             let mut class = Some(proxy.type_id());
             while let Some(current) = class {
                 if types.generic_definition_type(current) == wanted {
-                    return Ok(data.row().map_or(method, |row| types.method_on(current, row)));
+                    return Ok(types.instantiate_method(method, current, &data.method_args));
                 }
                 class = types.header(current)?.parent;
             }
