@@ -240,6 +240,11 @@ impl Runtime {
         let values = [invoke::Argument::reference(arguments.object())];
         let count = usize::from(!signature.params.is_empty());
         crate::class_init::ensure_module_initialized(assembly)?;
+        let is_marked = |row| {
+            let token = il::Token::new(il::TableId::MethodDef, row);
+            self.types.has_custom_attribute(assembly, token, "System", "STAThreadAttribute")
+        };
+        icalls::threads::enter_main(self.types.assembly(assembly).entry_point().is_some_and(is_marked));
         let result = invoke::call(main, &values[..count])?;
         Ok(if signature.ret == TypeId::VOID { 0 } else { result as i32 })
     }

@@ -203,6 +203,9 @@ extern "C" fn wait(handles: *const isize, count: i32, all: u8, milliseconds: i32
         }
         // SAFETY: the caller passes an array of so many handles, which it keeps in place.
         let handles = unsafe { std::slice::from_raw_parts(handles, count as usize) };
+        if all != 0 && (1..handles.len()).any(|index| handles[..index].contains(&handles[index])) {
+            return Err(Exception::default_of("System", "DuplicateWaitObjectException"));
+        }
         wait_for(handles, all != 0, milliseconds).map_err(Interruption::into_exception)
     })
 }
@@ -348,6 +351,8 @@ extern "C" fn release_mutex(handle: isize) -> bool {
             }
             true
         }
+        // Whoever finds a mutex abandoned may release it.
+        Some(Waitable::Mutex { abandoned: true, .. }) => true,
         _ => false,
     });
     CHANGED.notify_all();

@@ -24,11 +24,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Slot of the thread's roots that holds its `System.Threading.Thread`.
 /// Stack of a thread that asks for no size, in bytes: as for C on 64 bits, and where addresses are rare twice what Mono gives.
 const DEFAULT_STACK: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 2 << 20 };
 /// `ThreadPriority.Normal`
 const NORMAL_PRIORITY: i32 = 2;
+
+/// `System.Threading.ApartmentState`
+const SINGLE_THREADED: u8 = 0;
+const MULTI_THREADED: u8 = 1;
+const UNKNOWN_APARTMENT: u8 = 2;
 
 /// Bits of `System.Threading.ThreadState`.
 const STATE_BACKGROUND: i32 = 4;
@@ -56,6 +60,7 @@ static NAME_LENGTH: KnownField = internal_field("name_length");
 static PRIORITY: KnownField = internal_field("priority");
 static STACK_SIZE: KnownField = internal_field("stack_size");
 static ABORT_STATE: KnownField = internal_field("abort_state_handle");
+static APARTMENT: KnownField = internal_field("apartment_state");
 
 /// What ends a wait before its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,10 +184,25 @@ fn current_thread() -> Result<ObjectRef> {
         return Ok(known);
     }
     let internal = new_internal(current_record())?;
+    APARTMENT.set(internal, MAIN_APARTMENT.with(Cell::get));
     let thread = object::allocate(method_table(class("Thread")?)?)?;
     INTERNAL.set_ref(thread, internal);
     Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
     Ok(thread)
+}
+
+thread_local! {
+    /// What the attributes of the `Main` that a thread runs ask for.
+    static MAIN_APARTMENT: Cell<u8> = const { Cell::new(MULTI_THREADED) };
+}
+
+/// The current thread is about to run a `Main` with or without `STAThread`.
+pub fn enter_main(is_single_threaded: bool) {
+    let apartment = if is_single_threaded { SINGLE_THREADED } else { MULTI_THREADED };
+    MAIN_APARTMENT.set(apartment);
+    for internal in own_internals() {
+        APARTMENT.set(internal, apartment);
+    }
 }
 
 extern "C" fn get_current_thread() -> ObjectRef {
@@ -194,6 +214,7 @@ extern "C" fn construct_internal_thread(this: ObjectRef) {
         let this = this.check()?;
         let internal = new_internal(Record::new(fresh_number()))?;
         STATE.set(internal, STATE_UNSTARTED);
+        APARTMENT.set(internal, UNKNOWN_APARTMENT);
         INTERNAL.set_ref(this, internal);
         Ok(())
     })
@@ -291,7 +312,14 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
             Arc::increment_strong_count(record);
             Arc::from_raw(record)
         };
-        state_of(internal).fetch_and(!STATE_UNSTARTED, Ordering::AcqRel);
+        let state = state_of(internal);
+        // Unstarted it stays.
+        if state.load(Ordering::Acquire) & STATE_ABORTED != 0 {
+            return Ok(true);
+        }
+        if state.fetch_and(!STATE_UNSTARTED, Ordering::AcqRel) & STATE_UNSTARTED == 0 {
+            return Err(Exception::new("System.Threading", "ThreadStateException", "Thread has already been started."));
+        }
         LIVE.lock().push(record.clone());
         let parcels = [Parcel::new(this), Parcel::new(delegate), Parcel::new(START_ARGUMENT.get(this))];
         let own = record.clone();
@@ -324,7 +352,9 @@ impl Drop for Ending {
         // It is in native code if that ends it.
         thread.heap().suspend_native();
         for internal in own_internals() {
-            state_of(internal).fetch_or(STATE_STOPPED, Ordering::AcqRel);
+            let state = state_of(internal);
+            state.fetch_or(STATE_STOPPED, Ordering::AcqRel);
+            state.fetch_and(!STATE_BACKGROUND, Ordering::AcqRel);
         }
         finish(&self.0);
     }
@@ -342,6 +372,11 @@ pub fn end_with_process() {
 fn run_thread(parcels: [Parcel; 3]) {
     let [thread, delegate, argument] = parcels.map(Parcel::open);
     Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
+    for internal in own_internals() {
+        if APARTMENT.get::<u8>(internal) == UNKNOWN_APARTMENT {
+            APARTMENT.set(internal, MULTI_THREADED);
+        }
+    }
     if let Err(exception) = run_start(delegate, argument) {
         end_thread_with(exception);
     }
