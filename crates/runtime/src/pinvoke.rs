@@ -73,6 +73,12 @@ fn import_of(method: MethodId) -> Option<Import> {
     })
 }
 
+/// Whether a native library is there for this machine, after the entries of Mono's configuration.
+pub fn is_installed(library: &str) -> bool {
+    let mapped = DllMap::global().lookup(library, "").map(|(library, _)| library.replace("$mono_libdir", LIBRARY_FOLDER));
+    open(mapped.as_deref().unwrap_or(library), None).is_some()
+}
+
 /// The entries of the configuration file beside an assembly.
 fn assembly_map(assembly: AssemblyId) -> Arc<DllMap> {
     static MAPS: Mutex<Option<FxHashMap<AssemblyId, Arc<DllMap>>>> = Mutex::new(None);

@@ -4,7 +4,7 @@ use super::native_text::{counted_units, last_errno, path_of, string_array};
 use super::{InternalCall, icall, raising};
 use crate::exceptions::Exception;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
-use crate::runtime;
+use crate::{pinvoke, runtime};
 use std::ffi::{CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
@@ -60,7 +60,7 @@ pub(super) fn unix_of_file_time(time: i64) -> (i64, i64) {
 }
 
 /// 100 ns units of a clock that never goes back.
-fn monotonic_100ns() -> i64 {
+pub(super) fn monotonic_100ns() -> i64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let since_start = START.get_or_init(Instant::now).elapsed().as_nanos() as i64 / 100;
     boot_100ns() + since_start
@@ -244,6 +244,11 @@ extern "C" fn no() -> bool {
     false
 }
 
+/// Certificates and encrypted connections are the work of a library of Mono's.
+extern "C" fn is_btls_installed() -> bool {
+    pinvoke::is_installed("libmono-btls-shared")
+}
+
 extern "C" fn temporary_path() -> StringRef {
     raising(|| {
         let folder = ["TMPDIR", "TMP", "TEMP"].iter().find_map(|name| std::env::var(name).ok());
@@ -353,7 +358,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("Microsoft.Win32.NativeMethods:GetCurrentProcessId ()", current_process_id as *const ()),
     icall("Mono.Runtime:GetDisplayName ()", display_name as *const ()),
     icall("Mono.Runtime:mono_runtime_install_handlers ()", nothing as *const ()),
-    icall("Mono.Net.Security.MonoTlsProviderFactory:IsBtlsSupported ()", no as *const ()),
+    icall("Mono.Net.Security.MonoTlsProviderFactory:IsBtlsSupported ()", is_btls_installed as *const ()),
     icall("System.CLRConfig:CheckThrowUnobservedTaskExceptions ()", no as *const ()),
     icall("System.Configuration.DefaultConfig:get_bundled_machine_config ()", no_string as *const ()),
     icall("System.Configuration.DefaultConfig:get_machine_config_path ()", machine_config_path as *const ()),
