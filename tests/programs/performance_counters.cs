@@ -1,6 +1,7 @@
-// The performance counters that programs keep themselves: those of System.Web.
+// Performance counters: those that programs keep themselves (of System.Web, and in categories of their own), and what the runtime measures.
 using System;
 using System.Diagnostics;
+using System.Threading;
 
 class Program
 {
@@ -28,5 +29,35 @@ class Program
         }
         Try("category", () => PerformanceCounterCategory.Exists("ASP.NET") + " " + PerformanceCounterCategory.Exists("nothing"));
         Try("no category", () => new PerformanceCounter("nothing", "nothing", "", false).Increment());
+        Own();
+        foreach (var name in new[] { "Total Physical Memory", "Available Physical Memory" })
+            Try(name, () => new PerformanceCounter("Mono Memory", name).RawValue > 1 << 20);
+        var items = new PerformanceCounter("Mono Threadpool", "Work Items Added");
+        var before = items.NextValue();
+        var done = new CountdownEvent(99);
+        for (int index = 0; index < 99; index++)
+            ThreadPool.QueueUserWorkItem(_ => done.Signal());
+        done.Wait();
+        Console.WriteLine(items.NextValue() - before >= 99);
+        Console.WriteLine(new PerformanceCounter("Mono Threadpool", "# of Threads").NextValue() > 0);
+    }
+
+    static void Own()
+    {
+        var category = "saki " + Guid.NewGuid().ToString("N");
+        var counters = new CounterCreationDataCollection { new CounterCreationData("one", "", PerformanceCounterType.NumberOfItems32),
+            new CounterCreationData("two", "", PerformanceCounterType.NumberOfItems64) };
+        PerformanceCounterCategory.Create(category, "what it is", PerformanceCounterCategoryType.MultiInstance, counters);
+        Try("made", () => PerformanceCounterCategory.Exists(category));
+        Try("has", () => PerformanceCounterCategory.CounterExists("two", category) + " " + PerformanceCounterCategory.CounterExists("three", category));
+        using (var counter = new PerformanceCounter(category, "one", "a", false)) {
+            counter.RawValue = 5;
+            Console.WriteLine(counter.IncrementBy(3) + " " + counter.Increment() + " " + counter.CounterType);
+            using (var again = new PerformanceCounter(category, "one", "a", true))
+                Console.WriteLine(again.RawValue);
+        }
+        // Debian's Mono keeps such categories for ever, and for all processes.
+        PerformanceCounterCategory.Delete(category);
+        Try("deleted", () => PerformanceCounterCategory.Exists(category));
     }
 }

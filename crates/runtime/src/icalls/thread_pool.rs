@@ -8,6 +8,7 @@ use crate::{invoke, runtime};
 use il::types::MethodId;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// How long a thread waits for work before it ends.
@@ -15,6 +16,8 @@ const IDLE: Duration = Duration::from_secs(15);
 /// How often it is looked whether all threads are stuck.
 const STARVATION_CHECK: Duration = Duration::from_millis(250);
 const DEFAULT_MAXIMUM: i32 = 200;
+/// As many threads as a program can ask for.
+const LARGEST_MAXIMUM: i32 = 0x7fff;
 
 struct Pool {
     /// The domains of the requests that no thread has taken up.
@@ -38,6 +41,18 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     maximum: DEFAULT_MAXIMUM,
 });
 static WORK: Condvar = Condvar::new();
+/// Pieces of work that programs have queued.
+static WORK_ITEMS: AtomicI64 = AtomicI64::new(0);
+
+/// How many pieces of work programs have queued so far.
+pub(super) fn work_items() -> i64 {
+    WORK_ITEMS.load(Ordering::Relaxed)
+}
+
+/// How many threads there are.
+pub(super) fn threads() -> i64 {
+    i64::from(POOL.lock().workers)
+}
 
 fn processors() -> i32 {
     std::thread::available_parallelism().map_or(1, |count| count.get() as i32)
@@ -89,10 +104,14 @@ fn work_in(domain: &'static Domain, callback: MethodId) {
     });
 }
 
-/// Waits for work and takes it up; gives its domain. If there is none, the thread no longer counts.
+/// Waits for work and takes it up; gives its domain. If there is none, or there are too many threads, this one no longer counts.
 fn wait_for_request() -> Option<&'static Domain> {
     blocking(|| {
         let mut pool = POOL.lock();
+        if pool.workers > pool.maximum {
+            pool.workers -= 1;
+            return None;
+        }
         pool.idle += 1;
         while pool.requests.is_empty() {
             if WORK.wait_for(&mut pool, IDLE).timed_out() && pool.requests.is_empty() {
@@ -158,6 +177,10 @@ extern "C" fn yes() -> bool {
 
 extern "C" fn nothing() {}
 
+extern "C" fn note_work_item() {
+    WORK_ITEMS.fetch_add(1, Ordering::Relaxed);
+}
+
 extern "C" fn report_status(_is_working: u8) {}
 
 /// # Safety
@@ -183,7 +206,7 @@ extern "C" fn get_maximum(workers: *mut i32, ports: *mut i32) {
 extern "C" fn get_available(workers: *mut i32, ports: *mut i32) {
     let pool = POOL.lock();
     // SAFETY: addresses of the caller's variables.
-    unsafe { store(workers, ports, pool.maximum - (pool.workers - pool.idle)) };
+    unsafe { store(workers, ports, (pool.maximum - (pool.workers - pool.idle)).max(0)) };
 }
 
 extern "C" fn set_minimum(workers: i32, ports: i32) -> bool {
@@ -199,7 +222,7 @@ extern "C" fn set_maximum(workers: i32, ports: i32) -> bool {
     let mut pool = POOL.lock();
     let fits = workers >= pool.minimum() && ports > 0 && workers >= processors();
     if fits {
-        pool.maximum = workers;
+        pool.maximum = workers.min(LARGEST_MAXIMUM);
     }
     fits
 }
@@ -211,7 +234,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.ThreadPool:InitializeVMTp (bool&)", initialize as *const ()),
     icall("System.Threading.ThreadPool:NotifyWorkItemComplete ()", yes as *const ()),
     icall("System.Threading.ThreadPool:NotifyWorkItemProgressNative ()", nothing as *const ()),
-    icall("System.Threading.ThreadPool:NotifyWorkItemQueued ()", nothing as *const ()),
+    icall("System.Threading.ThreadPool:NotifyWorkItemQueued ()", note_work_item as *const ()),
     icall("System.Threading.ThreadPool:ReportThreadStatus (bool)", report_status as *const ()),
     icall("System.Threading.ThreadPool:RequestWorkerThread ()", request_worker as *const ()),
     icall("System.Threading.ThreadPool:SetMaxThreadsNative (int,int)", set_maximum as *const ()),
