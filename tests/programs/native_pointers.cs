@@ -27,8 +27,25 @@ static class Program
 
     delegate IntPtr Fill(byte[] bytes, int value, IntPtr count);
 
+    [StructLayout(LayoutKind.Sequential)]
+    class Header { public int Kind, Family; }
+    struct Wide { public ulong First, Second; }
+    [StructLayout(LayoutKind.Sequential)]
+    class Address : Header { public ushort Port; public uint Flow; public Wide Number; public uint Scope; }
+
+    [DllImport("libc")] static extern IntPtr memcpy(byte[] target, ref int source, IntPtr count);
+
+    // Behind the address of its first field the fields of such an object are where C has them.
     static void Main()
     {
+        var address = new Address { Kind = 1, Family = 2, Port = 3, Flow = 4, Number = new Wide { First = 5, Second = 6 }, Scope = 7 };
+        var copy = new byte[Marshal.SizeOf(address)];
+        memcpy(copy, ref address.Kind, (IntPtr)copy.Length);
+        var given = Marshal.AllocHGlobal(copy.Length);
+        Marshal.StructureToPtr(address, given, false);
+        var marshalled = new byte[copy.Length];
+        Marshal.Copy(given, marshalled, 0, copy.Length);
+        Console.WriteLine(BitConverter.ToString(copy) == BitConverter.ToString(marshalled));
         Console.WriteLine(Call<Func<string, IntPtr>>("strlen")("four"));
         var bytes = new byte[4];
         Call<Fill>("memset")(bytes, 7, (IntPtr)3);

@@ -387,9 +387,13 @@ impl TypeSystem {
         let mut weak: Vec<u32> = parent.map_or(Vec::new(), |parent| parent.weak_offsets.to_vec());
         let mut has_overlapped_references = parent.is_some_and(|parent| parent.has_overlapped_references);
         let mut align = parent.map_or(if is_value_type { 1 } else { pointer }, |parent| parent.align);
+        let mode = header.attributes & type_attributes::LAYOUT;
+        let is_fixed = mode == type_attributes::EXPLICIT_LAYOUT || mode == type_attributes::SEQUENTIAL_LAYOUT;
         let start = match (is_value_type, parent) {
             (true, _) => 0,
             (false, None) => self.object_layout().first_field(),
+            // Programs pass the address of the first field to native code, which expects the others where C has them.
+            (false, Some(parent)) if is_fixed && parent.id == TypeId::OBJECT => self.object_layout().boxed_payload(),
             (false, Some(parent)) => parent.fields_end,
         };
 
@@ -428,8 +432,6 @@ impl TypeSystem {
         if !pack.is_power_of_two() && pack != 0 {
             return Err(self.load_error(t, "the packing size is not a power of two"));
         }
-        let mode = header.attributes & type_attributes::LAYOUT;
-        let is_fixed = mode == type_attributes::EXPLICIT_LAYOUT || mode == type_attributes::SEQUENTIAL_LAYOUT;
         if is_fixed && pack != 0 {
             // The collector finds references at multiples of the pointer size only, whatever the packing.
             let least = |field: &Placed| if field.has_references { pointer } else { 1 };
