@@ -5,6 +5,23 @@ using System.Linq;
 using System.Text;
 
 static class Program {
+    // What may be opened beside a file that is open, a letter for each second way: what the first one shares decides.
+    static void Sharing(string path)
+    {
+        var shares = new[] { FileShare.None, FileShare.Read, FileShare.Write, FileShare.ReadWrite, FileShare.Delete };
+        var accesses = new[] { FileAccess.Read, FileAccess.Write, FileAccess.ReadWrite };
+        foreach (var access in accesses) foreach (var share in shares) {
+            var line = new StringBuilder();
+            using (new FileStream(path, FileMode.Open, access, share))
+                foreach (var second in accesses) foreach (var secondShare in shares)
+                    try { new FileStream(path, FileMode.Open, second, secondShare).Dispose(); line.Append('y'); } catch (IOException) { line.Append('n'); }
+            Console.WriteLine(access + " " + share + ": " + line);
+        }
+        using (var stream = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite, 100, FileOptions.DeleteOnClose))
+            File.Copy(stream.Name, path + ".copy");
+        Console.WriteLine(File.Exists(path) + " " + File.Exists(path + ".copy"));
+    }
+
     static void Main() {
         string folder = Path.Combine(Path.GetTempPath(), "saki-files-" + Guid.NewGuid().ToString("N"));
         Directory.CreateDirectory(folder);
@@ -21,6 +38,7 @@ static class Program {
             Console.WriteLine(string.Join(" ", Directory.GetFileSystemEntries(folder, "*", SearchOption.AllDirectories).Select(entry => entry.Substring(folder.Length)).OrderBy(entry => entry, StringComparer.Ordinal)));
             try { File.ReadAllText(Path.Combine(folder, "missing")); } catch (FileNotFoundException) { Console.WriteLine("missing"); }
             try { File.ReadAllText(Path.Combine(folder, "none", "x")); } catch (DirectoryNotFoundException) { Console.WriteLine("no folder"); }
+            Sharing(path);
             File.Delete(path); Console.WriteLine(File.Exists(path));
         } finally { Directory.Delete(folder, true); }
         Console.WriteLine(Directory.Exists(folder) + " " + Path.GetExtension("x/y.tar.gz") + " " + Path.GetFileNameWithoutExtension("/a/b.c") + " " + Path.GetDirectoryName("/a/b/c") + " " + Path.Combine("a", "/b"));

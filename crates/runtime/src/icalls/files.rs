@@ -11,6 +11,7 @@ use std::ffi::{CStr, CString};
 const ACCESS_READ: i32 = 1;
 const ACCESS_WRITE: i32 = 2;
 /// Bits of `System.IO.FileShare`.
+const SHARE_NONE: i32 = 0;
 const SHARE_READ: i32 = 1;
 const SHARE_WRITE: i32 = 2;
 /// Bit of `System.IO.FileOptions`.
@@ -28,7 +29,6 @@ struct OpenFile {
     descriptor: i32,
     device: u64,
     inode: u64,
-    access: i32,
     share: i32,
     delete: Option<CString>,
 }
@@ -80,15 +80,17 @@ pub(super) fn stat_of(descriptor: i32) -> Option<libc::stat64> {
     }
 }
 
-/// Whether files opened before forbid this way of opening.
+/// Whether the one who opened a file first forbids this way of opening, or would be forbidden by it. As in Mono, what later ones share does not
+/// matter unless it is nothing.
 fn is_sharing_violated(stat: &libc::stat64, access: i32, share: i32) -> bool {
     let files = OPEN_FILES.lock();
-    files.iter().filter(|file| file.device == stat.st_dev as u64 && file.inode == stat.st_ino as u64).any(|file| {
-        let forbids = |open_access: i32, by_share: i32| {
-            (open_access & ACCESS_READ != 0 && by_share & SHARE_READ == 0)
-                || (open_access & ACCESS_WRITE != 0 && by_share & SHARE_WRITE == 0)
-        };
-        forbids(access, file.share) || forbids(file.access, share)
+    let first = files.iter().find(|file| file.device == stat.st_dev as u64 && file.inode == stat.st_ino as u64);
+    first.is_some_and(|first| match first.share {
+        _ if share == SHARE_NONE => true,
+        SHARE_NONE => true,
+        SHARE_READ => access != ACCESS_READ,
+        SHARE_WRITE => access != ACCESS_WRITE,
+        _ => false,
     })
 }
 
@@ -140,7 +142,7 @@ extern "C" fn open(path: *const u16, mode: i32, access: i32, share: i32, options
     if is_regular {
         let delete = if options & DELETE_ON_CLOSE != 0 { Some(path) } else { None };
         let (device, inode) = (stat.st_dev as u64, stat.st_ino as u64);
-        OPEN_FILES.lock().push(OpenFile { descriptor, device, inode, access, share, delete });
+        OPEN_FILES.lock().push(OpenFile { descriptor, device, inode, share, delete });
     }
     descriptor as isize
 }
