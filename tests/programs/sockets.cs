@@ -127,6 +127,29 @@ class Program
             Console.WriteLine(socket.ReceiveBufferSize + " " + socket.Ttl);
             Console.WriteLine(socket.IOControl(IOControlCode.KeepAliveValues, new byte[] { 1, 0, 0, 0, 0x88, 0x13, 0, 0, 0xe8, 3, 0, 0 }, null));
             Show("control", () => socket.IOControl(0x12345, null, null));
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.DontLinger, new byte[] { 0 });
+            Console.Write(socket.LingerState.Enabled);
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.DontLinger, new byte[] { 1 });
+            Console.Write(" " + socket.LingerState.Enabled);
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.DontLinger, 0);
+            Console.WriteLine(" " + socket.LingerState.Enabled);
+        }
+        using (var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp))
+            foreach (var value in new[] { IPAddress.HostToNetworkOrder(1), BitConverter.ToInt32(IPAddress.Loopback.GetAddressBytes(), 0), IPAddress.HostToNetworkOrder(0xfffff0) })
+                Show("multicast", () => socket.SetSocketOption(SocketOptionLevel.IP, SocketOptionName.MulticastInterface, value));
+        // An error is told again after the kernel has forgotten it.
+        using (Socket free = Tcp(), client = Tcp())
+        {
+            free.Bind(AnyPort);
+            var point = free.LocalEndPoint;
+            free.Close();
+            client.Blocking = false;
+            var done = new ManualResetEvent(false);
+            client.BeginConnect(point, _ => done.Set(), null);
+            done.WaitOne();
+            for (int index = 0; index < 2; index++)
+                Console.Write(client.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error) + " ");
+            Console.WriteLine(client.Connected);
         }
     }
 

@@ -71,6 +71,7 @@ extern "C" fn create(_this: ObjectRef, family: i32, kind: i32, protocol: i32, er
 }
 
 extern "C" fn close(socket: isize, error: *mut i32) {
+    options::forget_error(socket as i32);
     // Who still reads from it, reads its end.
     // SAFETY: the program's own descriptor.
     let outcome = unsafe {

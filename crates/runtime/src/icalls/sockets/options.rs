@@ -8,6 +8,7 @@ use crate::method_table::method_table;
 use crate::named_fields::Fields;
 use crate::object::{self, ArrayRef, ObjectRef};
 use il::types::TypeId;
+use parking_lot::Mutex;
 
 /// Values of `SocketOptionLevel`.
 mod levels {
@@ -26,6 +27,9 @@ mod names {
     pub(super) const DONT_LINGER: i32 = -129;
     pub(super) const SEND_TIMEOUT: i32 = 0x1005;
     pub(super) const RECEIVE_TIMEOUT: i32 = 0x1006;
+    pub(super) const SEND_BUFFER: i32 = 0x1001;
+    pub(super) const RECEIVE_BUFFER: i32 = 0x1002;
+    pub(super) const MULTICAST_INTERFACE: i32 = 9;
     pub(super) const ERROR: i32 = 0x1007;
     pub(super) const ADD_MEMBERSHIP: i32 = 12;
     pub(super) const DROP_MEMBERSHIP: i32 = 13;
@@ -44,8 +48,8 @@ const OPTIONS: &[(i32, i32, i32, i32)] = &[
     (levels::SOCKET, names::LINGER, libc::SOL_SOCKET, libc::SO_LINGER),
     (levels::SOCKET, names::DONT_LINGER, libc::SOL_SOCKET, libc::SO_LINGER),
     (levels::SOCKET, 0x100, libc::SOL_SOCKET, libc::SO_OOBINLINE),
-    (levels::SOCKET, 0x1001, libc::SOL_SOCKET, libc::SO_SNDBUF),
-    (levels::SOCKET, 0x1002, libc::SOL_SOCKET, libc::SO_RCVBUF),
+    (levels::SOCKET, names::SEND_BUFFER, libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (levels::SOCKET, names::RECEIVE_BUFFER, libc::SOL_SOCKET, libc::SO_RCVBUF),
     (levels::SOCKET, 0x1003, libc::SOL_SOCKET, libc::SO_SNDLOWAT),
     (levels::SOCKET, 0x1004, libc::SOL_SOCKET, libc::SO_RCVLOWAT),
     (levels::SOCKET, names::SEND_TIMEOUT, libc::SOL_SOCKET, libc::SO_SNDTIMEO),
@@ -56,7 +60,7 @@ const OPTIONS: &[(i32, i32, i32, i32)] = &[
     (levels::IP, 2, libc::IPPROTO_IP, libc::IP_HDRINCL),
     (levels::IP, 3, libc::IPPROTO_IP, libc::IP_TOS),
     (levels::IP, 4, libc::IPPROTO_IP, libc::IP_TTL),
-    (levels::IP, 9, libc::IPPROTO_IP, libc::IP_MULTICAST_IF),
+    (levels::IP, names::MULTICAST_INTERFACE, libc::IPPROTO_IP, libc::IP_MULTICAST_IF),
     (levels::IP, 10, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL),
     (levels::IP, 11, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP),
     (levels::IP, names::ADD_MEMBERSHIP, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP),
@@ -109,6 +113,32 @@ pub(super) fn set<T>(socket: i32, option: (i32, i32), value: &T) -> std::result:
     if outcome == 0 { Ok(()) } else { Err(errors::last()) }
 }
 
+/// The last errors of sockets, which the kernel forgets when it has told them.
+static LAST_ERRORS: Mutex<Vec<(i32, i32)>> = Mutex::new(Vec::new());
+
+/// The error that a socket had last, given what the kernel says of it now: 0 if there was none since that.
+fn last_error(socket: i32, now: i32) -> i32 {
+    let mut known = LAST_ERRORS.lock();
+    let place = known.iter().position(|entry| entry.0 == socket);
+    match (now, place) {
+        (0, Some(place)) => known[place].1,
+        (0, None) => 0,
+        (_, Some(place)) => {
+            known[place].1 = now;
+            now
+        }
+        (_, None) => {
+            known.push((socket, now));
+            now
+        }
+    }
+}
+
+/// A socket is closed, so that its number may soon be another's.
+pub(super) fn forget_error(socket: i32) {
+    LAST_ERRORS.lock().retain(|entry| entry.0 != socket);
+}
+
 /// A value as the class library sees it.
 enum Value {
     Number(i32),
@@ -133,10 +163,8 @@ fn value_of(socket: i32, level: i32, name: i32) -> std::result::Result<Value, i3
     }
     let number: i32 = get(socket, option, 0)?;
     Ok(Value::Number(match (level, name) {
-        (levels::SOCKET, names::ERROR) => errors::of_errno(number),
+        (levels::SOCKET, names::ERROR) => last_error(socket, errors::of_errno(number)),
         (levels::SOCKET, names::EXCLUSIVE_ADDRESS_USE) => i32::from(number == 0),
-        // The kernel tells twice of what it was told.
-        (levels::SOCKET, 0x1001 | 0x1002) => number / 2,
         (levels::IP, names::DONT_FRAGMENT) => i32::from(number == libc::IP_PMTUDISC_DO),
         _ => number,
     }))
@@ -226,10 +254,28 @@ fn set_object(socket: i32, level: i32, name: i32, value: ObjectRef) -> Result<st
     })
 }
 
+/// The opposite of `DontLinger`.
+fn linger_unless(without: bool) -> libc::linger {
+    libc::linger { l_onoff: i32::from(!without), l_linger: 0 }
+}
+
+fn set_bytes(socket: i32, level: i32, name: i32, bytes: ArrayRef) -> std::result::Result<(), i32> {
+    let option = native_option(level, name)?;
+    // SAFETY: the array's memory.
+    let bytes = unsafe { std::slice::from_raw_parts(bytes.data::<u8>(), bytes.len()) };
+    if (level, name) == (levels::SOCKET, names::DONT_LINGER) {
+        let &[without] = bytes else { return Err(errors::INVALID) };
+        return set(socket, option, &linger_unless(without != 0));
+    }
+    // SAFETY: memory of this size.
+    let outcome = unsafe { libc::setsockopt(socket, option.0, option.1, bytes.as_ptr().cast(), bytes.len() as libc::socklen_t) };
+    if outcome == 0 { Ok(()) } else { Err(errors::last()) }
+}
+
 fn set_number(socket: i32, level: i32, name: i32, value: i32) -> std::result::Result<(), i32> {
     let option = native_option(level, name)?;
     match (level, name) {
-        (levels::SOCKET, names::DONT_LINGER) => set(socket, option, &libc::linger { l_onoff: 0, l_linger: 0 }),
+        (levels::SOCKET, names::DONT_LINGER) => set(socket, option, &linger_unless(value != 0)),
         (levels::SOCKET, names::LINGER) => set(socket, option, &libc::linger { l_onoff: value, l_linger: 0 }),
         (levels::SOCKET, names::SEND_TIMEOUT | names::RECEIVE_TIMEOUT) => {
             let value = value.max(0);
@@ -239,9 +285,24 @@ fn set_number(socket: i32, level: i32, name: i32, value: i32) -> std::result::Re
         (levels::SOCKET, names::EXCLUSIVE_ADDRESS_USE) => set(socket, option, &i32::from(value == 0)),
         (levels::SOCKET, names::REUSE_ADDRESS) => {
             set(socket, option, &value)?;
-            // On Windows this lets several receivers of datagrams share a port.
+            // On Windows this lets several sockets share a port. A kernel that cannot do so has no more to give.
             let kind: i32 = get(socket, (libc::SOL_SOCKET, libc::SO_TYPE), 0)?;
-            if kind == libc::SOCK_DGRAM { set(socket, (libc::SOL_SOCKET, libc::SO_REUSEPORT), &value) } else { Ok(()) }
+            if matches!(kind, libc::SOCK_DGRAM | libc::SOCK_STREAM) {
+                let _ = set(socket, (libc::SOL_SOCKET, libc::SO_REUSEPORT), &value);
+            }
+            Ok(())
+        }
+        // The kernel doubles what it is told.
+        (levels::SOCKET, names::SEND_BUFFER | names::RECEIVE_BUFFER) => set(socket, option, &(value / 2)),
+        (levels::IP, names::MULTICAST_INTERFACE) => {
+            // In the order of the network: an address, or in its last three bytes the number of an interface.
+            let any = libc::in_addr { s_addr: 0 };
+            let host = i32::from_be(value);
+            let request = match host as u32 >> 24 {
+                0 => libc::ip_mreqn { imr_multiaddr: any, imr_address: any, imr_ifindex: host },
+                _ => libc::ip_mreqn { imr_multiaddr: any, imr_address: libc::in_addr { s_addr: value as u32 }, imr_ifindex: 0 },
+            };
+            set(socket, option, &request)
         }
         (levels::IP, names::DONT_FRAGMENT) => {
             let discovery = if value != 0 { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_DONT };
@@ -265,12 +326,7 @@ pub(super) extern "C" fn set_option(
         let outcome = if !object.is_null() {
             set_object(socket, level, name, object)?
         } else if !bytes.is_null() {
-            native_option(level, name).and_then(|option| {
-                let (data, size) = (bytes.data::<u8>(), bytes.len() as libc::socklen_t);
-                // SAFETY: the array's memory.
-                let outcome = unsafe { libc::setsockopt(socket, option.0, option.1, data.cast(), size) };
-                if outcome == 0 { Ok(()) } else { Err(errors::last()) }
-            })
+            set_bytes(socket, level, name, bytes)
         } else {
             set_number(socket, level, name, number)
         };
