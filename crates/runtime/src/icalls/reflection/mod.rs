@@ -25,6 +25,7 @@ mod parameters;
 pub(super) mod properties;
 mod relations;
 pub(super) mod runtime_types;
+pub(super) mod security_levels;
 pub(super) mod type_handles;
 mod type_names;
 pub(super) mod values;

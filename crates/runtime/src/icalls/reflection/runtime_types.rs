@@ -285,10 +285,6 @@ extern "C" fn is_windows_runtime(_ty: ObjectRef) -> bool {
     false
 }
 
-extern "C" fn security_level(_this: ObjectRef) -> i32 {
-    0
-}
-
 pub(in crate::icalls) const TABLE: &[InternalCall] = &[
     icall("System.RuntimeType:getFullName", full_name as *const ()),
     icall("System.RuntimeType:get_Name", name as *const ()),
@@ -310,8 +306,4 @@ pub(in crate::icalls) const TABLE: &[InternalCall] = &[
     icall("System.RuntimeType:GetCorrespondingInflatedConstructor", inflated_member as *const ()),
     icall("System.RuntimeType:IsTypeExportedToWindowsRuntime", is_windows_runtime as *const ()),
     icall("System.RuntimeType:IsWindowsRuntimeObjectType", is_windows_runtime as *const ()),
-    icall("System.RuntimeType:get_core_clr_security_level", security_level as *const ()),
-    icall("System.Reflection.RuntimeMethodInfo:get_core_clr_security_level", security_level as *const ()),
-    icall("System.Reflection.RuntimeConstructorInfo:get_core_clr_security_level", security_level as *const ()),
-    icall("System.Reflection.RuntimeFieldInfo:get_core_clr_security_level", security_level as *const ()),
 ];
