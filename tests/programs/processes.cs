@@ -47,5 +47,14 @@ class Processes
         Console.WriteLine("exited event: " + done.WaitOne(10000));
         var current = Process.GetCurrentProcess();
         Console.WriteLine(current.Id > 0 && current.WorkingSet64 > 1000000 && current.VirtualMemorySize64 > current.WorkingSet64 && current.Threads != null && current.TotalProcessorTime.Ticks >= 0);
+        using (var own = Process.GetCurrentProcess()) {
+            bool isProgramFirst = own.Modules[0].FileName == own.MainModule.FileName && own.MainModule.ModuleMemorySize > 0;
+            bool hasLibrary = false, hasAssembly = false;
+            foreach (ProcessModule module in own.Modules) {
+                hasLibrary |= module.ModuleName.StartsWith("libc.so") && module.BaseAddress != IntPtr.Zero;
+                hasAssembly |= module.ModuleName == "mscorlib" && module.FileName == "[In Memory] mscorlib" && module.FileVersionInfo.FileMajorPart == 4;
+            }
+            Console.WriteLine(isProgramFirst + " " + hasLibrary + " " + hasAssembly);
+        }
     }
 }

@@ -339,25 +339,30 @@ extern "C" fn load_bytes(
     })
 }
 
+/// The assemblies of the current domain that were loaded for a purpose.
+pub(super) fn shown_assemblies(context: LoadContext) -> Vec<AssemblyId> {
+    let types = &runtime().types;
+    // Of what the program makes while it runs only its assembly builders show.
+    let is_shown = |&assembly: &AssemblyId| match emit::registry::owner_of(assembly) {
+        _ if types.load_context(assembly) != context => false,
+        Some(owner) => owner.main == assembly && owner.domain == domain::current().id,
+        None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
+    };
+    let domain = domain::current();
+    let in_use: Vec<AssemblyId> = match domain.is_root() {
+        true => (0..types.assembly_count()).map(AssemblyId).collect(),
+        false => domain.assemblies.read().clone(),
+    };
+    in_use.into_iter().filter(is_shown).collect()
+}
+
 extern "C" fn loaded_assemblies(_this: ObjectRef, reflection_only: u8) -> ArrayRef {
     raising(|| {
         let types = &runtime().types;
         let class = types
             .find_type(types.corlib(), "System.Reflection", "Assembly")?
             .ok_or_else(|| Exception::engine("the core library lacks System.Reflection.Assembly"))?;
-        // Of what the program makes while it runs only its assembly builders show.
-        let context = assembly_events::context_of(reflection_only);
-        let is_shown = |&assembly: &AssemblyId| match emit::registry::owner_of(assembly) {
-            _ if types.load_context(assembly) != context => false,
-            Some(owner) => owner.main == assembly && owner.domain == domain::current().id,
-            None => types.is_filled(assembly) && types.assembly(assembly).has_manifest(),
-        };
-        let domain = domain::current();
-        let in_use: Vec<AssemblyId> = match domain.is_root() {
-            true => (0..types.assembly_count()).map(AssemblyId).collect(),
-            false => domain.assemblies.read().clone(),
-        };
-        let shown: Vec<AssemblyId> = in_use.into_iter().filter(is_shown).collect();
+        let shown = shown_assemblies(assembly_events::context_of(reflection_only));
         let array = ArrayRef::new(class, shown.len())?;
         for (index, &assembly) in shown.iter().enumerate() {
             array.set_ref(index, assembly_object(assembly)?);

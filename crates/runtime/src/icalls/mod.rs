@@ -73,6 +73,7 @@ mod console;
 mod cultures;
 mod diagnostics;
 mod domain_calls;
+mod drives;
 mod emit;
 pub mod environment;
 mod file_versions;
@@ -81,15 +82,19 @@ mod globalization;
 mod host_names;
 mod interlocked;
 mod io_errors;
+mod key_files;
 mod marshal;
 mod math;
 mod memory_maps;
 mod monitors;
 mod native_text;
+mod normalization;
 mod numbers;
 mod objects;
 mod paths;
 mod performance_counters;
+mod principals;
+mod process_modules;
 mod processes;
 pub mod reflection;
 pub mod remoting;
@@ -136,6 +141,7 @@ static TABLES: &[&[InternalCall]] = &[
     com::TABLE,
     console::TABLE,
     diagnostics::TABLE,
+    drives::TABLE,
     emit::TABLE,
     environment::TABLE,
     file_versions::TABLE,
@@ -143,14 +149,18 @@ static TABLES: &[&[InternalCall]] = &[
     globalization::TABLE,
     host_names::TABLE,
     interlocked::TABLE,
+    key_files::TABLE,
     marshal::TABLE,
     math::TABLE,
     memory_maps::TABLE,
     monitors::TABLE,
+    normalization::TABLE,
     numbers::TABLE,
     objects::TABLE,
     paths::TABLE,
     performance_counters::TABLE,
+    principals::TABLE,
+    process_modules::TABLE,
     processes::TABLE,
     remoting::TABLE,
     sockets::TABLE,
@@ -172,6 +182,7 @@ static TABLES: &[&[InternalCall]] = &[
     reflection::native::TABLE,
     reflection::properties::TABLE,
     reflection::runtime_types::TABLE,
+    reflection::security_levels::TABLE,
     reflection::type_handles::TABLE,
     reflection::values::TABLE,
 ];

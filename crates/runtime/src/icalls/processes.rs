@@ -145,7 +145,7 @@ extern "C" fn shell_execute(start_info: ObjectRef, information: *mut u8) -> bool
 }
 
 /// The process of a handle.
-fn number_of(handle: isize) -> Option<i32> {
+pub(super) fn number_of(handle: isize) -> Option<i32> {
     wait_handles::process_of(handle).map(|(number, _)| number)
 }
 

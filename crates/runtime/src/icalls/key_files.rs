@@ -1,0 +1,55 @@
+//! `Mono.Security.Cryptography.KeyPairPersistence`: who may read the files that keep keys. Other files need nothing of this.
+
+use super::native_text::{path_of, terminated_units};
+use super::{InternalCall, icall};
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+fn path_argument(path: *const u16) -> PathBuf {
+    // SAFETY: the caller passes a pinned string, which ends with a 0.
+    PathBuf::from(OsStr::from_bytes(path_of(unsafe { terminated_units(path) }).as_bytes()))
+}
+
+/// Whether a file is there and grants none of these permissions.
+fn grants_none(path: *const u16, permissions: u32) -> bool {
+    fs::metadata(path_argument(path)).is_ok_and(|found| found.permissions().mode() & permissions == 0)
+}
+
+/// Gives a file the permissions of files, or a folder those of both kinds.
+fn protect(path: *const u16, of_files: u32, more_of_folders: u32) -> bool {
+    let path = path_argument(path);
+    let Ok(found) = fs::metadata(&path) else { return false };
+    let mode = if found.is_dir() { of_files | more_of_folders } else { of_files };
+    fs::set_permissions(&path, Permissions::from_mode(mode)).is_ok()
+}
+
+extern "C" fn can_secure(_path: *const u16) -> bool {
+    true
+}
+
+extern "C" fn is_machine_protected(path: *const u16) -> bool {
+    grants_none(path, 0o022)
+}
+
+extern "C" fn is_user_protected(path: *const u16) -> bool {
+    grants_none(path, 0o077)
+}
+
+extern "C" fn protect_machine(path: *const u16) -> bool {
+    protect(path, 0o644, 0o111)
+}
+
+extern "C" fn protect_user(path: *const u16) -> bool {
+    protect(path, 0o600, 0o100)
+}
+
+pub(super) const TABLE: &[InternalCall] = &[
+    icall("Mono.Security.Cryptography.KeyPairPersistence:_CanSecure", can_secure as *const ()),
+    icall("Mono.Security.Cryptography.KeyPairPersistence:_IsMachineProtected", is_machine_protected as *const ()),
+    icall("Mono.Security.Cryptography.KeyPairPersistence:_IsUserProtected", is_user_protected as *const ()),
+    icall("Mono.Security.Cryptography.KeyPairPersistence:_ProtectMachine", protect_machine as *const ()),
+    icall("Mono.Security.Cryptography.KeyPairPersistence:_ProtectUser", protect_user as *const ()),
+];
