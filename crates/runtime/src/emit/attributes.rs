@@ -1,15 +1,16 @@
-//! Custom attributes: their rows, and the blobs of their arguments (ECMA-335 II.23.3).
+//! Custom attributes: their rows, the blobs of their arguments (ECMA-335 II.23.3), and what reflection finds on builders themselves.
 
 use super::module::ModuleScope;
 use super::objects::{boxed_bytes, class_name};
-use super::references::{field_reference, method_reference, type_id};
+use super::references::{field_reference, finished_method, method_reference, type_id};
+use super::registry;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::reflection::{property_type_and_name, qualified_type_name};
 use crate::named_fields::{Elements, Fields};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::runtime;
 use il::signature::element;
-use il::types::{TypeId, TypeKind};
+use il::types::{AssemblyId, MethodId, TypeId, TypeKind, type_attributes};
 use il::writer::signatures::{primitive_element, push_compressed};
 use il::{TableId, Token};
 
@@ -17,11 +18,54 @@ use il::{TableId, Token};
 pub fn add_attributes(scope: &mut ModuleScope, builder: Fields, owner: Token) -> Result<()> {
     for attribute in builder.elements("cattrs")? {
         let attribute = Fields::of(attribute)?;
+        if !scope.is_file && !is_visible(attribute.reference("ctor")?)? {
+            continue;
+        }
         let constructor = scope.method_token(&method_reference(attribute.reference("ctor")?)?);
         let blob = scope.writer.blob(&attribute.bytes("data")?.unwrap_or_default());
         scope.writer.add_row(TableId::CustomAttribute, &[owner.0, constructor.0, blob]);
     }
     Ok(())
+}
+
+/// The constructor of an attribute that a builder carries, and its blob, which stays for good.
+pub type BuilderAttribute = (MethodId, &'static [u8]);
+
+/// The attributes that a builder carries, with the assembly in which they stand; `None` for what is no such builder. The builders of other things
+/// answer for themselves, in the class library.
+pub fn attributes_of_builder(object: ObjectRef) -> Result<Option<(AssemblyId, Vec<BuilderAttribute>)>> {
+    let fields = Fields::of(object)?;
+    let module = match class_name(object) {
+        "AssemblyBuilder" | "ModuleBuilder" => fields,
+        "TypeBuilder" => Fields::of(fields.reference("pmodule")?)?,
+        "MethodBuilder" | "ConstructorBuilder" => Fields::of(Fields::of(fields.reference("type")?)?.reference("pmodule")?)?,
+        "FieldBuilder" => Fields::of(Fields::of(fields.reference("typeb")?)?.reference("pmodule")?)?,
+        _ => return Ok(None),
+    };
+    let assembly = registry::module_assembly(module)?;
+    let assembly = registry::owner_of(assembly).map_or(assembly, |owner| owner.main);
+    let mut found = Vec::new();
+    for attribute in fields.elements("cattrs")? {
+        let attribute = Fields::of(attribute)?;
+        let constructor = attribute.reference("ctor")?;
+        if is_visible(constructor)? {
+            let blob = registry::kept_blob(attribute.bytes("data")?.unwrap_or_default());
+            found.push((finished_method(constructor)?, blob));
+        }
+    }
+    Ok(Some((assembly, found)))
+}
+
+/// Whether an attribute with this constructor is seen on what a program makes: Mono leaves out those whose class another assembly keeps for itself.
+fn is_visible(constructor: ObjectRef) -> Result<bool> {
+    const PUBLIC: u32 = 1;
+    const NESTED_PUBLIC: u32 = 2;
+    let types = &runtime().types;
+    let owner = method_reference(constructor)?.owner;
+    if registry::builder_of(types.generic_definition_type(owner)).is_some() {
+        return Ok(true);
+    }
+    Ok(matches!(types.header(owner)?.attributes & type_attributes::VISIBILITY, PUBLIC | NESTED_PUBLIC))
 }
 
 /// A property or field that an attribute sets, with its value.

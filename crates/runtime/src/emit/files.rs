@@ -18,6 +18,7 @@ pub fn module_image(module: ObjectRef) -> Result<Vec<u8>> {
     let module = Fields::of(module)?;
     let assembly = Fields::of(module.reference("assemblyb")?)?;
     let mut scope = ModuleScope::new(&module.text("name")?);
+    scope.is_file = true;
     if let Some(guid) = module.bytes("guid")?.and_then(|guid| <[u8; 16]>::try_from(guid).ok()) {
         scope.writer.set_mvid(guid);
     }

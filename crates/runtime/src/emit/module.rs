@@ -13,6 +13,8 @@ use rustc_hash::FxHashMap;
 pub struct ModuleScope {
     /// The rows.
     pub writer: ImageWriter,
+    /// Whether it becomes a file; otherwise the type system gets it.
+    pub is_file: bool,
     bindings: Bindings,
     types: FxHashMap<TypeId, Token>,
     assemblies: FxHashMap<AssemblyId, u32>,
@@ -32,6 +34,7 @@ impl ModuleScope {
         writer.add_row(TableId::TypeDef, &[0, module_type, 0, 0, 1, 1]);
         ModuleScope {
             writer,
+            is_file: false,
             bindings: Bindings::default(),
             types: FxHashMap::default(),
             assemblies: FxHashMap::default(),

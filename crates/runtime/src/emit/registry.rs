@@ -10,7 +10,7 @@ use crate::{handles, roots, runtime};
 use il::types::{AssemblyId, TypeId};
 use il::{TableId, Token};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::LazyLock;
 
 /// An object that is kept for good, by its slot.
@@ -54,6 +54,8 @@ struct Registry {
     /// Tokens of types in signatures that programs read.
     signature_types: FxHashMap<(AssemblyId, TypeId), u32>,
     strings: FxHashMap<AssemblyId, Vec<Box<[u16]>>>,
+    /// Arguments of attributes that programs read from builders.
+    blobs: FxHashSet<&'static [u8]>,
     /// How many tokens the runtime itself has given out.
     token_count: u32,
 }
@@ -166,4 +168,15 @@ pub fn add_string(module: AssemblyId, units: &[u16]) -> u32 {
 pub fn string(module: AssemblyId, number: u32) -> Option<Box<[u16]>> {
     let registry = REGISTRY.lock();
     registry.strings.get(&module)?.get((number as usize).checked_sub(1)?).cloned()
+}
+
+/// Bytes that stay for good, once for all with the same content.
+pub fn kept_blob(bytes: Vec<u8>) -> &'static [u8] {
+    let mut registry = REGISTRY.lock();
+    if let Some(known) = registry.blobs.get(&bytes[..]) {
+        return known;
+    }
+    let kept: &'static [u8] = Vec::leak(bytes);
+    registry.blobs.insert(kept);
+    kept
 }

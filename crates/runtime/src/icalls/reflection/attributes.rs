@@ -12,6 +12,7 @@ use super::properties::{Property, method_of_member, property_of};
 use super::relations::{base_type, is_assignable};
 use super::type_handles::element_code;
 use super::type_names::{Lookup, find_type};
+use crate::emit::attributes::attributes_of_builder;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
@@ -73,6 +74,15 @@ pub(super) struct Attribute {
 /// are left out; without, they are an error.
 pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result<Vec<Attribute>> {
     let types = &runtime().types;
+    if let Some((assembly, carried)) = attributes_of_builder(object.check()?)? {
+        let mut found = Vec::new();
+        for (constructor, blob) in carried {
+            if wanted.map_or(Ok(true), |wanted| is_assignable(types.method(constructor).owner, wanted))? {
+                found.push(Attribute { assembly, constructor, blob });
+            }
+        }
+        return Ok(found);
+    }
     let Some((assembly, parent)) = place_of(object)? else { return Ok(Vec::new()) };
     let metadata = types.metadata(assembly);
     let mut found = Vec::new();
