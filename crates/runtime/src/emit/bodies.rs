@@ -1,18 +1,21 @@
 //! Method bodies: from what an `ILGenerator` has collected to the bytes of a body.
 
 use super::module::ModuleScope;
+use super::objects::class_name;
 use super::references::{Reference, method_reference, reference, type_id};
+use super::registry::owner_of;
+use super::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use crate::runtime;
-use il::Token;
 use il::instruction::{Decoder, Opcode, OperandKind};
 use il::method_body::{ClauseKind, ExceptionClause};
 use il::signature::element;
-use il::types::TypeId;
+use il::types::{MethodId, TypeId};
 use il::writer::bodies::MethodCode;
 use il::writer::signatures::{push_compressed, push_type};
+use il::{TableId, Token};
 
 /// What a token in the code of a generator stands for.
 pub enum Operand {
@@ -24,6 +27,34 @@ pub enum Operand {
     String(Vec<u16>),
 }
 
+/// The code of a method that a program made as it was written, with the tokens of its module; `None` for any other.
+pub fn written_code(method: MethodId) -> Result<Option<Vec<u8>>> {
+    let declaration = runtime().types.method(method);
+    let Some(row) = declaration.row() else { return Ok(None) };
+    let module = match owner_of(declaration.assembly) {
+        Some(owner) => owner.module_assembly()?,
+        None => None,
+    };
+    let token = tokens::shown(declaration.assembly, Token::new(TableId::MethodDef, row));
+    let Some(builder) = module.and_then(|module| tokens::registered(module, token.0)) else { return Ok(None) };
+    if !matches!(class_name(builder), "MethodBuilder" | "ConstructorBuilder") {
+        return Ok(None);
+    }
+    let builder = Fields::of(builder)?;
+    match builder.inner("ilgen")? {
+        Some(generator) => Ok(Some(generated_code(generator)?)),
+        None if class_name(builder.object()) == "MethodBuilder" => builder.bytes("code"),
+        None => Ok(None),
+    }
+}
+
+/// The instructions that a generator has collected.
+fn generated_code(generator: Fields) -> Result<Vec<u8>> {
+    let mut il = generator.bytes("code")?.unwrap_or_default();
+    il.truncate(generator.int("code_len")?.max(0) as usize);
+    Ok(il)
+}
+
 /// The body that a generator describes. `resolve` says what its tokens stand for.
 pub fn generated_body(
     scope: &mut ModuleScope,
@@ -31,8 +62,7 @@ pub fn generated_body(
     init_locals: bool,
     resolve: &dyn Fn(u32) -> Option<Operand>,
 ) -> Result<Vec<u8>> {
-    let mut il = generator.bytes("code")?.unwrap_or_default();
-    il.truncate(generator.int("code_len")?.max(0) as usize);
+    let mut il = generated_code(generator)?;
     replace_tokens(scope, &mut il, resolve)?;
     let mut locals = Vec::new();
     let mut count = 0;

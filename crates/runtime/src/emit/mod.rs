@@ -8,7 +8,8 @@
 //! may be unfinished, and gets its meaning when it is used. To what exists already the image is bound by number, not by name.
 //! [`releasing`] frees dynamic methods.
 //! [`files`] writes all types of a module into one image, for `AssemblyBuilder.Save`. [`signatures`] gives
-//! programs the signatures that they describe. [`registry`] holds what must outlive a call: tokens that were given out, and which builder a type or assembly belongs to.
+//! programs the signatures that they describe. What must outlive a call: [`tokens`] knows the tokens that were given out, [`registry`] which builder a type
+//! or assembly belongs to.
 
 pub mod assemblies;
 pub mod attributes;
@@ -21,4 +22,5 @@ pub mod references;
 pub mod registry;
 pub mod releasing;
 pub mod signatures;
+pub mod tokens;
 pub mod types;

@@ -8,7 +8,7 @@ use crate::icalls::reflection::{field_of, hide, method_of};
 use crate::named_fields::{Elements, Fields};
 use crate::object::{ArrayRef, ObjectRef};
 use crate::{handles, runtime};
-use il::types::{CallConvention, FieldId, MADE_TYPE_ROW, MethodId, MethodSignature, TypeId, method_attributes};
+use il::types::{CallConvention, FieldId, MADE_TYPE_ROW, Member, MethodId, MethodSignature, TypeId, method_attributes};
 
 /// A method as IL names it.
 pub struct MethodReference {
@@ -80,19 +80,25 @@ pub fn type_ids(objects: Elements) -> Result<Vec<TypeId>> {
     objects.map(type_id).collect()
 }
 
-/// The type of a `Type` object as the operand of an instruction: a generic type that is being built stands for itself applied to its
-/// own parameters there.
+/// The type of a `Type` object as the operand of an instruction: a generic definition stands for itself applied to its own parameters
+/// there.
 pub fn open_type_id(object: ObjectRef) -> Result<TypeId> {
     open_type(type_id(object)?)
 }
 
-/// A generic definition that is or was being built, applied to its own parameters; any other type itself.
+/// How many parameters a generic definition has, finished or not; none of any other type.
+pub fn parameter_count(ty: TypeId) -> Result<u32> {
+    if let Some(builder) = registry::builder_of(ty) {
+        return Ok(Fields::of(builder)?.elements("generic_params")?.count() as u32);
+    }
+    Ok(runtime().types.generic_params(ty)?.len() as u32)
+}
+
+/// A generic definition applied to its own parameters; any other type itself.
 fn open_type(ty: TypeId) -> Result<TypeId> {
     let types = &runtime().types;
-    let Some(builder) = registry::builder_of(ty) else { return Ok(ty) };
-    let count = Fields::of(builder)?.elements("generic_params")?.count() as u32;
-    let params: Vec<TypeId> = (0..count).map(|number| types.var(number)).collect();
-    Ok(types.instance(ty, &params))
+    let params: Vec<TypeId> = (0..parameter_count(ty)?).map(|number| types.var(number)).collect();
+    Ok(if params.is_empty() { ty } else { types.instance(ty, &params) })
 }
 
 /// The method that a builder made, if its type is finished.
@@ -107,6 +113,42 @@ pub fn finished_method(object: ObjectRef) -> Result<MethodId> {
         return Err(Exception::not_supported("The invoked member is not supported in a dynamic module."));
     }
     Ok(types.find_method_in_bases(definition, &method.name, &method.signature)?)
+}
+
+/// What an object that a token stands for means to reflection, if the types that it mentions are finished.
+pub fn finished_member(object: ObjectRef) -> Result<Member> {
+    let types = &runtime().types;
+    let unfinished = || Exception::not_supported("The member is not finished.");
+    if let Some(ty) = (class_name(object) == "RuntimeType").then(|| handles::type_of(object)).flatten() {
+        return Ok(Member::Type(ty));
+    }
+    let is_whole = |ty: TypeId| is_finished(types.generic_definition_type(ty)) && !types.contains_type_variables(ty);
+    Ok(match reference(object, true)? {
+        Reference::Type(ty) if is_whole(ty) => Member::Type(ty),
+        Reference::Method(method) => {
+            let found = finished_method(object)?;
+            let definition = types.generic_definition_type(method.owner);
+            let is_instance = method.owner != definition && method.owner != open_type(definition)?;
+            let is_closed = !method.args.iter().any(|&arg| types.contains_type_variables(arg));
+            match is_instance || is_closed && !method.args.is_empty() {
+                true => Member::Method(types.instantiate_method(found, method.owner, &method.args)),
+                false => Member::Method(found),
+            }
+        }
+        Reference::Field(field) => {
+            let definition = types.generic_definition_type(field.owner);
+            if !is_finished(definition) {
+                return Err(unfinished());
+            }
+            let owner = if field.owner == open_type(definition)? { definition } else { field.owner };
+            let found = match field.known {
+                Some(known) => Some(known),
+                None => types.find_field(owner, &field.name)?,
+            };
+            Member::Field(found.ok_or_else(unfinished)?)
+        }
+        Reference::Type(_) | Reference::Signature(_) => return Err(unfinished()),
+    })
 }
 
 /// The signature that a `MethodBuilder`, `ConstructorBuilder` or `DynamicMethod` defines.

@@ -1,7 +1,8 @@
 //! `SignatureHelper`: the bytes of the signatures that a program describes, for itself to read or to hand to a symbol writer.
 
 use super::references::type_ids;
-use super::registry::{module_assembly, signature_type_token};
+use super::registry::module_assembly;
+use super::tokens::signature_type_token;
 use crate::exceptions::Result;
 use crate::named_fields::Fields;
 use crate::runtime;

@@ -7,6 +7,7 @@ use super::module::ModuleScope;
 use super::objects::{boxed_bytes, class_name};
 use super::references::{built_signature, method_reference, type_id};
 use super::registry::{self, module_assembly};
+use super::tokens;
 use crate::exceptions::Result;
 use crate::named_fields::{Elements, Fields};
 use crate::object::{ObjectRef, StringRef};
@@ -61,6 +62,7 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         define(&mut scope, builder, MADE_TYPE_ROW, module_assembly(module)?)?;
         scope.install(assembly, &name)?;
         store_handles(builder, ty)?;
+        store_tokens(builder, ty, module_assembly(module)?)?;
     }
     handles::type_object(ty)
 }
@@ -73,6 +75,36 @@ fn store_handles(builder: Fields, ty: TypeId) -> Result<()> {
     }
     for (method, id) in methods(builder)?.zip(types.methods_of(ty)) {
         Fields::of(method)?.set_word("mhandle", handles::from_method(id))?;
+    }
+    Ok(())
+}
+
+/// Notes the module's tokens for the rows of a finished type.
+fn store_tokens(builder: Fields, ty: TypeId, module: AssemblyId) -> Result<()> {
+    let types = &runtime().types;
+    let Some((assembly, row)) = types.definition_of(ty) else { return Ok(()) };
+    let metadata = types.metadata(assembly);
+    let own = |table: TableId, row: u32, builder: ObjectRef| -> Result<()> {
+        let token = Token::new(table, Fields::of(builder)?.int("table_idx")? as u32).0;
+        tokens::set_made(module, assembly, Token::new(table, row), token, builder);
+        Ok(())
+    };
+    own(TableId::TypeDef, row, builder.object())?;
+    let fields = types.fields_of(ty)?;
+    for ((field, &id), token) in builder.elements("fields")?.zip(fields).zip(tokens::field_tokens(module, fields.len())) {
+        tokens::set_made(module, assembly, Token::new(TableId::Field, types.field(id).row), token, field);
+    }
+    for (method, row) in methods(builder)?.zip(1..) {
+        own(TableId::MethodDef, row, method)?;
+        for (param, row) in Fields::of(method)?.elements("pinfo")?.zip(metadata.params_of(row)) {
+            own(TableId::Param, row, param)?;
+        }
+    }
+    for (property, row) in builder.elements("properties")?.zip(metadata.properties_of(row)) {
+        own(TableId::Property, row, property)?;
+    }
+    for (event, row) in builder.elements("events")?.zip(metadata.events_of(row)) {
+        own(TableId::Event, row, event)?;
     }
     Ok(())
 }
@@ -278,10 +310,10 @@ fn define_method(scope: &mut ModuleScope, method: Fields, type_row: u32, row: u3
 /// What a token in a body of a module stands for.
 fn operand(module: AssemblyId, token: u32) -> Option<Operand> {
     if Token(token).table_number() == Token::USER_STRING {
-        return registry::string(module, Token(token).row()).map(|units| Operand::String(units.into_vec()));
+        return tokens::string(module, token).map(|units| Operand::String(units.into_vec()));
     }
-    let object = registry::registered(module, token)?;
-    Some(match registry::variable_arguments(module, token) {
+    let object = tokens::registered(module, token)?;
+    Some(match tokens::variable_arguments(module, token) {
         Some(arguments) => Operand::Call(object, arguments),
         None => Operand::Object(object),
     })

@@ -2,11 +2,10 @@
 
 use super::{InternalCall, icall, raising};
 use crate::emit::references::types_of_array;
-use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, signatures, types};
+use crate::emit::{assemblies, attributes, dynamic_methods, files, registry, signatures, tokens, types};
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
-use il::Token;
 use il::types::{AssemblyId, TypeId};
 use std::fs::File;
 use std::io::Write;
@@ -56,22 +55,19 @@ fn module_of(module: ObjectRef) -> Result<AssemblyId> {
 }
 
 extern "C" fn user_string(module: ObjectRef, text: StringRef) -> u32 {
-    raising(|| {
-        let number = registry::add_string(module_of(module)?, text.argument("str")?.units());
-        Ok(u32::from(Token::USER_STRING) << 24 | number)
-    })
+    raising(|| Ok(tokens::add_string(module_of(module)?, text.argument("str")?.units())))
 }
 
-extern "C" fn token(module: ObjectRef, object: ObjectRef, _open_instance: u8) -> u32 {
-    raising(|| registry::new_token(module_of(module)?, object.check()?))
+extern "C" fn token(module: ObjectRef, object: ObjectRef, open_instance: u8) -> u32 {
+    raising(|| tokens::token_for(module_of(module)?, object.argument("obj")?, open_instance != 0))
 }
 
 extern "C" fn method_token(module: ObjectRef, method: ObjectRef, variable_arguments: ArrayRef) -> u32 {
     raising(|| {
-        let (module, method) = (module_of(module)?, method.check()?);
+        let (module, method) = (module_of(module)?, method.argument("method")?);
         match types_of_array(variable_arguments)? {
-            arguments if arguments.is_empty() => registry::new_token(module, method),
-            arguments => registry::new_call_token(module, method, arguments),
+            arguments if arguments.is_empty() => tokens::token_for(module, method, true),
+            arguments => Ok(tokens::call_token(module, method, arguments)),
         }
     })
 }
@@ -86,13 +82,13 @@ extern "C" fn field_signature(helper: ObjectRef) -> ArrayRef {
 
 extern "C" fn register_token(module: ObjectRef, object: ObjectRef, token: u32) {
     raising(|| {
-        registry::register_token(module_of(module)?, token, object.check()?);
+        tokens::register(module_of(module)?, token, object.check()?);
         Ok(())
     });
 }
 
 extern "C" fn registered_token(module: ObjectRef, token: u32) -> ObjectRef {
-    raising(|| Ok(registry::registered(module_of(module)?, token).unwrap_or(ObjectRef::NULL)))
+    raising(|| Ok(tokens::registered(module_of(module)?, token).unwrap_or(ObjectRef::NULL)))
 }
 
 /// What is written is found out when it is written.

@@ -4,6 +4,7 @@ use super::Handle;
 use super::members::accessor;
 use super::objects::{Kind, allocate, cached, core_type, method_object, object_array};
 use super::properties::{RowHandles, row_handle, row_of_handle};
+use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, icall, raising, store_out};
@@ -103,7 +104,10 @@ extern "C" fn event_info(this: ObjectRef, info: *mut u8) {
 }
 
 extern "C" fn metadata_token(this: ObjectRef) -> u32 {
-    raising(|| Ok(token_of_event(this)?.1.0))
+    raising(|| {
+        let (assembly, token) = token_of_event(this)?;
+        Ok(tokens::shown(assembly, token).0)
+    })
 }
 
 pub(in crate::icalls) const TABLE: &[InternalCall] = &[

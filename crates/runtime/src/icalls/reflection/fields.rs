@@ -8,6 +8,7 @@ use super::objects::{allocate, field_object, field_of, reflected_type_of_field, 
 use super::parameters::OpenContext;
 use super::relations::is_bare;
 use crate::class_init::ensure_initialized;
+use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::typed_references::referent;
@@ -267,7 +268,10 @@ extern "C" fn offset(this: ObjectRef) -> i32 {
 }
 
 extern "C" fn metadata_token(this: ObjectRef) -> u32 {
-    raising(|| Ok(token_of(field_of(this)?).0))
+    raising(|| {
+        let field = field_of(this)?;
+        Ok(tokens::shown(runtime().types.field(field).assembly, token_of(field)).0)
+    })
 }
 
 extern "C" fn type_modifiers(this: ObjectRef, optional: u8) -> ArrayRef {

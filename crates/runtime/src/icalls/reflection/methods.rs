@@ -9,6 +9,8 @@ use super::objects::{
 };
 use super::parameters::{OpenContext, method_parameters};
 use super::relations::{base_type, is_bare};
+use crate::emit::bodies::written_code;
+use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, icall, raising, store_out};
@@ -181,7 +183,10 @@ extern "C" fn name(this: ObjectRef) -> StringRef {
 }
 
 extern "C" fn metadata_token(this: ObjectRef) -> u32 {
-    raising(|| Ok(Token::new(TableId::MethodDef, runtime().types.method(method_of(this)?).row().unwrap_or(0)).0))
+    raising(|| {
+        let declaration = runtime().types.method(method_of(this)?);
+        Ok(tokens::shown(declaration.assembly, Token::new(TableId::MethodDef, declaration.row().unwrap_or(0))).0)
+    })
 }
 
 extern "C" fn base_method(this: ObjectRef, definition: u8) -> ObjectRef {
@@ -340,9 +345,12 @@ extern "C" fn method_body(handle: Handle) -> ObjectRef {
             CLAUSE_HANDLER_LENGTH.set(object, clause.handler_end - clause.handler_start);
             Ok(object)
         })?;
-        let code = ArrayRef::new(TypeId::U1, body.il.len())?;
+        // A generated method's own body has tokens that programs do not know.
+        let written = written_code(method)?;
+        let il = written.as_deref().unwrap_or(body.il);
+        let code = ArrayRef::new(TypeId::U1, il.len())?;
         // SAFETY: a fresh array of bytes.
-        unsafe { code.slice_mut::<u8>() }.copy_from_slice(body.il);
+        unsafe { code.slice_mut::<u8>() }.copy_from_slice(il);
         let object = allocate("RuntimeMethodBody").or_else(|_| allocate("MethodBody"))?;
         BODY_CLAUSES.set_ref(object, clauses.object());
         BODY_LOCALS.set_ref(object, locals.object());
@@ -402,7 +410,8 @@ extern "C" fn parameter_token(this: ObjectRef) -> u32 {
     raising(|| {
         let (member, position) = parameter_place(this.check()?);
         let method = super::properties::method_of_member(member)?;
-        Ok(Token::new(TableId::Param, parameter_row(method, position).unwrap_or(0)).0)
+        let row = Token::new(TableId::Param, parameter_row(method, position).unwrap_or(0));
+        Ok(tokens::shown(runtime().types.method(method).assembly, row).0)
     })
 }
 

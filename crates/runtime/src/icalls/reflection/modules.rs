@@ -4,6 +4,8 @@ use super::Handle;
 use super::assemblies::types_in;
 use super::objects::{assembly_of_handle, assembly_of_module, field_object, method_object, type_array};
 use super::parameters::OpenContext;
+use crate::emit::references::finished_member;
+use crate::emit::{registry, tokens};
 use crate::exceptions::Result;
 use crate::icalls::{InternalCall, icall, raising};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
@@ -32,8 +34,8 @@ extern "C" fn guid(module: Handle, guid: ArrayRef) {
 
 extern "C" fn metadata_token(module: ObjectRef) -> u32 {
     raising(|| {
-        assembly_of_module(module)?;
-        Ok(Token::new(TableId::Module, 1).0)
+        let assembly = assembly_of_module(module)?;
+        Ok(if dynamic_module(assembly).is_some() { 0 } else { Token::new(TableId::Module, 1).0 })
     })
 }
 
@@ -85,6 +87,11 @@ fn arguments_of(array: ArrayRef) -> Vec<TypeId> {
     unsafe { array.slice::<usize>() }.iter().filter_map(|&handle| handles::to_type(handle)).collect()
 }
 
+/// The assembly by whose number tokens of a `ModuleBuilder` are known.
+fn dynamic_module(assembly: AssemblyId) -> Option<AssemblyId> {
+    registry::owner_of(assembly).and_then(|owner| owner.module).map(|_| assembly)
+}
+
 /// What a token means in the given contexts; an error code otherwise.
 fn resolve(
     module: Handle,
@@ -98,6 +105,11 @@ fn resolve(
     let token = Token(token);
     if !token.table().is_some_and(|table| tables.contains(&table)) {
         return Ok(Err(BAD_TABLE));
+    }
+    if let Some(module) = dynamic_module(assembly) {
+        // What is not finished, or no member, is not found.
+        let found = tokens::registered(module, token.0).and_then(|object| finished_member(object).ok());
+        return Ok(found.ok_or(OTHER));
     }
     if !types.metadata(assembly).has_row(token) {
         return Ok(Err(OUT_OF_RANGE));
@@ -193,6 +205,14 @@ extern "C" fn resolve_string(module: Handle, token: u32, error: *mut i32) -> Str
     raising(|| {
         let assembly = assembly_of_handle(module)?;
         let is_string = Token(token).table_number() == Token::USER_STRING;
+        if let Some(module) = dynamic_module(assembly).filter(|_| is_string) {
+            if let Some(units) = tokens::string(module, token) {
+                return StringRef::from_units(&units);
+            }
+            // SAFETY: an `out` parameter.
+            unsafe { error.write(OTHER) };
+            return Ok(StringRef::NULL);
+        }
         match metadata::user_string(assembly, token) {
             Ok(units) if is_string => StringRef::from_units(&units),
             outcome => {
@@ -223,18 +243,22 @@ fn signature_of(assembly: AssemblyId, token: Token) -> Option<&'static [u8]> {
 }
 
 extern "C" fn resolve_signature(module: Handle, token: u32, error: *mut i32) -> ArrayRef {
-    raising(|| match signature_of(assembly_of_handle(module)?, Token(token)) {
-        Some(blob) => {
-            let array = ArrayRef::new(TypeId::U1, blob.len())?;
-            // SAFETY: a fresh array of bytes.
-            unsafe { array.slice_mut::<u8>() }.copy_from_slice(blob);
-            Ok(array)
-        }
-        None => {
+    raising(|| {
+        let assembly = assembly_of_handle(module)?;
+        // Those of a module that is being built are not there, in Mono neither.
+        let (found, code) = match dynamic_module(assembly) {
+            Some(_) => (None, OUT_OF_RANGE),
+            None => (signature_of(assembly, Token(token)), BAD_TABLE),
+        };
+        let Some(blob) = found else {
             // SAFETY: an `out` parameter.
-            unsafe { error.write(BAD_TABLE) };
-            Ok(ArrayRef::NULL)
-        }
+            unsafe { error.write(code) };
+            return Ok(ArrayRef::NULL);
+        };
+        let array = ArrayRef::new(TypeId::U1, blob.len())?;
+        // SAFETY: a fresh array of bytes.
+        unsafe { array.slice_mut::<u8>() }.copy_from_slice(blob);
+        Ok(array)
     })
 }
 

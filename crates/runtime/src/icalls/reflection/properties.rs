@@ -6,6 +6,7 @@ use super::members::{GETTER, SETTER, accessor};
 use super::methods::modifier_types;
 use super::objects::{Kind, allocate, cached, is_exactly, method_object, method_of, type_array};
 use super::parameters::OpenContext;
+use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, icall, raising, store_out};
@@ -182,7 +183,10 @@ extern "C" fn default_value(this: ObjectRef) -> ObjectRef {
 }
 
 extern "C" fn metadata_token(this: ObjectRef) -> u32 {
-    raising(|| Ok(property_of(this)?.token().0))
+    raising(|| {
+        let property = property_of(this)?;
+        Ok(tokens::shown(property.assembly, property.token()).0)
+    })
 }
 
 extern "C" fn type_modifiers(this: ObjectRef, optional: u8) -> ArrayRef {

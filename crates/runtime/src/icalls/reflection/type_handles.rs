@@ -6,6 +6,7 @@ use super::parameters::{is_definition, parameter_of};
 use super::relations::{base_type, is_assignable, is_bare, is_subclass};
 use super::type_names::{Lookup, find_type, is_assembly_missing, split_name};
 use super::{Handle, assemblies};
+use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, assembly_events, icall, raising};
 use crate::object::{ObjectRef, StringRef};
@@ -177,8 +178,10 @@ extern "C" fn metadata_token(ty: ObjectRef) -> u32 {
         if let Some(parameter) = parameter_of(ty) {
             return Ok(Token::new(TableId::GenericParam, parameter.row).0);
         }
-        let row = types.definition_of(ty).map_or(0, |(_, row)| row);
-        Ok(Token::new(TableId::TypeDef, row).0)
+        match types.definition_of(ty) {
+            Some((assembly, row)) => Ok(tokens::shown(assembly, Token::new(TableId::TypeDef, row)).0),
+            None => Ok(Token::new(TableId::TypeDef, 0).0),
+        }
     })
 }
 
