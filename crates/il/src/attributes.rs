@@ -147,9 +147,8 @@ fn argument_type(sig: &TypeSig, cursor: &Cursor<'_>) -> Result<ArgumentType> {
         // The only class that can stand here, strings and objects having codes of their own.
         TypeSig::Class(_) => return Ok(ArgumentType::Type),
         TypeSig::ValueType(token) => return Ok(ArgumentType::Enum(*token)),
-        TypeSig::SzArray(inner) if !matches!(inner.unmodified(), TypeSig::SzArray(_)) => {
-            return Ok(ArgumentType::SzArray(Box::new(argument_type(inner, cursor)?)));
-        }
+        // Arrays of arrays, which no compiler writes, but Mono reads.
+        TypeSig::SzArray(inner) => return Ok(ArgumentType::SzArray(Box::new(argument_type(inner, cursor)?))),
         _ => return Err(cursor.error("type cannot be an attribute's argument")),
     }))
 }

@@ -57,6 +57,7 @@ struct Inner {
     file: Option<Arc<str>>,
     token: Option<Token>,
     offset: Option<u32>,
+    is_unfinished: bool,
 }
 
 /// A result with this crate's error.
@@ -65,7 +66,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error without a place; the `with_` functions add what is known of it.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { inner: Box::new(Inner { kind, message: message.into(), name: None, file: None, token: None, offset: None }) }
+        let message = message.into();
+        let inner = Inner { kind, message, name: None, file: None, token: None, offset: None, is_unfinished: false };
+        Error { inner: Box::new(inner) }
     }
 
     /// A [`ErrorKind::BadImage`] error.
@@ -81,6 +84,18 @@ impl Error {
     /// A [`ErrorKind::InvalidProgram`] error.
     pub fn invalid_program(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidProgram, message)
+    }
+
+    /// The error for a type that the program has still to finish. It is no answer for good: nobody keeps it.
+    pub fn unfinished_type() -> Error {
+        let mut error = Error::type_load("The type is not finished.");
+        error.inner.is_unfinished = true;
+        error
+    }
+
+    /// Whether it may go away when the program finishes a type.
+    pub fn is_unfinished(&self) -> bool {
+        self.inner.is_unfinished
     }
 
     /// Adds the full name of the missing thing: a type, a member, or an assembly or file.

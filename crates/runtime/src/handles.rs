@@ -6,7 +6,7 @@ use crate::fields::KnownField;
 use crate::gc::AllocationKind;
 use crate::method_table::method_table;
 use crate::object::{self, ObjectRef};
-use crate::{roots, runtime};
+use crate::{emit, roots, runtime};
 use il::types::{FieldId, MethodId, TypeId};
 use std::sync::atomic::Ordering;
 
@@ -42,7 +42,7 @@ pub fn to_field(handle: usize) -> Option<FieldId> {
 
 static TYPE_HANDLE: KnownField = KnownField::new("System", "Type", "_impl");
 
-/// The one `System.RuntimeType` object of a type. It never moves.
+/// The one `System.RuntimeType` object of a type. It never moves. A type that the program has still to finish is shown by its builder.
 pub fn type_object(ty: TypeId) -> Result<ObjectRef> {
     let runtime = runtime();
     let entry = domain::current().type_objects.entry(ty.0);
@@ -50,6 +50,9 @@ pub fn type_object(ty: TypeId) -> Result<ObjectRef> {
     if !known.is_null() {
         // SAFETY: type objects are never freed.
         return Ok(unsafe { ObjectRef::from_raw(known) });
+    }
+    if let Some(builder) = emit::types::unfinished(ty)? {
+        return Ok(builder);
     }
     let table = method_table(runtime.types.well_known().runtime_type)?;
     let object = object::allocate_of_kind(table, table.base_size as usize, AllocationKind::Immortal)?;

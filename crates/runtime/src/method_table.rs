@@ -6,7 +6,7 @@ use crate::domain::{self, Domain};
 use crate::exceptions::{Exception, Result};
 use crate::gc::ReferenceMap;
 use crate::object::{ABI, ObjectRef};
-use crate::{methods, roots, runtime, strings};
+use crate::{emit, methods, roots, runtime, strings};
 use compiler::abi::{INTERFACE_SLOTS, method_table_flags as flags};
 use il::types::{ClassKind, FieldLocation, MethodId, TypeId, TypeKind};
 use parking_lot::Mutex;
@@ -293,6 +293,7 @@ fn shape_of(ty: TypeId) -> Result<Shape> {
 #[cold]
 fn make(ty: TypeId, entry: &AtomicPtr<MethodTable>) -> Result<&'static MethodTable> {
     runtime().types.check_implementations(ty)?;
+    emit::types::check_fields(ty)?;
     let shape = shape_of(ty)?;
     let parent = shape.parent.map(method_table).transpose()?;
     let table = build(ty, shape, parent, Box::default())?;

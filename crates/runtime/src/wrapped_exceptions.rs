@@ -1,6 +1,8 @@
 //! Thrown objects that are no exceptions (ECMA-335 II.10.4, III.4.31): they travel in a `RuntimeWrappedException`, and only handlers
 //! of assemblies that do not ask for it (`RuntimeCompatibilityAttribute.WrapNonExceptionThrows`) see the bare object.
 
+use crate::emit::attributes::attributes_of_builder;
+use crate::emit::{dynamic_methods, registry};
 use crate::exceptions::{self, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
@@ -44,20 +46,37 @@ pub fn seen_by(method: Option<MethodId>, exception: ObjectRef) -> ObjectRef {
 }
 
 /// Whether an assembly asks for wrapped objects.
-fn wraps(assembly: AssemblyId) -> bool {
+pub fn wraps(assembly: AssemblyId) -> bool {
     let types = &runtime().types;
+    if dynamic_methods::wraps_exceptions(assembly) {
+        return true;
+    }
+    if let Some(owner) = registry::owner_of(assembly) {
+        return asks_builder(owner.assembly.get()).unwrap_or(false);
+    }
     let parent = Token::new(TableId::Assembly, 1);
     let Some(row) = types.assembly(assembly).find_custom_attribute(parent, SPACE, "RuntimeCompatibilityAttribute") else {
         return false;
     };
     let metadata = types.metadata(assembly);
-    let arguments = metadata.row::<CustomAttributeRow>(row).and_then(|attribute| {
-        AttributeArguments::parse(metadata.blob(attribute.value)?, &MethodSig::parse(CONSTRUCTOR)?, &NoEnums)
-    });
+    metadata.row::<CustomAttributeRow>(row).and_then(|attribute| metadata.blob(attribute.value)).is_ok_and(asks)
+}
+
+/// Whether the attribute's arguments ask for wrapped objects.
+fn asks(blob: &[u8]) -> bool {
+    let arguments = MethodSig::parse(CONSTRUCTOR).and_then(|signature| AttributeArguments::parse(blob, &signature, &NoEnums));
     arguments.is_ok_and(|arguments| {
         let wanted = |name: &str| name == "WrapNonExceptionThrows";
         arguments.named.iter().any(|named| wanted(&named.name) && named.value == ArgumentValue::Boolean(true))
     })
+}
+
+/// Whether an `AssemblyBuilder` carries an attribute that asks for wrapped objects.
+fn asks_builder(builder: ObjectRef) -> Result<bool> {
+    let types = &runtime().types;
+    let attributes = attributes_of_builder(builder)?.map(|(_, attributes)| attributes).unwrap_or_default();
+    let is_wanted = |constructor| types.simple_name(types.method(constructor).owner) == (SPACE, "RuntimeCompatibilityAttribute");
+    Ok(attributes.iter().any(|&(constructor, blob)| is_wanted(constructor) && asks(blob)))
 }
 
 /// The attribute's arguments are of no enumerations.

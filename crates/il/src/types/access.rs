@@ -51,13 +51,15 @@ impl TypeSystem {
             return true;
         }
         let Some((own_assembly, _)) = self.definition_of(class) else { return true };
-        // The core library may do anything; code without a file, such as dynamic methods, may have asked to.
-        if own_assembly == self.corlib() || self.assembly(own_assembly).path().is_none() {
+        let own_whole = self.whole_of(own_assembly);
+        // The core library may do anything; dynamic methods may have asked to.
+        if own_assembly == self.corlib() || self.assembly(own_assembly).path().is_none() && own_whole.is_none() {
             return true;
         }
-        let is_inside = || own_assembly == assembly || self.is_friend(assembly, own_assembly);
+        let is_same = own_assembly == assembly || own_whole.is_some() && own_whole == self.whole_of(assembly);
+        let is_inside = || is_same || self.is_friend(assembly, own_assembly);
         match level {
-            accessibility::COMPILER_CONTROLLED => own_assembly == assembly,
+            accessibility::COMPILER_CONTROLLED => is_same,
             accessibility::PRIVATE => false,
             accessibility::FAMILY_AND_ASSEMBLY => is_inside() && self.is_family(class, owner),
             accessibility::ASSEMBLY => is_inside(),

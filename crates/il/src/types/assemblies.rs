@@ -30,6 +30,8 @@ pub(crate) struct LoadedAssembly {
     references: Box<[IdCell]>,
     /// The type around the second row of TypeDef, if that is in another assembly of the type system.
     enclosing: Option<TypeId>,
+    /// Of the image of a type that the program made: the assembly that it belongs to.
+    whole: Option<AssemblyId>,
     /// One of the class libraries, whose types need no proof that they are complete.
     pub(crate) is_class_library: bool,
     context: LoadContext,
@@ -113,6 +115,7 @@ impl LoadedAssembly {
             method_specs: cells(TableId::MethodSpec),
             references: cells(TableId::AssemblyRef),
             enclosing: None,
+            whole: None,
             names_weak_attribute: OnceLock::new(),
             is_class_library: assembly.name().token().is_some_and(|token| FRAMEWORK_TOKENS.contains(&token)),
             assembly,
@@ -133,6 +136,7 @@ impl LoadedAssembly {
         bindings.methods.iter().for_each(|&(row, method)| set(&self.member_refs, row, method.0 << 1));
         bindings.method_instances.iter().for_each(|&(row, method)| set(&self.method_specs, row, method.0));
         self.enclosing = bindings.enclosing;
+        self.whole = bindings.member_of;
     }
 }
 
@@ -209,6 +213,11 @@ impl TypeSystem {
     /// Whether a reserved number has its assembly; true of all others.
     pub fn is_filled(&self, id: AssemblyId) -> bool {
         self.assemblies.loaded[id.index()].get().is_some()
+    }
+
+    /// The assembly that the image of a type that the program made belongs to; `None` for all other assemblies.
+    pub(crate) fn whole_of(&self, image: AssemblyId) -> Option<AssemblyId> {
+        self.loaded(image).whole
     }
 
     /// The types directly within another.
@@ -402,7 +411,11 @@ impl TypeSystem {
         let Some(folder) = folder.filter(|_| is_plain) else {
             return Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file));
         };
-        let module = self.load_file_for(self.load_context(assembly), &folder.join(file))?;
+        let module = self.load_file_for(self.load_context(assembly), &folder.join(file));
+        let module = module.map_err(|error| match error.kind() {
+            ErrorKind::FileNotFound => error.with_name(file),
+            _ => error,
+        })?;
         // Its types belong to one assembly.
         let owner = *self.loaded(module).manifest.get_or_init(|| assembly);
         if owner != assembly {
@@ -457,6 +470,14 @@ impl TypeSystem {
             ExportTarget::Nested(_) => return Ok(None),
         };
         self.find_forwarded(next, namespace, name, level + 1)
+    }
+
+    /// The type of this name that the program made in an assembly and that is not nested, whatever its case.
+    pub fn find_made_ignoring_case(&self, assembly: AssemblyId, namespace: &str, name: &str) -> Option<TypeId> {
+        let same = |text: &str, other: &str| text.to_lowercase() == other.to_lowercase();
+        let made = self.assemblies.made.read();
+        let mut found = made.iter().filter(|((whole, ..), _)| *whole == assembly);
+        found.find(|((_, own_namespace, own), _)| same(own, name) && same(own_namespace, namespace)).map(|(_, &ty)| ty)
     }
 
     /// The type of this name directly within another.

@@ -162,6 +162,9 @@ impl TypeSystem {
 
     fn load_class_header(&self, t: TypeId, level: u32) -> Result<ClassHeader> {
         let (assembly, row) = self.definition_of(t).ok_or_else(|| self.load_error(t, "not a class"))?;
+        if !self.is_filled(assembly) {
+            return Err(Error::unfinished_type());
+        }
         let type_def: TypeDefRow = self.metadata(assembly).row(row)?;
         let context = self.type_context(t);
         let is_interface = type_def.flags & type_attributes::INTERFACE != 0;

@@ -163,7 +163,12 @@ impl<T> Lazy<T> {
     fn fill(&self, compute: impl FnOnce() -> Result<T>) -> Result<&T> {
         if self.cell.get().is_none() {
             // Whoever was first wins; the computation is a function of the metadata alone.
-            self.cell.set(compute());
+            match compute() {
+                Err(error) if error.is_unfinished() => return Err(error),
+                computed => {
+                    self.cell.set(computed);
+                }
+            }
         }
         match self.cell.get() {
             Some(Ok(value)) => Ok(value),

@@ -1,6 +1,7 @@
 //! `AssemblyBuilder` and `ModuleBuilder`: the assemblies of the type system that stand for them have a name and no types.
 
 use super::module::ModuleScope;
+use super::objects::class_name;
 use super::registry::{self, Kept, Owner, module_assembly};
 use crate::exceptions::Result;
 use crate::named_fields::Fields;
@@ -59,6 +60,24 @@ pub fn initialize_module(object: ObjectRef) -> Result<()> {
     let kept = registry::owner_of(main).map_or_else(|| Kept::new(builder.object()), |owner| owner.assembly);
     registry::set_owner(assembly, Owner { main, assembly: kept, module: Some(Kept::new(object)), domain: domain::current().id });
     Ok(())
+}
+
+/// `AssemblyBuilderAccess.Save`: to be written only.
+const SAVE: i32 = 2;
+/// `AssemblyBuilderAccess.ReflectionOnly`: to be looked at only.
+const REFLECTION_ONLY: i32 = 6;
+
+/// Whether the code of an assembly may run; that of one which a program makes to save it may not.
+pub fn can_run(assembly: AssemblyId) -> Result<bool> {
+    match registry::owner_of(assembly) {
+        Some(owner) => Ok(Fields::of(owner.assembly.get())?.int("access")? != SAVE),
+        None => Ok(true),
+    }
+}
+
+/// Whether an object is an `AssemblyBuilder` whose assembly is to be looked at only.
+pub fn is_reflection_only(object: ObjectRef) -> Result<bool> {
+    Ok(class_name(object) == "AssemblyBuilder" && Fields::of(object)?.int("access")? == REFLECTION_ONLY)
 }
 
 /// The `ModuleBuilder` that has an assembly's manifest; null if none was defined.

@@ -7,9 +7,12 @@ use super::releasing;
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
-use crate::{handles, runtime};
+use crate::{handles, runtime, wrapped_exceptions};
 use il::TableId;
 use il::types::{AssemblyId, method_attributes};
+use parking_lot::RwLock;
+use rustc_hash::FxHashSet;
+use std::sync::LazyLock;
 
 /// Row of the type that has the method: that of the module.
 pub const TYPE_ROW: u32 = 1;
@@ -47,9 +50,36 @@ pub fn create(object: ObjectRef) -> Result<()> {
     let rva = scope.writer.add_body(&body);
     scope.writer.set_cell(TableId::MethodDef, METHOD_ROW, 0, rva);
     scope.install(assembly, ASSEMBLY_NAME)?;
+    set_wraps_exceptions(assembly, method)?;
     let made = types.method_definition(assembly, METHOD_ROW)?;
     releasing::set_method(assembly, made);
     method.set_word("mhandle", handles::from_method(made))
+}
+
+/// The assemblies of dynamic methods which see thrown objects as their module's assembly does, which asks for wrapped ones.
+static WRAPPING: LazyLock<RwLock<FxHashSet<AssemblyId>>> = LazyLock::new(RwLock::default);
+
+/// Whether a dynamic method, the one of this assembly, sees objects that are no exceptions wrapped.
+pub fn wraps_exceptions(assembly: AssemblyId) -> bool {
+    WRAPPING.read().contains(&assembly)
+}
+
+fn set_wraps_exceptions(assembly: AssemblyId, method: Fields) -> Result<()> {
+    let wraps = match method.inner("module")? {
+        // All kinds of modules have this field.
+        Some(module) => match module.word("_impl")?.checked_sub(1) {
+            Some(module) => wrapped_exceptions::wraps(runtime().types.manifest_of(AssemblyId(module as u32))),
+            None => false,
+        },
+        None => false,
+    };
+    // Its number may have been another method's.
+    if wraps {
+        WRAPPING.write().insert(assembly);
+    } else if wraps_exceptions(assembly) {
+        WRAPPING.write().remove(&assembly);
+    }
+    Ok(())
 }
 
 /// Tokens of dynamic methods are places in the method's list of references, from 1.

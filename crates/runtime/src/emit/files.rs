@@ -32,7 +32,7 @@ pub fn module_image(module: ObjectRef) -> Result<Vec<u8>> {
         for other in assembly.elements("modules")? {
             let other = Fields::of(other)?;
             if !other.flag("is_main")? {
-                let name = scope.writer.string(&other.text("name")?);
+                let name = scope.writer.string(&other.text("fqname")?);
                 scope.writer.add_row(TableId::File, &[0, name]);
             }
         }

@@ -229,7 +229,7 @@ pub fn method_reference(object: ObjectRef) -> Result<MethodReference> {
 }
 
 /// Whether the definition of a type exists.
-fn is_finished(ty: TypeId) -> bool {
+pub fn is_finished(ty: TypeId) -> bool {
     let types = &runtime().types;
     types.definition_of(ty).is_none_or(|(assembly, _)| types.is_filled(assembly))
 }

@@ -5,18 +5,20 @@ use super::attributes::add_attributes;
 use super::bodies::{Operand, generated_body};
 use super::module::ModuleScope;
 use super::objects::{boxed_bytes, class_name};
-use super::references::{built_signature, method_reference, type_id};
+use super::references::{built_signature, is_finished, method_reference, type_id};
 use super::registry::{self, module_assembly};
 use super::tokens;
-use crate::exceptions::Result;
+use crate::exceptions::{Exception, Result};
 use crate::named_fields::{Elements, Fields};
 use crate::object::{ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::signature::element;
-use il::types::{AssemblyId, MADE_TYPE_ROW, MethodSignature, TypeId, TypeKind, method_attributes};
+use il::types::{AssemblyId, MADE_TYPE_ROW, MethodSignature, Primitive, TypeId, TypeKind, method_attributes, type_attributes};
 use il::writer::signatures::{primitive_element, push_compressed, push_method_head, push_type};
 use il::{TableId, Token};
 
+/// `FieldAttributes.Static`
+const FIELD_STATIC: i32 = 0x10;
 /// `FieldAttributes.HasDefault`
 const FIELD_HAS_DEFAULT: i32 = 0x8000;
 /// `FieldAttributes.HasFieldRVA`
@@ -51,6 +53,7 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         let name = module.text("name")?;
         let mut scope = ModuleScope::new(&name);
         assemblies::add_manifest(&mut scope, Fields::of(module.reference("assemblyb")?)?)?;
+        check_enumeration(builder)?;
         scope.define_type(ty, MADE_TYPE_ROW);
         if let Some(owner) = registry::owner_of(assembly) {
             scope.set_whole(owner.main);
@@ -65,6 +68,73 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         store_tokens(builder, ty, module_assembly(module)?)?;
     }
     handles::type_object(ty)
+}
+
+/// Refuses an enumeration that has no underlying type, several, or one that is none, or a layout.
+fn check_enumeration(builder: Fields) -> Result<()> {
+    let types = &runtime().types;
+    let parent = builder.reference("parent")?.non_null().map(type_id).transpose()?;
+    if parent != Some(types.well_known().enum_) {
+        return Ok(());
+    }
+    let mut is_valid = builder.int("attrs")? as u32 & type_attributes::LAYOUT == 0;
+    let mut count = 0;
+    for field in builder.elements("fields")? {
+        let field = Fields::of(field)?;
+        if field.int("attrs")? & FIELD_STATIC == 0 {
+            count += 1;
+            let underlying = type_id(field.reference("type")?)?;
+            is_valid &= matches!(types.kind(underlying), TypeKind::Primitive(primitive) if !matches!(primitive, Primitive::Void | Primitive::R4 | Primitive::R8));
+        }
+    }
+    match is_valid && count == 1 {
+        true => Ok(()),
+        false => Err(type_load(&builder_name(builder)?, "Not a valid enumeration")?),
+    }
+}
+
+/// The full name of the type that a builder builds.
+fn builder_name(builder: Fields) -> Result<String> {
+    let (name, namespace) = (builder.text("tname")?, builder.text("nspace")?);
+    Ok(if namespace.is_empty() { name } else { format!("{namespace}.{name}") })
+}
+
+/// `TypeLoadException` that names a type.
+fn type_load(name: &str, message: &str) -> Result<Exception> {
+    let object = Exception::new("System", "TypeLoadException", message).into_object();
+    Fields::of(object)?.set_text("ClassName", name)?;
+    Ok(Exception::from_object(object))
+}
+
+/// Refuses a type that a program made if a field is of an enumeration that has not been finished: nobody knows what is in it.
+pub fn check_fields(ty: TypeId) -> Result<()> {
+    let types = &runtime().types;
+    let Some(builder) = registry::builder_of(types.generic_definition_type(ty)) else { return Ok(()) };
+    let builder = Fields::of(builder)?;
+    for field in builder.elements("fields")? {
+        let field = Fields::of(field)?;
+        let Some(field_type) = field.reference("type")?.non_null() else { continue };
+        if class_name(field_type) == "EnumBuilder" && !is_finished(type_id(field_type)?) {
+            let message = format!("Field '{}' is an enum type with a bad underlying type", field.text("name")?);
+            return Err(type_load(&builder_name(builder)?, &message)?);
+        }
+    }
+    Ok(())
+}
+
+/// The builder that stands for a type which is not finished; an error for an instance of such a type, and `None` for all else.
+pub fn unfinished(ty: TypeId) -> Result<Option<ObjectRef>> {
+    let definition = runtime().types.generic_definition_type(ty);
+    if is_finished(definition) {
+        return Ok(None);
+    }
+    let Some(builder) = registry::builder_of(definition) else { return Ok(None) };
+    if let TypeKind::Instance { args, .. } = runtime().types.kind(ty) {
+        let args: Vec<String> = args.iter().map(|&arg| runtime().types.type_name(arg)).collect();
+        let name = format!("{}<{}>", builder_name(Fields::of(builder)?)?, args.join(", "));
+        return Err(type_load(&name, &format!("TypeBuilder.CreateType() not called for generic class {name}"))?);
+    }
+    Ok(Some(builder))
 }
 
 /// Gives the member builders of a finished type the handles of their members.
@@ -261,13 +331,27 @@ fn define_field(scope: &mut ModuleScope, field: Fields, row: u32) -> Result<()> 
     if offset >= 0 {
         scope.writer.add_row(TableId::FieldLayout, &[offset as u32, row]);
     }
-    if let Some(data) = field.bytes("rva_data")? {
+    if let Some(data) = initial_data(field)? {
         let rva = scope.writer.add_data(&data);
         scope.writer.add_row(TableId::FieldRva, &[rva, row]);
     }
     add_constant(scope, field, token, field.int("attrs")? & FIELD_HAS_DEFAULT != 0)?;
     add_marshalling(scope, field, token)?;
     add_attributes(scope, field, token)
+}
+
+/// The initial data of a field; zeros for one that was defined without.
+fn initial_data(field: Fields) -> Result<Option<Vec<u8>>> {
+    let data = field.bytes("rva_data")?;
+    if data.is_some() || field.int("attrs")? as u32 & FIELD_HAS_RVA == 0 {
+        return Ok(data);
+    }
+    let ty = type_id(field.reference("type")?)?;
+    let size = match registry::builder_of(ty) {
+        Some(builder) => Fields::of(builder)?.int("class_size")?.max(0) as usize,
+        None => runtime().types.class(ty)?.value_size as usize,
+    };
+    Ok(Some(vec![0; size]))
 }
 
 fn define_method(scope: &mut ModuleScope, method: Fields, type_row: u32, row: u32, module: AssemblyId) -> Result<()> {
@@ -325,9 +409,9 @@ fn define_import(scope: &mut ModuleScope, method: Fields, token: Token) -> Resul
     if library.is_empty() {
         return Ok(());
     }
-    // `PInvokeAttributes`: character set in bits 1 and 2, convention from bit 8; 1 is `NoMangle`.
+    // `PInvokeAttributes`: character set in bits 1 and 2, convention from bit 8; 1 is `NoMangle`, which Mono writes into files only.
     let charset = match method.int("charset")? {
-        0 => 1,
+        0 => u32::from(scope.is_file),
         charset => (charset as u32 - 1) * 2,
     };
     let flags = (method.int("native_cc")? as u32) << 8 | charset | method.int("extra_flags")? as u32;

@@ -3,6 +3,7 @@
 
 use super::app_domains::{self, SETUP_BASE, SETUP_PRIVATE_PATH};
 use super::reflection::{assembly_object, assembly_of_object};
+use crate::emit::assemblies::is_reflection_only;
 use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
@@ -104,7 +105,11 @@ fn ask(name: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Resu
     let found = invoke::call(method, &[domain, name, requesting, for_reflection])?;
     // SAFETY: the method gives a reference.
     let found = unsafe { ObjectRef::from_raw(found as *mut _) };
-    found.non_null().map(assembly_of_object).transpose()
+    match found.non_null() {
+        // One that is made to be looked at cannot run.
+        Some(found) if context == LoadContext::Execution && is_reflection_only(found)? => Ok(None),
+        found => found.map(assembly_of_object).transpose(),
+    }
 }
 
 /// Asks the handlers of `TypeResolve` for the assembly of a type. One that throws has found nothing.

@@ -5,6 +5,7 @@ use super::methods::frames;
 use super::native::{free, pointer_array, text_at};
 use super::objects::{
     allocate, assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array,
+    resource_module_object,
 };
 use super::type_handles::{find_named, not_found};
 use super::type_names::Lookup;
@@ -287,8 +288,21 @@ extern "C" fn manifest_module(this: ObjectRef) -> ObjectRef {
 
 extern "C" fn modules(this: ObjectRef) -> ArrayRef {
     raising(|| {
-        let modules = runtime().types.modules_of(assembly_of_object(this)?)?;
-        object_array(core_type("System.Reflection", "Module")?, modules.len(), |index| module_object(modules[index]))
+        let types = &runtime().types;
+        let assembly = assembly_of_object(this)?;
+        let metadata = types.metadata(assembly);
+        let files: Vec<(u32, FileRow)> = metadata.rows::<FileRow>().collect();
+        let mut modules = types.modules_of(assembly)?.into_iter();
+        let array = ArrayRef::new(core_type("System.Reflection", "Module")?, files.len() + 1)?;
+        array.set_ref(0, module_object(modules.next().unwrap_or(assembly))?);
+        for (index, (row, columns)) in files.into_iter().enumerate() {
+            let module = match columns.flags & file_attributes::NO_METADATA {
+                0 => module_object(modules.next().unwrap_or(assembly))?,
+                _ => resource_module_object(assembly, row, metadata.string(columns.name))?,
+            };
+            array.set_ref(index + 1, module);
+        }
+        Ok(array)
     })
 }
 

@@ -9,6 +9,7 @@ use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef};
 use crate::{handles, runtime};
+use il::attributes::{ArgumentType, ArgumentValue};
 use il::types::{MethodId, TypeId};
 
 const REFLECTION: &str = "System.Reflection";
@@ -84,8 +85,17 @@ extern "C" fn resolve_arguments(
         let attribute = Attribute { assembly: assembly_of_object(assembly)?, constructor: method_of(constructor)?, blob };
         let decoded = decode(&attribute)?;
         let values = object_array(TypeId::OBJECT, decoded.params.len(), |index| {
-            let ty = decoded.params[index];
-            typed_argument(ty, decoded.object(&decoded.arguments.fixed[index], ty)?)
+            let (ty, argument) = (decoded.params[index], &decoded.arguments.fixed[index]);
+            let value = decoded.object(argument, ty)?;
+            // A constructor's argument of type `object` has the type that the value has.
+            let shown = match argument {
+                ArgumentValue::Boxed(boxed) if !value.is_null() => match &boxed.0 {
+                    ArgumentType::Type => runtime().types.well_known().runtime_type,
+                    own => decoded.argument_type(own)?,
+                },
+                _ => ty,
+            };
+            typed_argument(shown, value)
         })?;
         store_out(fixed, values.object());
         let owner = runtime().types.method(attribute.constructor).owner;

@@ -8,6 +8,7 @@ use super::objects::method_of;
 use super::relations::{is_assignable, is_bare};
 use crate::class_init::ensure_initialized;
 use crate::domain::{self, Domain};
+use crate::emit::assemblies::can_run;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, domain_calls, icall, raising, remoting, store_out};
 use crate::method_table::method_table;
@@ -204,6 +205,9 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
         return Err(Exception::invalid_operation(
             "It is illegal to invoke a method on a type loaded using the ReflectionOnly api.",
         ));
+    }
+    if !can_run(declaration.assembly)? {
+        return Err(Exception::not_supported("Cannot invoke a method in a dynamic assembly without run access."));
     }
     let is_open = declaration.generic_param_count as usize != declaration.method_args.len()
         || types.contains_type_variables(declaration.owner)

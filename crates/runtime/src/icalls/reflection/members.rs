@@ -32,6 +32,8 @@ const CASE_INSENSITIVE: i32 = 2;
 /// `MethodSemanticsAttributes.Setter` and `Getter`
 pub(super) const SETTER: u16 = 1;
 pub(super) const GETTER: u16 = 2;
+/// `MethodSemanticsAttributes.Adder`, `Remover`, `Raiser`
+const EVENT_ACCESSORS: [u16; 3] = [8, 0x10, 0x20];
 
 /// What is asked for.
 struct Query {
@@ -259,6 +261,16 @@ extern "C" fn events(this: ObjectRef, name: *const c_char, list_type: i32) -> is
             for row in metadata.events_of(row) {
                 let columns: EventRow = metadata.row(row)?;
                 let name = metadata.string(columns.name);
+                // Of an inherited event some accessor must be seen here.
+                let token = Token::new(TableId::Event, row);
+                let is_inherited = |&semantics: &u16| {
+                    accessor(class, assembly, token, semantics).is_some_and(|method| {
+                        types.method(method).attributes & method_attributes::ACCESS != method_attributes::PRIVATE
+                    })
+                };
+                if class != ty && !EVENT_ACCESSORS.iter().any(is_inherited) {
+                    continue;
+                }
                 if query.matches_name(name) && hidden.insert(name.to_owned()) {
                     found.push(event_handle(class, row));
                 }

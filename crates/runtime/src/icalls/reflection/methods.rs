@@ -10,7 +10,7 @@ use super::objects::{
 use super::parameters::{OpenContext, method_parameters};
 use super::relations::{base_type, is_bare};
 use crate::emit::bodies::written_code;
-use crate::emit::tokens;
+use crate::emit::{releasing, tokens};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, icall, raising, store_out};
@@ -125,7 +125,6 @@ fn parameter_object(method: MethodId, member: ObjectRef, index: usize, ty: TypeI
     let flags = columns.map_or(0, |columns| columns.flags);
     let token = row.map(|row| Token::new(TableId::Param, row));
     let target = if is_bare(ty) { types.element_type(ty).unwrap_or(ty) } else { ty };
-    let target = types.nullable_argument(target).unwrap_or(target);
     let as_type = Some(target).filter(|&target| !is_bare(target) && types.header(target).is_ok_and(|header| header.is_enum()));
     let default = match token {
         Some(token) if flags & HAS_DEFAULT != 0 => constant(assembly, token, as_type)?,
@@ -309,6 +308,9 @@ extern "C" fn method_body(handle: Handle) -> ObjectRef {
         let types = &runtime().types;
         let method = method_of_handle(handle)?;
         let declaration = types.method(method);
+        if releasing::may_be_released(method) {
+            return Err(Exception::invalid_operation(""));
+        }
         let Some(body) = types.method_body(method)? else { return Ok(ObjectRef::NULL) };
         let context = OpenContext::of_method(method);
         let locals = types.locals(method, &body)?;

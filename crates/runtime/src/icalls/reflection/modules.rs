@@ -49,7 +49,11 @@ extern "C" fn instance_handle(_module: Handle) -> isize {
 }
 
 extern "C" fn types(module: Handle) -> ArrayRef {
-    raising(|| type_array(runtime().types.well_known().type_, &types_in(assembly_of_handle(module)?, false)?))
+    raising(|| {
+        // A module of mere data has no handle.
+        let found = if module == 0 { Vec::new() } else { types_in(assembly_of_handle(module)?, false)? };
+        type_array(runtime().types.well_known().type_, &found)
+    })
 }
 
 extern "C" fn global_type(module: Handle) -> ObjectRef {

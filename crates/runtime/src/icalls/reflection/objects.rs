@@ -7,8 +7,10 @@ use crate::named_fields::Fields;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{domain, emit, handles, roots, runtime};
 use il::types::{AssemblyId, FieldId, MethodId, TypeId, method_attributes};
+use il::{TableId, Token};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::path::Path;
 
 const REFLECTION: &str = "System.Reflection";
 
@@ -208,6 +210,7 @@ static MODULE_ASSEMBLY: KnownField = KnownField::new(REFLECTION, "RuntimeModule"
 static MODULE_PATH: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "fqname");
 static MODULE_NAME: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "name");
 static MODULE_SCOPE_NAME: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "scopename");
+static MODULE_IS_RESOURCE: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "is_resource");
 static MODULE_TOKEN: KnownField = KnownField::new(REFLECTION, "RuntimeModule", "token");
 
 /// The `Module` of a loaded assembly's file.
@@ -234,6 +237,22 @@ pub fn module_object(assembly: AssemblyId) -> Result<ObjectRef> {
         MODULE_TOKEN.set(object, 1i32);
         Ok(object)
     })
+}
+
+/// The `Module` of a file of an assembly that is mere data, by its row.
+pub(super) fn resource_module_object(assembly: AssemblyId, row: u32, name: &str) -> Result<ObjectRef> {
+    let folder = runtime().types.assembly(assembly).path().and_then(Path::parent).unwrap_or(Path::new(""));
+    let path = StringRef::new(&folder.join(name).to_string_lossy())?;
+    let name = StringRef::new(name)?;
+    let owner = assembly_object(assembly)?;
+    let object = allocate("RuntimeModule")?;
+    MODULE_ASSEMBLY.set_ref(object, owner);
+    MODULE_PATH.set_ref(object, path.object());
+    MODULE_NAME.set_ref(object, name.object());
+    MODULE_SCOPE_NAME.set_ref(object, name.object());
+    MODULE_IS_RESOURCE.set(object, 1u8);
+    MODULE_TOKEN.set(object, Token::new(TableId::File, row).0);
+    Ok(object)
 }
 
 /// The assembly whose file a `RuntimeModule` is.

@@ -6,7 +6,7 @@ use super::parameters::{is_definition, parameter_of};
 use super::relations::{base_type, is_assignable, is_bare, is_subclass};
 use super::type_names::{Lookup, find_type, is_assembly_missing, split_name};
 use super::{Handle, assemblies};
-use crate::emit::tokens;
+use crate::emit::{registry, tokens};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, assembly_events, icall, raising};
 use crate::object::{ObjectRef, StringRef};
@@ -135,7 +135,10 @@ extern "C" fn generic_definition(ty: ObjectRef) -> ObjectRef {
     raising(|| {
         let ty = type_of(ty)?;
         match *runtime().types.kind(ty) {
-            TypeKind::Instance { definition, .. } => handles::type_object(definition),
+            // Of what a program made Mono shows the builder.
+            TypeKind::Instance { definition, .. } => {
+                registry::builder_of(definition).map_or_else(|| handles::type_object(definition), Ok)
+            }
             _ if is_definition(ty) => handles::type_object(ty),
             _ => Ok(ObjectRef::NULL),
         }
