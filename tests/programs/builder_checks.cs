@@ -1,9 +1,10 @@
 using System;
-using System.IO;
 using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+
+public class Holder<T> { public static int Count = 3; }
 
 // What a program may not define, or not use before it is finished, and what its types show.
 class P {
@@ -58,6 +59,22 @@ class P {
     user = module.DefineType("DayUser", TypeAttributes.Public); user.DefineField("day", days, FieldAttributes.Public | FieldAttributes.Static);
     var dayUser = user.CreateType();
     Try("unfinished enumeration", () => Activator.CreateInstance(dayUser));
+    Asked();
+  }
+
+  // Code that needs an unfinished type asks for it.
+  static void Asked() {
+    var late = module.DefineType("Late", TypeAttributes.Public);
+    ResolveEventHandler handler = (sender, args) => { Console.WriteLine("asked for " + args.Name); late.CreateType(); return assembly; };
+    AppDomain.CurrentDomain.TypeResolve += handler;
+    var user = module.DefineType("LateUser", TypeAttributes.Public);
+    var count = user.DefineMethod("Count", MethodAttributes.Public | MethodAttributes.Static, typeof(int), Type.EmptyTypes);
+    var code = count.GetILGenerator();
+    code.Emit(OpCodes.Ldsfld, TypeBuilder.GetField(typeof(Holder<>).MakeGenericType(late), typeof(Holder<>).GetField("Count")));
+    code.Emit(OpCodes.Ret);
+    var made = user.CreateType().GetMethod("Count");
+    Try("count", () => made.Invoke(null, null));
+    AppDomain.CurrentDomain.TypeResolve -= handler;
   }
 
   static void Event(TypeBuilder type, string name, MethodAttributes access) {

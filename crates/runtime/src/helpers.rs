@@ -14,7 +14,7 @@ use crate::{
     runtime, stack_guard, unwind, wrapped_exceptions,
 };
 use compiler::abi::HelperId;
-use il::types::StaticHolder;
+use il::types::{StaticHolder, TypeKind};
 use ir::instruction::TrapCode;
 use ir::mach::SavedArguments;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -179,6 +179,9 @@ extern "C" fn new_multi_array(table: Table, count: i32, arguments: *const i32) -
         // SAFETY: the caller's array of that many numbers.
         let arguments = unsafe { std::slice::from_raw_parts(arguments, count as usize) };
         let rank = runtime().types.array_rank(table.ty()).unwrap_or(1) as usize;
+        if rank == 1 && matches!(runtime().types.kind(table.ty()), TypeKind::SzArray(_)) {
+            return Ok(object::allocate_vector_of(table, arguments)?.object());
+        }
         let dimensions: smallvec::SmallVec<[(i32, i32); 4]> = if arguments.len() == rank {
             arguments.iter().map(|&length| (0, length)).collect()
         } else {

@@ -3,7 +3,7 @@
 
 use crate::code_map::CodeKind;
 use crate::domain::{self, Domain};
-use crate::emit::releasing;
+use crate::emit::{releasing, resolving};
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
 use crate::method_table::{MethodTable, method_table};
@@ -99,7 +99,10 @@ pub fn code(method: MethodId) -> Result<usize> {
         0 => {
             let address = match aot::find(method) {
                 Some(address) => address,
-                None => compile::compile(method)?,
+                None => {
+                    resolving::ask_for_types_of(method)?;
+                    compile::compile(method)?
+                }
             };
             record.code.store(address, Ordering::Release);
             runtime.code.cell(entry_cell(method)).store(address, Ordering::Release);

@@ -7,9 +7,10 @@
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, AllocationKind};
 use crate::method_table::{MethodTable, method_table};
+use crate::runtime;
 use crate::thread::Thread;
 use compiler::abi::{Abi, method_table_flags as flags};
-use il::types::TypeId;
+use il::types::{TypeId, TypeKind};
 use std::sync::atomic::AtomicU32;
 
 /// The layouts of this very process.
@@ -244,6 +245,22 @@ pub fn allocate_vector(table: &MethodTable, length: usize) -> Result<ArrayRef> {
     // SAFETY: arrays have a length field.
     unsafe { object.write(ABI.length() as u32, length as u32) };
     Ok(ArrayRef(object))
+}
+
+/// Allocates a vector of the array class `table` from one length, or from two a vector of vectors.
+pub fn allocate_vector_of(table: &MethodTable, lengths: &[i32]) -> Result<ArrayRef> {
+    let [length, inner @ ..] = lengths else { return Err(Exception::overflow()) };
+    let array = allocate_vector(table, usize::try_from(*length).map_err(|_| Exception::overflow())?)?;
+    if inner.is_empty() || array.is_empty() {
+        return Ok(array);
+    }
+    let types = &runtime().types;
+    let element = types.element_type(table.ty()).filter(|&element| matches!(types.kind(element), TypeKind::SzArray(_)));
+    let element = method_table(element.ok_or_else(Exception::overflow)?)?;
+    for index in 0..array.len() {
+        array.set_ref(index, allocate_vector_of(element, inner)?.object());
+    }
+    Ok(array)
 }
 
 /// Allocates an array of several dimensions; `dimensions` are (lower bound, length) pairs.

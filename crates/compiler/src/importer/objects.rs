@@ -96,14 +96,23 @@ impl<'a> Importer<'a, '_> {
         let code = self.pop()?;
         let target = self.pop_scalar(Type::Ref)?;
         self.settle()?;
+        let mut is_abstract = false;
         let handle = match code.origin {
             Origin::Function(index) => {
                 let method = self.functions[index].method;
+                is_abstract = self.types.method(method.method).is_abstract();
                 self.method_cell(method, CellRequest::MethodHandle, Type::Iptr)?
             }
             _ => self.b.iconst(Type::Iptr, 0),
         };
-        let code = self.convert_scalar(code, Type::Iptr)?;
+        let code = match is_abstract {
+            // `ldftn` of a method without code of its own: the delegate calls what the target has for it.
+            true => {
+                self.b.null_check(target);
+                self.helper_value(HelperId::VirtualCode, &[target, handle])
+            }
+            false => self.convert_scalar(code, Type::Iptr)?,
+        };
         let method_table = self.method_table(owner)?;
         let object = self.allocate(owner.ty, method_table)?;
         self.helper(HelperId::InitializeDelegate, &[object, target, code, handle]);

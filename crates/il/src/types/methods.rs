@@ -35,6 +35,8 @@ pub mod method_attributes {
     pub const PINVOKE: u16 = 0x2000;
     /// Its name has a meaning for the runtime.
     pub const RT_SPECIAL_NAME: u16 = 0x1000;
+    /// Its name has a meaning.
+    pub const SPECIAL_NAME: u16 = 0x800;
 }
 
 /// `MethodImplAttributes` (ECMA-335 II.23.1.11), as far as the type system looks at them.
@@ -277,7 +279,12 @@ impl TypeSystem {
         let hash = hash_of((array, kind));
         let is_same = |entry: &MethodEntry| entry.method.owner == array && entry.method.kind == kind;
         MethodId(self.methods.intern(hash, is_same, |id| {
-            let special = if kind == MethodKind::Array(ArrayMethod::Get) { 0 } else { method_attributes::RT_SPECIAL_NAME };
+            let special = match kind {
+                MethodKind::Array(ArrayMethod::Constructor(_)) => {
+                    method_attributes::RT_SPECIAL_NAME | method_attributes::SPECIAL_NAME
+                }
+                _ => 0,
+            };
             self.new_entry(Method {
                 id: MethodId(id),
                 owner: array,

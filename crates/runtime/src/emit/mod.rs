@@ -6,7 +6,7 @@
 //!
 //! A dynamic method, and each type of a dynamic assembly, has an image of its own ([`dynamic_methods`], [`types`]): what it refers to
 //! may be unfinished, and gets its meaning when it is used. To what exists already the image is bound by number, not by name.
-//! [`releasing`] frees dynamic methods.
+//! [`releasing`] frees dynamic methods, [`resolving`] asks the program to finish what code needs.
 //! [`files`] writes all types of a module into one image, for `AssemblyBuilder.Save`. [`signatures`] gives
 //! programs the signatures that they describe. What must outlive a call: [`tokens`] knows the tokens that were given out, [`registry`] which builder a type
 //! or assembly belongs to.
@@ -21,6 +21,7 @@ pub mod objects;
 pub mod references;
 pub mod registry;
 pub mod releasing;
+pub mod resolving;
 pub mod signatures;
 pub mod tokens;
 pub mod types;

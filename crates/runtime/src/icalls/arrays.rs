@@ -315,6 +315,9 @@ extern "C" fn create_instance(element: ObjectRef, lengths: ArrayRef, bounds: Arr
         let lengths = unsafe { lengths.slice::<i32>() };
         // SAFETY: as above.
         let bounds = if bounds.is_null() { &[][..] } else { unsafe { bounds.slice::<i32>() } };
+        if lengths.is_empty() {
+            return Err(Exception::argument("lengths", "Arrays must contain >= 1 elements."));
+        }
         if lengths.iter().any(|length| *length < 0) {
             return Err(Exception::argument_out_of_range("lengths"));
         }

@@ -125,6 +125,14 @@ pub(super) fn ask_for_type(name: &str) -> Option<AssemblyId> {
     ask().ok().flatten()
 }
 
+/// Asks the handlers of `TypeResolve` to finish the type of a `TypeBuilder`.
+pub fn ask_to_finish(builder: ObjectRef) -> Result<()> {
+    if let Some((domain, method)) = handled(&TYPE_RESOLVE, "DoTypeBuilderResolve")? {
+        invoke::call(method, &[domain, builder].map(Argument::reference))?;
+    }
+    Ok(())
+}
+
 /// Raises `AssemblyLoad`.
 fn tell(assembly: AssemblyId) -> Result<()> {
     if let Some((domain, method)) = handled(&LOAD, "DoAssemblyLoad")? {

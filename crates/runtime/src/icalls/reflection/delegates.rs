@@ -15,8 +15,12 @@ extern "C" fn create(ty: ObjectRef, target: ObjectRef, method: ObjectRef, _throw
         if !types.header(class)?.is_delegate() {
             return Err(Exception::argument("type", "Type must derive from Delegate."));
         }
-        // A delegate over an object calls what a virtual call would reach.
         let declaration = types.method(method);
+        if declaration.generic_param_count as usize != declaration.method_args.len() {
+            let message = " Cannot bind to the target method because its signature differs from that of the delegate type";
+            return Err(Exception::argument("method", message));
+        }
+        // A delegate over an object calls what a virtual call would reach.
         if declaration.is_virtual() && !target.is_null() {
             method = methods::resolve_virtual(target.type_id(), method)?;
         }

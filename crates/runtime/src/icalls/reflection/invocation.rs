@@ -300,8 +300,7 @@ fn new_array(ty: TypeId, kind: ArrayMethod, arguments: ArrayRef) -> Result<Objec
     let has_bounds = matches!(kind, ArrayMethod::Constructor(count) if count == 2 * rank);
     let table = method_table(ty)?;
     if matches!(types.kind(ty), TypeKind::SzArray(_)) {
-        let length = usize::try_from(integers[0]).map_err(|_| Exception::overflow())?;
-        return Ok(object::allocate_vector(table, length)?.object());
+        return Ok(object::allocate_vector_of(table, &integers)?.object());
     }
     let dimensions: Vec<(i32, i32)> = match has_bounds {
         true => integers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect(),

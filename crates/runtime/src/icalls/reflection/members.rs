@@ -103,10 +103,11 @@ fn declared_methods(ty: TypeId) -> Vec<MethodId> {
         _ => return types.methods_of(ty),
     };
     let mut kinds = vec![ArrayMethod::Constructor(rank)];
-    if !is_vector {
+    // With lower bounds, or with the length of the arrays in a vector of arrays.
+    if !is_vector || types.element_type(ty).is_some_and(|element| types.array_rank(element).is_some()) {
         kinds.push(ArrayMethod::Constructor(2 * rank));
     }
-    kinds.extend([ArrayMethod::Set, ArrayMethod::Address, ArrayMethod::Get]);
+    kinds.extend([ArrayMethod::Get, ArrayMethod::Address, ArrayMethod::Set]);
     kinds.into_iter().map(|kind| types.array_method(ty, kind)).collect()
 }
 

@@ -184,7 +184,9 @@ extern "C" fn name(this: ObjectRef) -> StringRef {
 extern "C" fn metadata_token(this: ObjectRef) -> u32 {
     raising(|| {
         let declaration = runtime().types.method(method_of(this)?);
-        Ok(tokens::shown(declaration.assembly, Token::new(TableId::MethodDef, declaration.row().unwrap_or(0))).0)
+        // Methods of arrays have none.
+        let shown = |row| tokens::shown(declaration.assembly, Token::new(TableId::MethodDef, row)).0;
+        Ok(declaration.row().map_or(0, shown))
     })
 }
 

@@ -284,7 +284,8 @@ fn find_path(assembly: AssemblyId, path: &[String], ignore_case: bool) -> Result
     let (namespace, name) = outermost.rsplit_once('.').unwrap_or(("", outermost));
     let mut found = types.find_type(assembly, namespace, name)?;
     if found.is_none() && ignore_case {
-        found = find_ignoring_case(assembly, 0, namespace, name).or_else(|| types.find_made_ignoring_case(assembly, namespace, name));
+        found =
+            find_ignoring_case(assembly, 0, namespace, name).or_else(|| types.find_made_ignoring_case(assembly, namespace, name));
     }
     if found.is_none() {
         // Types of other modules that are not exported.
