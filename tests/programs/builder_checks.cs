@@ -59,7 +59,24 @@ class P {
     user = module.DefineType("DayUser", TypeAttributes.Public); user.DefineField("day", days, FieldAttributes.Public | FieldAttributes.Static);
     var dayUser = user.CreateType();
     Try("unfinished enumeration", () => Activator.CreateInstance(dayUser));
+    Named();
     Asked();
+  }
+
+  // What is unfinished has a name already, and an object can have a field of it.
+  static void Named() {
+    var late = module.DefineType("Space.Named", TypeAttributes.Public);
+    var user = module.DefineType("NameUser", TypeAttributes.Public);
+    user.DefineField("own", late, FieldAttributes.Public);
+    user.DefineField("holder", typeof(Holder<>).MakeGenericType(late), FieldAttributes.Public);
+    user.DefineField("array", late.MakeArrayType(), FieldAttributes.Public);
+    var made = user.CreateType();
+    Try("own", () => made.GetField("own").FieldType + " " + made.GetField("own").GetValue(Activator.CreateInstance(made)));
+    Try("holder", () => made.GetField("holder").FieldType + " of " + made.GetField("holder").FieldType.GetGenericArguments()[0].GetType().Name);
+    Try("array", () => made.GetField("array").FieldType.AssemblyQualifiedName);
+    late.CreateType();
+    Try("holder", () => made.GetField("holder").FieldType + " of " + made.GetField("holder").FieldType.GetGenericArguments()[0].GetType().Name);
+    Try("object", () => Activator.CreateInstance(made));
   }
 
   // Code that needs an unfinished type asks for it.

@@ -77,6 +77,15 @@ pub(crate) struct AssemblyIndex {
     by_name: FxHashMap<Box<str>, Vec<AssemblyId>>,
 }
 
+/// What is known of a type that is not finished.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    namespace: &'static str,
+    name: &'static str,
+    /// Others have fields of it, which hold references.
+    is_reference: bool,
+}
+
 /// An assembly, a namespace and a name in it.
 type QualifiedName = (AssemblyId, Box<str>, Box<str>);
 
@@ -90,6 +99,8 @@ pub(crate) struct Assemblies {
     made: RwLock<FxHashMap<QualifiedName, TypeId>>,
     /// Which types the program made within others.
     nested: RwLock<FxHashMap<TypeId, Vec<TypeId>>>,
+    /// Types that the program has begun to make, by their assemblies.
+    begun: RwLock<FxHashMap<AssemblyId, Begun>>,
     index: RwLock<AssemblyIndex>,
     /// Held while an assembly is added, so that none is added twice.
     adding: Mutex<()>,
@@ -173,6 +184,28 @@ impl TypeSystem {
     pub fn reserve_assembly(&self) -> AssemblyId {
         let _adding = self.assemblies.adding.lock();
         AssemblyId(self.assemblies.loaded.push(Slot::default()) as u32)
+    }
+
+    /// Says what the type that a number was reserved for is called, for as long as it is not finished. Such types stay for good, and so does the name.
+    pub fn name_reserved(&self, id: AssemblyId, namespace: String, name: String) {
+        let begun = Begun { namespace: namespace.leak(), name: name.leak(), is_reference: false };
+        self.assemblies.begun.write().insert(id, begun);
+    }
+
+    /// Says that the type that a number was reserved for is no value type, so that others can have fields of it before it is finished. It must
+    /// become none.
+    pub fn promise_reference(&self, id: AssemblyId) {
+        self.assemblies.begun.write().entry(id).or_default().is_reference = true;
+    }
+
+    /// Whether [`TypeSystem::promise_reference`] was called.
+    pub fn is_promised_reference(&self, id: AssemblyId) -> bool {
+        self.assemblies.begun.read().get(&id).is_some_and(|begun| begun.is_reference)
+    }
+
+    /// Namespace and name of a type that is not finished; empty if nobody said them.
+    pub(crate) fn reserved_name(&self, id: AssemblyId) -> (&'static str, &'static str) {
+        self.assemblies.begun.read().get(&id).map_or(("", ""), |begun| (begun.namespace, begun.name))
     }
 
     /// Gives a reserved number its assembly. The first one stays.

@@ -587,10 +587,7 @@ impl TypeSystem {
 
     /// Size, alignment and whether there are references, of a location of this type.
     pub(super) fn measure(&self, t: TypeId, loading: &mut Vec<TypeId>) -> Result<(u32, u32, bool)> {
-        // A type that cannot be loaded must not count as a reference.
-        if matches!(self.kind(t), TypeKind::Class { .. } | TypeKind::Instance { .. }) {
-            self.header(self.generic_definition_type(t))?;
-        }
+        self.check_loadable(t)?;
         match self.shallow_storage(t) {
             Some(storage) => Ok((storage.size(&self.layout), storage.align(&self.layout), storage == Storage::Ref)),
             None => {
@@ -600,11 +597,22 @@ impl TypeSystem {
         }
     }
 
+    /// A class that cannot be loaded must not count as a reference; one that is not finished may, if that was promised.
+    fn check_loadable(&self, t: TypeId) -> Result<()> {
+        let definition = self.generic_definition_type(t);
+        if let TypeKind::Class { assembly, .. } = *self.kind(definition) {
+            if self.is_filled(assembly) || !self.is_promised_reference(assembly) {
+                self.header(definition)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What a location of this type holds. Open generic parameters count as references.
     pub fn storage(&self, t: TypeId) -> Result<Storage> {
         if let Some(storage) = self.shallow_storage(t) {
-            if storage == Storage::Ref && matches!(self.kind(t), TypeKind::Class { .. } | TypeKind::Instance { .. }) {
-                self.header(self.generic_definition_type(t))?;
+            if storage == Storage::Ref {
+                self.check_loadable(t)?;
             }
             return Ok(storage);
         }

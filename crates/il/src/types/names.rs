@@ -58,7 +58,10 @@ impl TypeSystem {
             return ("", "");
         };
         let metadata = self.metadata(assembly);
-        metadata.row::<TypeDefRow>(row).map_or(("", ""), |row| (metadata.string(row.namespace), metadata.string(row.name)))
+        let unknown = || if self.is_filled(assembly) { ("", "") } else { self.reserved_name(assembly) };
+        metadata
+            .row::<TypeDefRow>(row)
+            .map_or_else(|_| unknown(), |row| (metadata.string(row.namespace), metadata.string(row.name)))
     }
 
     /// A method's name as Mono writes it, by which internal calls are bound: `System.Math:Sin (double)`,

@@ -90,6 +90,7 @@ pub fn made_type(builder: Fields) -> Result<TypeId> {
     let owner = owner_of(module_assembly(module)?);
     let assembly = runtime().types.reserve_assembly();
     let ty = made_type_of(assembly);
+    runtime().types.name_reserved(assembly, builder.text("nspace")?, builder.text("tname")?);
     builder.set_word("_impl", handles::from_type(ty))?;
     if let Some(owner) = owner {
         set_owner(assembly, owner);

@@ -54,6 +54,12 @@ pub fn create(object: ObjectRef) -> Result<ObjectRef> {
         let mut scope = ModuleScope::new(&name);
         assemblies::add_manifest(&mut scope, Fields::of(module.reference("assemblyb")?)?)?;
         check_enumeration(builder)?;
+        if types.is_promised_reference(assembly) && builds_value_type(builder)? {
+            return Err(type_load(
+                &builder_name(builder)?,
+                "The type became a value type after others were given fields of it.",
+            )?);
+        }
         scope.define_type(ty, MADE_TYPE_ROW);
         if let Some(owner) = registry::owner_of(assembly) {
             scope.set_whole(owner.main);
@@ -205,12 +211,32 @@ pub fn declare(scope: &mut ModuleScope, builder: Fields, row: u32) -> Result<()>
     Ok(())
 }
 
+/// Lets fields be of a class that is not finished.
+fn promise_reference(ty: TypeId) -> Result<()> {
+    let types = &runtime().types;
+    let definition = types.generic_definition_type(ty);
+    if let (Some((assembly, _)), Some(builder)) = (types.definition_of(definition), registry::builder_of(definition)) {
+        if !types.is_filled(assembly) && !builds_value_type(Fields::of(builder)?)? {
+            types.promise_reference(assembly);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a `TypeBuilder` builds a structure or an enumeration.
+fn builds_value_type(builder: Fields) -> Result<bool> {
+    let known = runtime().types.well_known();
+    let parent = builder.reference("parent")?.non_null().map(type_id).transpose()?;
+    Ok(parent.is_some_and(|parent| parent == known.value_type || parent == known.enum_))
+}
+
 fn declare_field(scope: &mut ModuleScope, field: Fields, type_row: u32) -> Result<()> {
     const FIELD: u8 = 6;
     let mut signature = vec![FIELD];
     push_modifiers(scope, &mut signature, field, "modReq", "modOpt")?;
     let ty = type_id(field.reference("type")?)?;
     push_type(&mut signature, &runtime().types, scope, ty);
+    promise_reference(ty)?;
     let has_data = field.bytes("rva_data")?.is_some();
     let attributes = field.int("attrs")? as u32 | if has_data { FIELD_HAS_RVA } else { 0 };
     let (name, signature) = (scope.writer.string(&field.text("name")?), scope.writer.blob(&signature));

@@ -1,6 +1,7 @@
 //! Names of types and assemblies as reflection writes them.
 
 use super::parameters::{is_definition, parameter_of, type_parameters};
+use crate::emit::registry;
 use crate::runtime;
 use il::AssemblyName;
 use il::types::{AssemblyId, TypeId, TypeKind};
@@ -70,7 +71,7 @@ pub(super) fn namespace(ty: TypeId) -> Option<&'static str> {
     Some(types.simple_name(current).0).filter(|namespace| !namespace.is_empty())
 }
 
-/// The assembly of a type; of constructed types that of what they are made of.
+/// The assembly of a type; of constructed types that of what they are made of. A type that is not finished has none yet but its builder's.
 pub(super) fn assembly_of(ty: TypeId) -> AssemblyId {
     let types = &runtime().types;
     if let Some(parameter) = parameter_of(ty) {
@@ -80,7 +81,13 @@ pub(super) fn assembly_of(ty: TypeId) -> AssemblyId {
         TypeKind::SzArray(inner) | TypeKind::Array { element: inner, .. } | TypeKind::Pointer(inner) | TypeKind::ByRef(inner) => {
             assembly_of(inner)
         }
-        _ => types.definition_of(ty).map_or(types.corlib(), |(assembly, _)| assembly),
+        _ => match types.definition_of(ty) {
+            Some((assembly, _)) if !types.is_filled(assembly) => {
+                registry::owner_of(assembly).map_or(assembly, |owner| owner.main)
+            }
+            Some((assembly, _)) => assembly,
+            None => types.corlib(),
+        },
     }
 }
 
