@@ -5,12 +5,13 @@ use crate::shell::{capture, run as run_command};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The word `apps` runs whole applications, `passes` the suite `mini` with each pass of the middle-end off and with each alone. Otherwise hands its
+/// The word `apps` runs whole applications, `classes` the tests of the class library, `passes` the suite `mini` with each pass of the middle-end off and with each alone. Otherwise hands its
 /// arguments to the runner in the folder that `SAKI_SUITES` names (`../shared/tools/mono-suites` beside the checkout if it is not set), with the
 /// release build of `saki` for the target as the runtime unless they name one.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments {
         [first, names @ ..] if first == "apps" => crate::applications::run(names),
+        [first, names @ ..] if first == "classes" => crate::class_libraries::run(names),
         [first, rest @ ..] if first == "passes" => run_passes(rest),
         _ => run_suites(arguments),
     }

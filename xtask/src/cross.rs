@@ -5,7 +5,7 @@
 //! linkers and C libraries for C code are Debian's cross packages.
 
 use crate::packages::{self, Package};
-use crate::shell::{has_command, root, run, target_folder};
+use crate::shell::{cache_folder, has_command, root, run, target_folder};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -225,11 +225,9 @@ fn foreign_architectures() -> impl Iterator<Item = &'static str> {
     TARGETS.iter().filter_map(|target| target.foreign.as_ref()).map(|foreign| foreign.debian_architecture)
 }
 
-/// Where the compiler is unpacked: the user's cache folder.
+/// Where the compiler is unpacked.
 fn rust_prefix() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    cache.unwrap_or_else(home).join("saki").join(format!("rust-{}", RUST_VERSION.replace('.', "-")))
+    cache_folder().join(format!("rust-{}", RUST_VERSION.replace('.', "-")))
 }
 
 fn make_folder(folder: &Path) -> Result<(), String> {

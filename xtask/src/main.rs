@@ -2,6 +2,7 @@
 
 mod applications;
 mod benchmark;
+mod class_libraries;
 mod conformance;
 mod cross;
 mod demo;
@@ -35,8 +36,8 @@ const CHORES: &[Chore] = &[
     ("environment", "x86|arm", "prints the variables that «cross» sets, for a shell", cross::print_environment),
     (
         "conformance",
-        "apps [NAMES] | [passes] [--target NAME] [OPTIONS OF THE SUITES' RUNNER]",
-        "runs programs of Debian's packages beside Mono, or Mono's own suites with their runner (SAKI_SUITES names its folder), mini also with each pass off and alone",
+        "apps [NAMES] | classes [NAMES] | [passes] [--target NAME] [OPTIONS OF THE SUITES' RUNNER]",
+        "runs programs of Debian's packages or the class library's tests beside Mono, or Mono's own suites with their runner (SAKI_SUITES names its folder), mini also with each pass off and alone",
         conformance::run,
     ),
     (

@@ -33,6 +33,10 @@ pub const APPLICATIONS: &[Package] = &[
     },
 ];
 
+/// What getting the class library's tests needs besides.
+pub const DOWNLOADS: &[Package] =
+    &[Package { name: "curl", is_there: || has_command("curl") }, Package { name: "xz-utils", is_there: || has_command("xz") }];
+
 /// Installs what is missing for tests and demo on the host.
 pub fn install() -> Result<(), String> {
     install_from(PACKAGES)

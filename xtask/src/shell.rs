@@ -15,6 +15,13 @@ pub fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// What is got from elsewhere is kept here: in the user's cache folder.
+pub fn cache_folder() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    cache.unwrap_or_else(home).join("saki")
+}
+
 /// The release build of the `saki` command.
 pub fn saki() -> PathBuf {
     target_folder().join("release").join("saki")
