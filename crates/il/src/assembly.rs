@@ -2,6 +2,7 @@
 //!
 //! Opening reads headers only. The index of type names is built at the first lookup.
 
+mod display_name;
 mod name;
 mod sha1;
 mod type_index;
@@ -12,12 +13,13 @@ use std::sync::{Arc, OnceLock};
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::heaps::StringIndex;
-use crate::pe::Image;
+use crate::pe::{Image, cli_flags};
 use crate::tables::{
     AssemblyRefRow, AssemblyRow, CustomAttributeRow, ExportedTypeRow, FileRow, ManifestResourceRow, MemberRefRow, Metadata,
     ModuleRow, NestedClassRow, TableId, Token, TypeDefRow, TypeRefRow,
 };
 
+pub use display_name::{DisplayName, ProcessorArchitecture};
 pub use name::{AssemblyName, Version};
 pub use sha1::{public_key_token, sha1};
 use type_index::TypeIndex;
@@ -137,6 +139,26 @@ impl Assembly {
     /// MethodDef of the entry point, if it has one (in this file).
     pub fn entry_point(&self) -> Option<u32> {
         self.image().cli_header().entry_point.row_in(TableId::MethodDef)
+    }
+
+    /// What its file says about the processor that it needs, as Mono reads it.
+    pub fn architecture(&self) -> ProcessorArchitecture {
+        const MACHINE_I386: u16 = 0x14c;
+        const MACHINE_IA64: u16 = 0x200;
+        const MACHINE_AMD64: u16 = 0x8664;
+        const MACHINE_ARM: u16 = 0x1c4;
+        /// `NoPlatform`: an assembly to compile against.
+        const NO_PLATFORM: u32 = 0x70;
+        let flags = self.image().cli_header().flags;
+        match self.image().machine() {
+            MACHINE_I386 if flags & (cli_flags::REQUIRES_32_BIT | cli_flags::PREFERS_32_BIT) != 0 => ProcessorArchitecture::X86,
+            MACHINE_I386 if flags & NO_PLATFORM == NO_PLATFORM => ProcessorArchitecture::None,
+            MACHINE_I386 => ProcessorArchitecture::Msil,
+            MACHINE_IA64 => ProcessorArchitecture::Ia64,
+            MACHINE_AMD64 => ProcessorArchitecture::Amd64,
+            MACHINE_ARM => ProcessorArchitecture::Arm,
+            _ => ProcessorArchitecture::None,
+        }
     }
 
     /// The full name of a row in AssemblyRef.

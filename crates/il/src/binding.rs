@@ -62,7 +62,7 @@ impl BindingPolicy {
                 "assemblyIdentity" => {
                     let mut text = attribute(attributes, "name").unwrap_or_default().to_owned();
                     for (key, part) in [("culture", "Culture"), ("publicKeyToken", "PublicKeyToken")] {
-                        if let Some(value) = attribute(attributes, key) {
+                        if let Some(value) = attribute(attributes, key).filter(|value| !value.is_empty()) {
                             text.push_str(&format!(", {part}={value}"));
                         }
                     }

@@ -25,7 +25,7 @@ pub mod types;
 pub mod version_info;
 pub mod writer;
 
-pub use assembly::{Assembly, AssemblyName, Version};
+pub use assembly::{Assembly, AssemblyName, DisplayName, ProcessorArchitecture, Version};
 pub use error::{Error, ErrorKind, Result};
 pub use resolve::AssemblyResolver;
 pub use tables::{Metadata, TableId, Token};

@@ -45,7 +45,12 @@ pub(super) fn context_of(reflection_only: u8) -> LoadContext {
 /// The assembly of a display name, which handlers get as it was given; none if there is no file. Nobody is asked for one that is only to be
 /// looked at.
 pub(super) fn load(text: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Result<Option<AssemblyId>> {
-    let name = AssemblyName::parse(text)?;
+    let name = match AssemblyName::parse(text) {
+        Ok(name) => name,
+        // Handlers may know what it means.
+        Err(_) if context == LoadContext::Execution => return ask(text, None, context),
+        Err(_) => return Ok(None),
+    };
     let error = match runtime().types.probe_by_name(context, &name, requesting) {
         Ok(found) => return Ok(Some(found)),
         Err(error) => error,

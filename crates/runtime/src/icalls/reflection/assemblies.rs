@@ -19,7 +19,7 @@ use crate::{handles, runtime};
 use il::assembly::Resource;
 use il::tables::{FileRow, TypeDefRow};
 use il::types::{AssemblyId, GenericContext, LoadContext, TypeId, file_attributes, type_attributes};
-use il::{AssemblyName, TableId, Token};
+use il::{AssemblyName, DisplayName, TableId, Token};
 use std::ffi::c_char;
 use std::path::Path;
 
@@ -76,20 +76,22 @@ fn file_of(path: &str) -> &Path {
     Path::new(path.strip_prefix("file://").filter(|address| address.starts_with('/')).unwrap_or(path))
 }
 
+/// An exception for a file that is no assembly, with its path.
+fn invalid_image(namespace: &'static str, class: &'static str, path: &str) -> Exception {
+    Exception::with_arguments(namespace, class, vec![Some("Invalid Image".to_owned()), Some(path.to_owned())])
+}
+
 /// Loads an assembly by its path as a program gave it.
 fn load(path: &str, load: impl FnOnce(&Path) -> il::Result<AssemblyId>) -> Result<ObjectRef> {
-    let refused = |class: &'static str, namespace: &'static str| {
-        Exception::with_arguments(namespace, class, vec![Some("Invalid Image".to_owned()), Some(path.to_owned())])
-    };
     let file = file_of(path);
     if !file.exists() {
-        return Err(refused("FileNotFoundException", "System.IO"));
+        return Err(invalid_image("System.IO", "FileNotFoundException", path));
     }
     if file.is_dir() {
-        return Err(refused("BadImageFormatException", "System"));
+        return Err(invalid_image("System", "BadImageFormatException", path));
     }
     let loaded = load(file).map_err(|error| match error.kind() {
-        il::ErrorKind::BadImage => refused("BadImageFormatException", "System"),
+        il::ErrorKind::BadImage => invalid_image("System", "BadImageFormatException", path),
         _ => error.into(),
     })?;
     assembly_object(loaded)
@@ -399,13 +401,12 @@ extern "C" fn native_name(assembly: Handle) -> *mut NativeAssemblyName {
 extern "C" fn parse_name(text: *const c_char, name: *mut NativeAssemblyName, has_version: *mut u8, has_token: *mut u8) -> bool {
     raising(|| {
         let text = text_at(text).unwrap_or_default();
-        let Ok(parsed) = AssemblyName::parse(&text) else { return Ok(false) };
-        let lower = text.to_ascii_lowercase();
+        let Ok(parsed) = DisplayName::parse(&text) else { return Ok(false) };
         // SAFETY: `out` parameters.
         unsafe {
-            name.write(NativeAssemblyName::new(&parsed)?);
-            has_version.write(u8::from(lower.contains("version=")));
-            has_token.write(u8::from(lower.contains("publickeytoken=")));
+            name.write(NativeAssemblyName::of_display(&parsed)?);
+            has_version.write(u8::from(parsed.has_version));
+            has_token.write(u8::from(parsed.has_token));
         }
         Ok(true)
     })
@@ -425,10 +426,16 @@ extern "C" fn free_name(name: *mut NativeAssemblyName, free_structure: u8) {
 extern "C" fn name_of_file(path: StringRef, name: *mut NativeAssemblyName, code_base: *mut ObjectRef) {
     raising(|| {
         let path = path.argument("assemblyFile")?.text();
-        let file = il::Assembly::open(Path::new(&path))?;
+        let file = il::Assembly::open(Path::new(&path)).map_err(|error| match error.kind() {
+            il::ErrorKind::BadImage => invalid_image("System", "BadImageFormatException", &path),
+            _ => error.into(),
+        })?;
+        if !file.has_manifest() {
+            return Err(Exception::argument("assemblyFile", "The file does not contain a manifest"));
+        }
         let absolute = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone().into());
         // SAFETY: an `out` parameter.
-        unsafe { name.write(NativeAssemblyName::new(file.name())?) };
+        unsafe { name.write(NativeAssemblyName::of_file(&file)?) };
         store_out(code_base, StringRef::new(&format!("file://{}", absolute.display()))?.object());
         Ok(())
     })

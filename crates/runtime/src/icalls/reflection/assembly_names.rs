@@ -2,9 +2,9 @@
 
 use super::native::{free, native_string};
 use crate::exceptions::{Exception, Result};
-use il::AssemblyName;
 use il::tables::AssemblyRow;
 use il::types::AssemblyId;
+use il::{Assembly, AssemblyName, DisplayName};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::ffi::c_char;
@@ -35,6 +35,27 @@ pub struct NativeAssemblyName {
 }
 
 impl NativeAssemblyName {
+    /// The name of a file that is an assembly.
+    pub fn of_file(file: &Assembly) -> Result<NativeAssemblyName> {
+        let mut name = NativeAssemblyName::new(file.name())?;
+        if let Ok(row) = file.metadata().row::<AssemblyRow>(1) {
+            name.hash_algorithm = row.hash_algorithm;
+        }
+        name.architecture = file.architecture() as u16;
+        Ok(name)
+    }
+
+    /// A name as a program wrote it: the class library tells what is not given from what is neutral.
+    pub fn of_display(display: &DisplayName) -> Result<NativeAssemblyName> {
+        let mut name = NativeAssemblyName::new(&display.name)?;
+        if !display.has_culture {
+            free(std::mem::replace(&mut name.culture, std::ptr::null_mut()));
+        }
+        name.hash_algorithm = 0;
+        name.architecture = display.architecture as u16;
+        Ok(name)
+    }
+
     /// A name with its texts in memory of `malloc`.
     pub fn new(name: &AssemblyName) -> Result<NativeAssemblyName> {
         let mut public_key_token = [0; TOKEN_BYTES];
@@ -99,10 +120,7 @@ pub(super) fn name_of_loaded(assembly: AssemblyId) -> Result<*mut NativeAssembly
         return Ok(known as *mut NativeAssemblyName);
     }
     let types = &crate::runtime().types;
-    let mut name = NativeAssemblyName::new(types.assembly(assembly).name())?;
-    if let Ok(row) = types.metadata(assembly).row::<AssemblyRow>(1) {
-        name.hash_algorithm = row.hash_algorithm;
-    }
+    let name = NativeAssemblyName::of_file(types.assembly(assembly))?;
     let address = Box::into_raw(Box::new(name)) as usize;
     Ok(*NAMES.lock().entry(assembly).or_insert(address) as *mut NativeAssemblyName)
 }
