@@ -91,9 +91,11 @@ impl AssemblyResolver {
         let token = name.token()?;
         let text = token.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let exact = format!("{}_{}_{text}", name.version, name.culture);
-        let file_name = format!("{}.dll", name.name);
+        // Mono finds those that are named like their files, too.
+        let simple = name.name.strip_suffix(".dll").unwrap_or(&name.name);
+        let file_name = format!("{simple}.dll");
         self.caches.iter().find_map(|cache| {
-            let folder = cache.join(&*name.name);
+            let folder = cache.join(simple);
             let path = folder.join(&exact).join(&file_name);
             if path.is_file() {
                 return Some(path);

@@ -1,6 +1,5 @@
 //! Exceptions as the runtime's own functions see them: a `Result` whose error is a managed exception, made late.
 
-use crate::handles;
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ObjectRef, StringRef};
@@ -286,9 +285,4 @@ pub fn type_initialization(ty: TypeId, inner: ObjectRef) -> Result<ObjectRef> {
 /// Name of the class of an exception object, for reports.
 pub fn class_name(object: ObjectRef) -> String {
     runtime().types.reflection_name(object.type_id())
-}
-
-/// The `Type` object of an object's class.
-pub fn exact_type(object: ObjectRef) -> Result<ObjectRef> {
-    handles::type_object(object.type_id())
 }

@@ -375,7 +375,7 @@ extern "C" fn type_object(table: Table) -> ObjectRef {
 }
 
 extern "C" fn get_type(object: ObjectRef) -> ObjectRef {
-    raising(|| handles::type_object(object.check()?.type_id()))
+    raising(|| handles::type_object(proxies::shown_type(object.check()?)))
 }
 
 // Transparent proxies

@@ -46,6 +46,13 @@ pub fn real_proxy(proxy: ObjectRef) -> ObjectRef {
     REAL_PROXY.get(proxy)
 }
 
+/// The type that an object shows: of a proxy for an interface that interface.
+pub fn shown_type(object: ObjectRef) -> TypeId {
+    let table = object.method_table();
+    let interface = if table.has(flags::PROXY) { table.class().proxied_interfaces.first().copied() } else { None };
+    interface.unwrap_or(object.type_id())
+}
+
 fn table(class: TypeId, interfaces: Box<[TypeId]>) -> Result<&'static MethodTable> {
     let tables = &domain::current().proxies.tables;
     let key = (class, interfaces);

@@ -105,6 +105,38 @@ impl DisplayName {
     }
 }
 
+impl AssemblyName {
+    /// Parses the display form behind a type's name, where Mono takes what it understands: unknown parts are left out, and what follows a
+    /// broken version. There is nothing to take where a comma ends the text.
+    pub fn parse_behind_type(text: &str) -> Option<AssemblyName> {
+        let text = text.trim_start();
+        let is_of_name = |character: char| character.is_ascii_alphanumeric() || " .-_$@\t".contains(character);
+        let quoted = text.strip_prefix('"');
+        let start = quoted.unwrap_or(text);
+        let (name, rest) = start.split_at(start.find(|character| !is_of_name(character)).unwrap_or(start.len()));
+        let rest = if quoted.is_some() { rest.strip_prefix('"').unwrap_or(rest) } else { rest };
+        let Some(rest) = rest.strip_prefix(',') else {
+            return Some(AssemblyName::simple(if rest.is_empty() { name } else { start }));
+        };
+        let mut parsed = AssemblyName::simple(name.trim_end());
+        let mut parts = rest.split(',').map(str::trim).peekable();
+        while let Some(part) = parts.next() {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            match key.to_ascii_lowercase().as_str() {
+                "" if parts.peek().is_none() => return None,
+                "version" => match Version::parse(value) {
+                    Some(version) => parsed.version = version,
+                    None => break,
+                },
+                "culture" if !value.to_ascii_lowercase().starts_with("neutral") => parsed.culture = value.into(),
+                "publickeytoken" => parsed.public_key_token = hex_bytes(value).and_then(|token| token.try_into().ok()),
+                _ => {}
+            }
+        }
+        Some(parsed)
+    }
+}
+
 /// The standard's own key of the class libraries (ECMA-335 II.6.2.1.3), which is none that could sign. Of a name with it, only the token is kept.
 const ECMA_KEY: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0];
 
@@ -166,6 +198,18 @@ mod tests {
         assert_eq!(DisplayName::parse("a, Version=65537.2.3.4.5").unwrap().name.version.to_string(), "1.2.3.4");
         let ecma = DisplayName::parse("a, PublicKey=00000000000000000400000000000000").unwrap().name;
         assert!(ecma.public_key.is_empty() && ecma.token().is_some_and(|token| token[0] == 0xb7));
+    }
+
+    #[test]
+    fn names_behind_types() {
+        let parse = |text| AssemblyName::parse_behind_type(text).map(|name| name.to_string());
+        let full = |name| Some(format!("{name}, Version=0.0.0.0, Culture=neutral, PublicKeyToken=null"));
+        assert_eq!(parse("mscorlib"), full("mscorlib"));
+        assert_eq!(parse("a b , Other=1"), full("a b"));
+        assert_eq!(parse("\"a\", Version=x, Culture=de"), full("a"));
+        assert_eq!(parse("a, Culture=de").as_deref(), Some("a, Version=0.0.0.0, Culture=de, PublicKeyToken=null"));
+        assert_eq!(parse(", b"), full(""));
+        assert_eq!(parse("a, "), None);
     }
 
     #[test]

@@ -296,17 +296,20 @@ impl TypeSystem {
 
     /// The same for a purpose.
     pub fn load_file_for(&self, context: LoadContext, path: &Path) -> Result<AssemblyId> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        self.load_path((path, context), false)
+        let id = self.load_path(path, context, false)?;
+        require_manifest(self.assembly(id))?;
+        Ok(id)
     }
 
     /// Loads the assembly of a file, or finds it if it is loaded. If it is loaded now, what it refers to is not looked for in its folder.
     pub fn load_file_alone(&self, path: &Path) -> Result<AssemblyId> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        self.load_path((path, LoadContext::Execution), true)
+        let id = self.load_path(path, LoadContext::Execution, true)?;
+        require_manifest(self.assembly(id))?;
+        Ok(id)
     }
 
-    fn load_path(&self, key: (PathBuf, LoadContext), stands_alone: bool) -> Result<AssemblyId> {
+    fn load_path(&self, path: &Path, context: LoadContext, stands_alone: bool) -> Result<AssemblyId> {
+        let key = (path.canonicalize().unwrap_or_else(|_| path.to_owned()), context);
         if let Some(&id) = self.assemblies.index.read().by_path.get(&key) {
             return Ok(id);
         }
@@ -318,7 +321,9 @@ impl TypeSystem {
 
     /// Loads the assembly of a file, unless one of the same name is loaded already, or the policy prefers another: then that.
     pub fn load_from(&self, path: &Path) -> Result<AssemblyId> {
-        let name = Assembly::open(path)?.name().clone();
+        let file = Assembly::open(path)?;
+        require_manifest(&file)?;
+        let name = file.name().clone();
         if let Some(redirected) = self.redirect(&name) {
             return self.load_by_name(&redirected, None);
         }
@@ -338,7 +343,9 @@ impl TypeSystem {
 
     /// Loads an assembly from memory; `name` stands for its file in messages.
     pub fn load_bytes(&self, context: LoadContext, bytes: impl Into<Arc<[u8]>>, name: &str) -> Result<AssemblyId> {
-        Ok(self.add_assembly(LoadedAssembly::new(Assembly::from_bytes(bytes.into(), name)?, context)))
+        let assembly = Assembly::from_bytes(bytes.into(), name)?;
+        require_manifest(&assembly)?;
+        Ok(self.add_assembly(LoadedAssembly::new(assembly, context)))
     }
 
     /// Finds an assembly among the loaded ones, or else through the resolver, or else by asking the listener.
@@ -357,6 +364,9 @@ impl TypeSystem {
         let name = replaced.as_ref().unwrap_or(name);
         if let Some(id) = self.find_loaded(context, name) {
             return Ok(id);
+        }
+        if &*name.name == "mscorlib.dll" {
+            return Ok(self.corlib());
         }
         let near = requesting.map(|id| self.loaded(id)).filter(|requesting| !requesting.stands_alone);
         let folder = near.and_then(|requesting| requesting.assembly.path()?.parent().map(Path::to_owned));
@@ -444,7 +454,7 @@ impl TypeSystem {
         let Some(folder) = folder.filter(|_| is_plain) else {
             return Err(Error::new(ErrorKind::FileNotFound, "module not found").with_name(file));
         };
-        let module = self.load_file_for(self.load_context(assembly), &folder.join(file));
+        let module = self.load_path(&folder.join(file), self.load_context(assembly), false);
         let module = module.map_err(|error| match error.kind() {
             ErrorKind::FileNotFound => error.with_name(file),
             _ => error,
@@ -634,6 +644,14 @@ const NOT_PRELOADED: &str = "Cannot resolve dependency to assembly because it ha
 /// Whether one version is as good as another: 0.0.0.0 is as good as any.
 fn are_compatible(wanted: Version, found: Version) -> bool {
     wanted == found || wanted == Version::default() || found == Version::default()
+}
+
+/// A mere module is no assembly.
+fn require_manifest(file: &Assembly) -> Result<()> {
+    match file.has_manifest() {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::BadImage, "the file has no assembly manifest").with_name(&**file.file())),
+    }
 }
 
 /// What an assembly is found by: its simple name, in which case does not count.

@@ -1,5 +1,6 @@
 //! `System.Array` and `System.Buffer`.
 
+use super::reflection::refuse_element;
 use super::{InternalCall, icall, raising};
 use crate::casts;
 use crate::exceptions::{Exception, Result};
@@ -311,6 +312,7 @@ extern "C" fn create_instance(element: ObjectRef, lengths: ArrayRef, bounds: Arr
         {
             return Err(Exception::not_supported("Array type can not be void"));
         }
+        refuse_element(element)?;
         // SAFETY: arrays of integers.
         let lengths = unsafe { lengths.slice::<i32>() };
         // SAFETY: as above.

@@ -34,12 +34,6 @@ extern "C" fn get_frame_info(
     raising(|| -> Result<bool> {
         let Some(frame) = calling_frame(skip) else { return Ok(false) };
         store_out(method, super::reflection::method_object(frame.method, None)?);
-        let position = frame.position().filter(|_| need_file_info != 0);
-        let file_name = match &position {
-            Some(position) => StringRef::new(&position.file)?,
-            None => StringRef::NULL,
-        };
-        store_out(file, file_name.object());
         // SAFETY: compiled code passes the addresses of variables.
         unsafe {
             // Without symbols Mono does not say where in the method it is.
@@ -48,8 +42,17 @@ extern "C" fn get_frame_info(
                 None => 0,
             };
             *native_offset = frame.native_offset as i32;
-            *line = position.as_ref().map_or(0, |position| position.line as i32);
-            *column = position.as_ref().map_or(0, |position| position.column as i32);
+        }
+        // What was not asked for stays: a constructor passes its parameters, which say it already.
+        if need_file_info != 0 {
+            let position = frame.position();
+            let file_name = position.as_ref().map_or(Ok(StringRef::NULL), |position| StringRef::new(&position.file))?;
+            store_out(file, file_name.object());
+            // SAFETY: as above.
+            unsafe {
+                *line = position.as_ref().map_or(0, |position| position.line as i32);
+                *column = position.as_ref().map_or(0, |position| position.column as i32);
+            }
         }
         Ok(true)
     })

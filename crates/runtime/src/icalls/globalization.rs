@@ -45,6 +45,7 @@ static WINDOWS3: KnownField = culture_info("win3lang");
 static TERRITORY: KnownField = culture_info("territory");
 static CALENDAR_NAMES: KnownField = culture_info("native_calendar_names");
 static CONSTRUCTED: KnownField = culture_info("constructed");
+static USER_OVERRIDE: KnownField = culture_info("m_useUserOverride");
 static TEXT_INFO_DATA: KnownField = culture_info("textinfo_data");
 
 /// `CultureInfo.Data`.
@@ -155,6 +156,7 @@ extern "C" fn all_cultures(neutral: u8, specific: u8, _installed: u8) -> ArrayRe
             fill_culture(culture, index)?;
             // Else the class library would look for it once more, by its number, which two have in common.
             CONSTRUCTED.set(culture, true);
+            USER_OVERRIDE.set(culture, true);
             array.set_ref(place + first, culture);
         }
         Ok(array)

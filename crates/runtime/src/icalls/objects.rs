@@ -2,12 +2,12 @@
 
 use super::{InternalCall, icall, owner_of, raising};
 use crate::class_init::ensure_initialized;
-use crate::exceptions::{self, Exception, Result};
+use crate::exceptions::{Exception, Result};
 use crate::gc::AllocationKind;
 use crate::method_table::method_table;
 use crate::object::{self, ABI, ArrayRef, ObjectRef, StringRef, write_barrier};
 use crate::thread::Thread;
-use crate::{cells, delegates, handles, monitor, runtime, strings};
+use crate::{cells, delegates, handles, monitor, proxies, runtime, strings};
 use compiler::abi::method_table_flags as flags;
 use il::types::FieldLocation;
 
@@ -37,7 +37,7 @@ extern "C" fn get_hash_code(object: ObjectRef) -> i32 {
 }
 
 extern "C" fn get_type(this: ObjectRef) -> ObjectRef {
-    raising(|| exceptions::exact_type(this.check()?))
+    raising(|| handles::type_object(proxies::shown_type(this.check()?)))
 }
 
 extern "C" fn type_from_handle(handle: usize) -> ObjectRef {

@@ -353,28 +353,40 @@ pub fn field_address(proxy: ObjectRef, field: FieldId) -> Result<*mut u8> {
     Err(Exception::invalid_operation(&format!("Attempt to load field address from object in another {place}.")))
 }
 
+/// The value of a field of the object behind a proxy.
+pub(super) fn field_value(proxy: ObjectRef, field: FieldId) -> Result<ObjectRef> {
+    match local_server(proxy) {
+        Some(server) => {
+            let source = fields::place_of(field, server)?;
+            // SAFETY: the place of the field.
+            unsafe { fields::load(runtime().types.field_type(field)?, source.address) }
+        }
+        None => {
+            let message = field_message("FieldGetter", field, ObjectRef::NULL)?;
+            let (_, outs) = send(proxies::real_proxy(proxy), message)?;
+            Ok(if outs.is_null() || outs.is_empty() { ObjectRef::NULL } else { outs.get_ref(0) })
+        }
+    }
+}
+
+/// Sets a field of the object behind a proxy.
+pub(super) fn set_field_value(proxy: ObjectRef, field: FieldId, value: ObjectRef) -> Result<()> {
+    match local_server(proxy) {
+        // SAFETY: the place of the field.
+        Some(server) => unsafe { fields::store(runtime().types.field_type(field)?, fields::place_of(field, server)?, value) },
+        None => send(proxies::real_proxy(proxy), field_message("FieldSetter", field, value)?).map(|_| ()),
+    }
+}
+
 /// Loads a field of the object behind a proxy.
 ///
 /// # Safety
 /// `value` is the address of a variable of the field's type outside of the heap.
 pub unsafe fn load_field(proxy: ObjectRef, field: FieldId, value: *mut u8) -> Result<()> {
-    let types = &runtime().types;
-    let ty = types.field_type(field)?;
+    let loaded = field_value(proxy, field)?;
     let place = Place { owner: ObjectRef::NULL, address: value };
-    let loaded = match local_server(proxy) {
-        Some(server) => {
-            let source = fields::place_of(field, server)?;
-            // SAFETY: the place of the field.
-            unsafe { fields::load(ty, source.address)? }
-        }
-        None => {
-            let message = field_message("FieldGetter", field, ObjectRef::NULL)?;
-            let (_, outs) = send(proxies::real_proxy(proxy), message)?;
-            if outs.is_null() || outs.is_empty() { ObjectRef::NULL } else { outs.get_ref(0) }
-        }
-    };
     // SAFETY: the caller's promise.
-    unsafe { fields::store(ty, place, loaded) }
+    unsafe { fields::store(runtime().types.field_type(field)?, place, loaded) }
 }
 
 /// Stores a field of the object behind a proxy.
@@ -382,14 +394,9 @@ pub unsafe fn load_field(proxy: ObjectRef, field: FieldId, value: *mut u8) -> Re
 /// # Safety
 /// `value` is the address of a value of the field's type.
 pub unsafe fn store_field(proxy: ObjectRef, field: FieldId, value: *const u8) -> Result<()> {
-    let ty = runtime().types.field_type(field)?;
     // SAFETY: the caller's promise.
-    let value = unsafe { fields::load(ty, value)? };
-    match local_server(proxy) {
-        // SAFETY: the place of the field.
-        Some(server) => unsafe { fields::store(ty, fields::place_of(field, server)?, value) },
-        None => send(proxies::real_proxy(proxy), field_message("FieldSetter", field, value)?).map(|_| ()),
-    }
+    let value = unsafe { fields::load(runtime().types.field_type(field)?, value)? };
+    set_field_value(proxy, field, value)
 }
 
 /// What `newobj` makes: an object, or a proxy where the class library wants one in its place.
@@ -413,10 +420,7 @@ extern "C" fn transparent_proxy(this: ObjectRef, _class_name: StringRef) -> Obje
 }
 
 extern "C" fn proxied_type(proxy: ObjectRef) -> ObjectRef {
-    raising(|| {
-        let class = proxy.check()?.method_table().class();
-        handles::type_object(class.proxied_interfaces.first().copied().unwrap_or(class.ty))
-    })
+    raising(|| handles::type_object(proxies::shown_type(proxy.check()?)))
 }
 
 extern "C" fn is_transparent_proxy(object: ObjectRef) -> bool {

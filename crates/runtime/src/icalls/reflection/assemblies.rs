@@ -7,8 +7,8 @@ use super::objects::{
     allocate, assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array,
     resource_module_object,
 };
-use super::type_handles::{find_named, not_found};
-use super::type_names::Lookup;
+use super::type_handles::find_named;
+use super::type_names::{Lookup, Meaning, meaning_of};
 use super::{Handle, names};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -18,29 +18,30 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::assembly::Resource;
 use il::tables::{FileRow, TypeDefRow};
-use il::types::{AssemblyId, GenericContext, LoadContext, TypeId, file_attributes, type_attributes};
+use il::types::{AssemblyId, GenericContext, LoadContext, MethodId, TypeId, file_attributes, type_attributes};
 use il::{AssemblyName, DisplayName, TableId, Token};
 use std::ffi::c_char;
 use std::path::Path;
 
-/// Class names of the core library whose frames do not count as callers.
-const ASSEMBLY_CLASSES: [&str; 2] = ["Assembly", "RuntimeAssembly"];
+const REFLECTION: &str = "System.Reflection";
 
-/// The assemblies of the managed frames from the innermost outwards, without those of `Assembly` itself.
-fn frame_assemblies() -> impl Iterator<Item = AssemblyId> {
+/// The innermost managed frame outside of `System.Reflection`: the method that asks.
+fn executing_method() -> Option<MethodId> {
     let types = &runtime().types;
-    let outside = move |owner: TypeId| {
-        let (namespace, name) = types.simple_name(owner);
-        namespace != "System.Reflection" || !ASSEMBLY_CLASSES.contains(&name)
-    };
-    frames().map(|method| types.method(method)).filter(move |method| outside(method.owner)).map(|method| method.assembly)
+    frames().find(|&method| types.simple_name(types.method(method).owner).0 != REFLECTION)
 }
 
-/// The assembly of the method that called the one that called the runtime.
+/// The assembly of the method that called the one that asks, through reflection or not.
 pub fn calling_assembly() -> Option<AssemblyId> {
-    let mut assemblies = frame_assemblies();
-    let own = assemblies.next();
-    assemblies.next().or(own)
+    let types = &runtime().types;
+    let own = executing_method()?;
+    let is_reflection = |&method: &MethodId| {
+        let owner = types.method(method).owner;
+        let in_core = types.definition_of(owner).is_some_and(|(assembly, _)| assembly == types.corlib());
+        in_core && types.simple_name(owner).0 == REFLECTION
+    };
+    let mut outwards = frames().skip_while(|&method| method != own).skip(1);
+    Some(types.method(outwards.find(|method| !is_reflection(method)).unwrap_or(own)).assembly)
 }
 
 /// The assembly of the innermost method outside of the core library's `System` and `System.Reflection`.
@@ -54,7 +55,10 @@ pub(super) fn assembly_outside_of_system() -> Option<AssemblyId> {
 }
 
 extern "C" fn executing() -> ObjectRef {
-    raising(|| assembly_object(frame_assemblies().next().unwrap_or(runtime().types.corlib())))
+    raising(|| {
+        let types = &runtime().types;
+        assembly_object(executing_method().map_or(types.corlib(), |method| types.method(method).assembly))
+    })
 }
 
 extern "C" fn calling() -> ObjectRef {
@@ -139,12 +143,25 @@ extern "C" fn type_by_name(
     raising(|| {
         let assembly = assembly_of_object(this)?;
         let name = name.argument("name")?.text();
-        let context = runtime().types.load_context(assembly);
-        let lookup = Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context, asks: false };
+        let refused = |error: Exception| if throw_on_error != 0 { Err(error) } else { Ok(ObjectRef::NULL) };
+        match meaning_of(&name) {
+            Meaning::Broken(_) => return refused(Exception::argument("typeName", "failed to parse the type")),
+            Meaning::Type(_, Some(_)) => {
+                let message = "Type names passed to Assembly.GetType() must not specify an assembly.";
+                return refused(Exception::new("System", "ArgumentException", message));
+            }
+            Meaning::Type(_, None) => {}
+        }
+        let types = &runtime().types;
+        let lookup =
+            Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context: types.load_context(assembly), asks: false };
         match find_named(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
-            None if throw_on_error != 0 => Err(not_found(&name, assembly)),
-            None => Ok(ObjectRef::NULL),
+            None => {
+                let own = names::assembly_name(types.assembly(assembly).name());
+                let message = format!("Could not load type '{name}' from assembly '{own}'.");
+                refused(Exception::new("System", "TypeLoadException", message))
+            }
         }
     })
 }
@@ -426,6 +443,9 @@ extern "C" fn free_name(name: *mut NativeAssemblyName, free_structure: u8) {
 extern "C" fn name_of_file(path: StringRef, name: *mut NativeAssemblyName, code_base: *mut ObjectRef) {
     raising(|| {
         let path = path.argument("assemblyFile")?.text();
+        if Path::new(&path).is_dir() {
+            return Err(invalid_image("System", "BadImageFormatException", &path));
+        }
         let file = il::Assembly::open(Path::new(&path)).map_err(|error| match error.kind() {
             il::ErrorKind::BadImage => invalid_image("System", "BadImageFormatException", &path),
             _ => error.into(),

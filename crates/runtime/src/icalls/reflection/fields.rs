@@ -12,10 +12,10 @@ use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::typed_references::referent;
-use crate::icalls::{InternalCall, icall, owner_of, raising};
+use crate::icalls::{InternalCall, icall, owner_of, raising, remoting};
 use crate::method_table::{ensure_statics, method_table};
 use crate::object::{self, ArrayRef, ObjectRef, store_reference};
-use crate::{casts, handles, helpers, local_statics, metadata, runtime};
+use crate::{casts, handles, helpers, local_statics, metadata, proxies, runtime};
 use il::signature::TypeSig;
 use il::tables::FieldRow;
 use il::types::{FieldId, FieldLocation, LoadContext, TypeId, TypeKind};
@@ -159,6 +159,9 @@ pub(super) fn value_of(field: FieldId, object: ObjectRef) -> Result<ObjectRef> {
         let as_type = Some(ty).filter(|&ty| !is_bare(ty) && types.header(ty).is_ok_and(|header| header.is_enum()));
         return Ok(constant(declaration.assembly, token_of(field), as_type)?.unwrap_or(ObjectRef::NULL));
     }
+    if !declaration.is_static() && proxies::is_proxy(object) {
+        return remoting::field_value(object, field);
+    }
     let place = place_of(field, object)?;
     // SAFETY: the field's own place.
     unsafe { load(ty, place.address) }
@@ -169,6 +172,9 @@ pub(super) fn set_value(field: FieldId, object: ObjectRef, value: ObjectRef) -> 
     let types = &runtime().types;
     if types.field(field).is_literal() {
         return Err(Exception::new("System", "FieldAccessException", "Cannot set a constant field"));
+    }
+    if !types.field(field).is_static() && proxies::is_proxy(object) {
+        return remoting::set_field_value(object, field, value);
     }
     let ty = types.field_type(field)?;
     let place = place_of(field, object)?;
@@ -197,7 +203,7 @@ extern "C" fn from_handle(field: Handle, ty: Handle) -> ObjectRef {
             if class == declaration.owner {
                 return field_object(field, Some(reflected));
             }
-            if types.generic_definition_type(class) == types.generic_definition_type(declaration.owner) {
+            if types.generic_definition_type(class) == declaration.owner {
                 let field = types.fields_of(class)?[declaration.index as usize];
                 return field_object(field, Some(reflected));
             }
@@ -261,9 +267,18 @@ extern "C" fn raw_constant(this: ObjectRef) -> ObjectRef {
 }
 
 extern "C" fn offset(this: ObjectRef) -> i32 {
-    raising(|| match runtime().types.field_location(field_of(this)?)? {
-        FieldLocation::Instance { offset } => Ok(offset as i32),
-        _ => Err(Exception::invalid_operation("The field is not of an instance.")),
+    raising(|| {
+        let types = &runtime().types;
+        let field = field_of(this)?;
+        let declaration = types.field(field);
+        // As declared, which does not count the header of objects.
+        if let Some(declared) = types.metadata(declaration.assembly).field_offset(declaration.row) {
+            return Ok(declared as i32);
+        }
+        match types.field_location(field)? {
+            FieldLocation::Instance { offset } => Ok(offset as i32),
+            _ => Err(Exception::invalid_operation("The field is not of an instance.")),
+        }
     })
 }
 

@@ -5,6 +5,7 @@
 
 use super::fields::{pointer_in, pointer_object};
 use super::objects::method_of;
+use super::parameters::is_open;
 use super::relations::{is_assignable, is_bare};
 use crate::class_init::ensure_initialized;
 use crate::domain::{self, Domain};
@@ -14,7 +15,7 @@ use crate::icalls::{InternalCall, domain_calls, icall, raising, remoting, store_
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
 use crate::thread::Thread;
-use crate::{casts, domain_copy, helpers, invoke, methods, runtime};
+use crate::{casts, domain_copy, helpers, invoke, methods, proxies, runtime};
 use il::types::{ArrayMethod, LoadContext, MethodId, MethodKind, TypeId, TypeKind};
 use smallvec::SmallVec;
 
@@ -120,6 +121,11 @@ fn check_reference(value: ObjectRef, ty: TypeId) -> Result<()> {
 /// Calls exactly `method` with an object for `this` (of value types: boxed; ignored if static) and the arguments in an array (null: none),
 /// into which arguments by reference come back. The result is boxed; of `void` it is null.
 pub(in crate::icalls) fn call(method: MethodId, this: ObjectRef, arguments: ArrayRef) -> Result<ObjectRef> {
+    call_code(method, || methods::code(method), this, arguments)
+}
+
+/// As [`call`], with the method's code or what stands for it, which is asked for when the arguments fit.
+fn call_code(method: MethodId, code: impl FnOnce() -> Result<usize>, this: ObjectRef, arguments: ArrayRef) -> Result<ObjectRef> {
     let types = &runtime().types;
     let declaration = types.method(method);
     let signature = types.method_signature(method)?;
@@ -136,10 +142,15 @@ pub(in crate::icalls) fn call(method: MethodId, this: ObjectRef, arguments: Arra
         _ => ObjectRef::NULL,
     };
     ensure_initialized(method_table(declaration.owner)?)?;
-    let code = methods::code(method)?;
+    let code = code()?;
     let context = methods::context_argument(method)?;
 
     let by_address = types.is_value_type(declaration.owner);
+    // The method of a nullable wants that and not the value in it, as which it is boxed.
+    let this = match types.nullable_argument(declaration.owner) {
+        Some(_) if !declaration.is_static() && this.type_id() != declaration.owner => box_for(declaration.owner, this)?,
+        _ => this,
+    };
     let receiver = if by_address && !this.is_null() { this.payload::<u8>() as usize } else { this.raw() as usize };
     let mut addresses: SmallVec<[usize; 8]> = SmallVec::new();
     for (index, source) in sources.iter().enumerate() {
@@ -210,9 +221,8 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
         return Err(Exception::not_supported("Cannot invoke a method in a dynamic assembly without run access."));
     }
     let is_open = declaration.generic_param_count as usize != declaration.method_args.len()
-        || types.contains_type_variables(declaration.owner)
-        || super::parameters::is_definition(declaration.owner)
-        || declaration.method_args.iter().any(|&arg| types.contains_type_variables(arg));
+        || is_open(declaration.owner)
+        || declaration.method_args.iter().any(|&arg| is_open(arg));
     if is_open {
         return Err(Exception::invalid_operation(
             "Late bound operations cannot be performed on types or methods for which ContainsGenericParameters is true.",
@@ -222,12 +232,14 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
         if this.is_null() {
             return Err(target_exception("Non-static method requires a target."));
         }
-        if !is_assignable(this.type_id(), declaration.owner)? {
+        let fits = is_assignable(this.type_id(), declaration.owner)?;
+        if !fits && !(proxies::is_proxy(this) && proxies::can_cast(declaration.owner, this)?) {
             return Err(target_exception("Object does not match target type."));
         }
     }
     let given = if arguments.is_null() { 0 } else { arguments.len() };
-    if given != types.method_signature(method)?.params.len() {
+    let signature = types.method_signature(method)?;
+    if given != signature.params.len() {
         let class = "TargetParameterCountException";
         return Err(Exception::new(
             "System.Reflection",
@@ -237,6 +249,9 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
     }
     if is_constructor && this.is_null() && !declaration.is_static() && types.header(declaration.owner)?.is_abstract() {
         return Err(target_exception("Cannot invoke constructor of an abstract class."));
+    }
+    if matches!(types.kind(signature.ret), TypeKind::ByRef(_)) {
+        return Err(Exception::not_supported("Cannot invoke method returning ByRef type via reflection"));
     }
     // A class that cannot be laid out.
     method_table(declaration.owner)?;
@@ -279,6 +294,11 @@ extern "C" fn invoke_method(
             return Ok(ObjectRef::NULL);
         }
         let declaration = types.method(method);
+        if !declaration.is_static() && proxies::is_proxy(this) {
+            let is_of_class = declaration.is_virtual() && is_assignable(this.type_id(), declaration.owner)?;
+            let method = if is_of_class { methods::resolve_virtual(this.type_id(), method)? } else { method };
+            return call_code(method, || proxies::code(method), this, arguments);
+        }
         if declaration.is_static() || !declaration.is_virtual() {
             return call(method, this, arguments);
         }

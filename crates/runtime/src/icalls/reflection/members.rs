@@ -9,11 +9,10 @@ use crate::exceptions::Result;
 use crate::icalls::{InternalCall, icall, raising};
 use crate::object::ObjectRef;
 use crate::{handles, runtime};
-use il::signature::PropertySig;
 use il::tables::{EventRow, MethodSemanticsRow, PropertyRow};
 use il::types::{ArrayMethod, AssemblyId, MethodId, TypeId, TypeKind, method_attributes, type_attributes};
 use il::{TableId, Token};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::ffi::c_char;
 
 /// `BindingFlags`
@@ -27,7 +26,8 @@ mod binding {
     pub(super) const FLATTEN_HIERARCHY: i32 = 0x40;
 }
 
-/// `RuntimeType.MemberListType.CaseInsensitive`
+/// `RuntimeType.MemberListType`: of all names (the class library looks for a prefix then), or of one name whatever its case.
+const ALL: i32 = 0;
 const CASE_INSENSITIVE: i32 = 2;
 /// `MethodSemanticsAttributes.Setter` and `Getter`
 pub(super) const SETTER: u16 = 1;
@@ -45,7 +45,7 @@ struct Query {
 impl Query {
     fn new(name: *const c_char, flags: i32, list_type: i32) -> Query {
         let ignore_case = list_type == CASE_INSENSITIVE || flags & binding::IGNORE_CASE != 0;
-        Query { name: text_at(name), ignore_case, flags }
+        Query { name: text_at(name).filter(|_| list_type != ALL), ignore_case, flags }
     }
 
     fn wants(&self, flag: i32) -> bool {
@@ -64,7 +64,7 @@ impl Query {
     fn matches_method(&self, attributes: u16, own: bool) -> bool {
         let is_visible = match attributes & method_attributes::ACCESS {
             method_attributes::PUBLIC => self.wants(binding::PUBLIC),
-            method_attributes::PRIVATE | method_attributes::ASSEMBLY => self.wants(binding::NON_PUBLIC) && own,
+            method_attributes::PRIVATE => self.wants(binding::NON_PUBLIC) && own,
             _ => self.wants(binding::NON_PUBLIC),
         };
         is_visible && self.matches_staticness(attributes & method_attributes::STATIC != 0, own)
@@ -211,11 +211,27 @@ extern "C" fn properties(this: ObjectRef, name: *const c_char, flags: i32, list_
     })
 }
 
+/// Whether the accessor `derived` stands for `base`: it overrides it or has its signature. Accessors of one definition are compared as that declares
+/// them, so that what differs there is not taken for the same in an instance.
+fn is_same_accessor(derived: MethodId, base: MethodId) -> Result<bool> {
+    let types = &runtime().types;
+    let slot = |method| if types.method(method).is_virtual() { types.vtable_slot(method).ok().flatten() } else { None };
+    if slot(derived).is_some_and(|own| slot(base) == Some(own)) {
+        return Ok(true);
+    }
+    let definition = |method| types.generic_definition_type(types.method(method).owner);
+    let (derived, base) = match definition(derived) == definition(base) {
+        true => (types.generic_definition(derived), types.generic_definition(base)),
+        false => (derived, base),
+    };
+    Ok(types.method_signature(derived)? == types.method_signature(base)?)
+}
+
 fn find_properties(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
     let types = &runtime().types;
     let mut found = Vec::new();
-    // A property hides those of base classes with the same name and index parameters.
-    let mut hidden: FxHashSet<(String, Vec<TypeId>)> = FxHashSet::default();
+    // A property hides those of base classes with the same name and accessors.
+    let mut listed: FxHashMap<&str, Vec<[Option<MethodId>; 2]>> = FxHashMap::default();
     for class in lineage(ty, query)? {
         let Some((assembly, row)) = types.definition_of(class) else { continue };
         let metadata = types.metadata(assembly);
@@ -224,24 +240,30 @@ fn find_properties(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
             let name = metadata.string(columns.name);
             let token = Token::new(TableId::Property, row);
             let own = class == ty;
-            let accessors: Vec<u16> = [GETTER, SETTER]
-                .into_iter()
-                .filter_map(|semantics| accessor(class, assembly, token, semantics))
-                .map(|method| types.method(method).attributes)
-                .collect();
+            let accessors = [GETTER, SETTER].map(|semantics| accessor(class, assembly, token, semantics));
+            let attributes: Vec<u16> = accessors.into_iter().flatten().map(|method| types.method(method).attributes).collect();
             let is_public = |&attributes: &u16| attributes & method_attributes::ACCESS == method_attributes::PUBLIC;
-            let is_visible = match accessors.iter().any(is_public) {
+            let is_visible = match attributes.iter().any(is_public) {
                 true => query.wants(binding::PUBLIC),
-                false => accessors.iter().any(|&attributes| query.matches_method(attributes, own)),
+                false => attributes.iter().any(|&attributes| query.matches_method(attributes, own)),
             };
-            let is_static = accessors.iter().any(|attributes| attributes & method_attributes::STATIC != 0);
+            let is_static = attributes.iter().any(|attributes| attributes & method_attributes::STATIC != 0);
             if !is_visible || !query.matches_staticness(is_static, own) || !query.matches_name(name) {
                 continue;
             }
-            let signature = PropertySig::parse(metadata.blob(columns.signature)?)?;
-            let context = super::parameters::OpenContext::of_type(class);
-            let params = signature.params.iter().map(|param| types.type_from_signature(assembly, param, &context.generic()));
-            if hidden.insert((name.to_owned(), params.collect::<il::Result<_>>()?)) {
+            let known = listed.entry(name).or_default();
+            let mut is_hidden = false;
+            for derived in &*known {
+                let mut is_same = true;
+                for pair in derived.iter().zip(accessors) {
+                    if let (Some(derived), Some(base)) = pair {
+                        is_same &= is_same_accessor(*derived, base)?;
+                    }
+                }
+                is_hidden |= is_same;
+            }
+            if !is_hidden {
+                known.push(accessors);
                 found.push(property_handle(class, row));
             }
         }

@@ -7,8 +7,9 @@ use super::marshalling::marshal_object;
 use super::objects::{
     allocate, core_type, method_object, method_of, object_array, reflected_type_of_method, type_array, types_of,
 };
-use super::parameters::{OpenContext, method_parameters};
+use super::parameters::{OpenContext, method_parameters, type_parameters};
 use super::relations::{base_type, is_bare};
+use super::runtime_types::satisfies_constraints;
 use crate::emit::bodies::written_code;
 use crate::emit::{releasing, tokens};
 use crate::exceptions::{Exception, Result};
@@ -195,11 +196,16 @@ extern "C" fn base_method(this: ObjectRef, definition: u8) -> ObjectRef {
         let types = &runtime().types;
         let method = method_of(this)?;
         let declaration = types.method(method);
+        // The method itself, as it is when asked of the class that declares it.
+        let own = || match reflected_type_of_method(this) {
+            Some(reflected) if reflected == declaration.owner => Ok(this),
+            _ => method_object(method, None),
+        };
         let is_root = !declaration.is_virtual() || declaration.attributes & method_attributes::NEW_SLOT != 0;
         if is_root || types.header(declaration.owner)?.is_interface() {
-            return Ok(this);
+            return own();
         }
-        let Some(slot) = types.vtable_slot(method)? else { return Ok(this) };
+        let Some(slot) = types.vtable_slot(method)? else { return own() };
         let mut found = method;
         let mut class = declaration.owner;
         while let Some(base) = base_type(class)? {
@@ -210,10 +216,7 @@ extern "C" fn base_method(this: ObjectRef, definition: u8) -> ObjectRef {
                 break;
             }
         }
-        if found == method {
-            return Ok(this);
-        }
-        method_object(found, None)
+        if found == method { own() } else { method_object(found, None) }
     })
 }
 
@@ -264,9 +267,18 @@ extern "C" fn make_generic(this: ObjectRef, arguments: ArrayRef) -> ObjectRef {
         let arguments = types_of(arguments)?;
         let declaration = types.method(method);
         if declaration.generic_param_count as usize != arguments.len() {
-            return Ok(ObjectRef::NULL);
+            return Err(Exception::argument("typeArguments", "Incorrect number of generic arguments"));
         }
-        let instance = types.instantiate_method(method, declaration.owner, &arguments);
+        let own = method_parameters(method);
+        // A method applied to its own parameters is the definition.
+        let given: &[TypeId] = if arguments == own { &[] } else { &arguments };
+        let class = OpenContext::of_type(declaration.owner);
+        let class_parameters = type_parameters(types.generic_definition_type(declaration.owner));
+        let parameters = [class_parameters, own].concat();
+        if !satisfies_constraints(&parameters, &[class.generic().type_args, &arguments].concat())? {
+            return Err(Exception::argument("typeArguments", "Invalid generic arguments"));
+        }
+        let instance = types.instantiate_method(method, declaration.owner, given);
         method_object(instance, reflected_type_of_method(this))
     })
 }

@@ -39,6 +39,7 @@ pub use objects::{
 };
 pub use parameters::hide;
 pub use properties::property_type_and_name;
+pub use runtime_types::refuse_element;
 pub use type_names::{Lookup, find_type};
 
 /// Size of a native pointer array's element and the like: handles travel as pointers.

@@ -149,16 +149,39 @@ impl OpenContext {
     }
 }
 
-/// A definition applied to its own parameters is the definition.
+/// A definition applied to its own parameters is the definition, as an argument, too.
 pub(super) fn self_instance_to_definition(ty: TypeId) -> TypeId {
     let types = &runtime().types;
     match types.kind(ty) {
-        TypeKind::Instance { definition, args } if args.iter().all(|&arg| parameter_of(arg).is_some()) => {
-            if **args == *type_parameters(*definition) { *definition } else { ty }
+        TypeKind::Instance { definition, args } => {
+            if args.iter().all(|&arg| parameter_of(arg).is_some()) && **args == *type_parameters(*definition) {
+                return *definition;
+            }
+            if !types.contains_type_variables(ty) {
+                return ty;
+            }
+            let args: Vec<TypeId> = args.iter().map(|&arg| self_instance_to_definition(arg)).collect();
+            types.instance(*definition, &args)
         }
         TypeKind::SzArray(element) => types.sz_array(self_instance_to_definition(*element)),
+        TypeKind::Array { element, rank } => types.array(self_instance_to_definition(*element), *rank),
+        TypeKind::Pointer(target) => types.pointer(self_instance_to_definition(*target)),
         TypeKind::ByRef(target) => types.by_ref(self_instance_to_definition(*target)),
         _ => ty,
+    }
+}
+
+/// Whether a type has parameters without arguments in it: `Type.ContainsGenericParameters`.
+pub(super) fn is_open(ty: TypeId) -> bool {
+    let types = &runtime().types;
+    match types.kind(ty) {
+        TypeKind::Var(_) | TypeKind::MVar(_) => true,
+        TypeKind::Instance { args, .. } => args.iter().any(|&arg| is_open(arg)),
+        TypeKind::SzArray(inner) | TypeKind::Array { element: inner, .. } | TypeKind::Pointer(inner) | TypeKind::ByRef(inner) => {
+            is_open(*inner)
+        }
+        TypeKind::Class { .. } => is_definition(ty),
+        _ => false,
     }
 }
 
@@ -168,10 +191,10 @@ pub(super) fn is_definition(ty: TypeId) -> bool {
     matches!(types.kind(ty), TypeKind::Class { .. }) && types.generic_params(ty).is_ok_and(|params| !params.is_empty())
 }
 
-/// A type as the type system's signatures spell it: with positions in place of named parameters.
+/// A type as the type system's signatures spell it: with positions in place of named parameters, and of definitions that are arguments.
 pub fn hide(ty: TypeId) -> TypeId {
     let types = &runtime().types;
-    if !types.contains_type_variables(ty) {
+    if !is_open(ty) {
         return ty;
     }
     match types.kind(ty) {
@@ -183,7 +206,7 @@ pub fn hide(ty: TypeId) -> TypeId {
             None => ty,
         },
         TypeKind::Instance { definition, args } => {
-            let args: Vec<TypeId> = args.iter().map(|&arg| hide(arg)).collect();
+            let args: Vec<TypeId> = args.iter().map(|&arg| hide_argument(arg)).collect();
             types.instance(*definition, &args)
         }
         TypeKind::SzArray(element) => types.sz_array(hide(*element)),
@@ -191,5 +214,16 @@ pub fn hide(ty: TypeId) -> TypeId {
         TypeKind::Pointer(target) => types.pointer(hide(*target)),
         TypeKind::ByRef(target) => types.by_ref(hide(*target)),
         _ => ty,
+    }
+}
+
+/// Within a signature a definition stands for its instance over its own parameters.
+fn hide_argument(ty: TypeId) -> TypeId {
+    match is_definition(ty) {
+        true => {
+            let parameters: Vec<TypeId> = type_parameters(ty).into_iter().map(hide).collect();
+            runtime().types.instance(ty, &parameters)
+        }
+        false => hide(ty),
     }
 }

@@ -14,7 +14,7 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{handles, runtime};
 use il::signature::PropertySig;
 use il::tables::PropertyRow;
-use il::types::{AssemblyId, MethodId, TypeId};
+use il::types::{AssemblyId, MethodId, TypeId, method_attributes};
 use il::{TableId, Token};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
@@ -147,7 +147,11 @@ extern "C" fn property_info(this: ObjectRef, info: *mut u8, wanted: i32) {
         let columns: PropertyRow = metadata.row(property.row)?;
         let at = |field: &KnownField| info.wrapping_add(field.offset() as usize);
         let put = |field: &KnownField, object: ObjectRef| store_out(at(field).cast(), object);
-        let method = |semantics| match property.accessor(semantics) {
+        let is_seen = |&method: &MethodId| {
+            let is_private = types.method(method).attributes & method_attributes::ACCESS == method_attributes::PRIVATE;
+            !is_private || property.owner == reflected
+        };
+        let method = |semantics| match property.accessor(semantics).filter(is_seen) {
             Some(method) => method_object(method, Some(reflected)),
             None => Ok(ObjectRef::NULL),
         };

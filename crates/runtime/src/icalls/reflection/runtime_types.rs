@@ -2,15 +2,15 @@
 
 use super::names::{self, Style};
 use super::objects::{core_type, method_object, method_of, object_array, type_array, type_of, types_of};
-use super::parameters::{parameter_of, self_instance_to_definition, type_parameters};
-use super::relations::{interfaces, is_assignable, is_bare};
+use super::parameters::{is_definition, is_open, parameter_of, self_instance_to_definition, type_parameters};
+use super::relations::{constraint, interfaces, is_assignable, is_bare};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising, store_out};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{handles, invoke, runtime};
 use il::tables::ClassLayoutRow;
-use il::types::{MethodId, Primitive, TypeId, TypeKind};
+use il::types::{MethodId, Primitive, TypeId, TypeKind, method_attributes};
 
 extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
     raising(|| {
@@ -23,7 +23,7 @@ extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
         // Only what can be found again by its name has one; a qualified name is given for all but bare parameters.
         let is_unnamed = match style {
             Style::Plain => false,
-            Style::Full => mentions_parameters(ty),
+            Style::Full => !is_definition(element_root(ty)) && is_open(ty),
             Style::Qualified => parameter_of(ty).is_some(),
         };
         if is_unnamed {
@@ -33,9 +33,14 @@ extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
     })
 }
 
-/// Whether a generic parameter occurs in a type. A definition by itself has none.
-pub(super) fn mentions_parameters(ty: TypeId) -> bool {
-    runtime().types.contains_type_variables(ty)
+/// What arrays, pointers and references lead to in the end.
+fn element_root(ty: TypeId) -> TypeId {
+    match *runtime().types.kind(ty) {
+        TypeKind::SzArray(inner) | TypeKind::Array { element: inner, .. } | TypeKind::Pointer(inner) | TypeKind::ByRef(inner) => {
+            element_root(inner)
+        }
+        _ => ty,
+    }
 }
 
 extern "C" fn name(this: ObjectRef) -> StringRef {
@@ -60,8 +65,9 @@ extern "C" fn declaring_type(this: ObjectRef) -> ObjectRef {
 
 extern "C" fn declaring_method(this: ObjectRef) -> ObjectRef {
     raising(|| {
-        let method = parameter_of(type_of(this)?).and_then(|parameter| parameter.declaring_method());
-        method.map_or(Ok(ObjectRef::NULL), |method| method_object(method, None))
+        let parameter = parameter_of(type_of(this)?)
+            .ok_or_else(|| Exception::invalid_operation("DeclaringMethod can only be used on generic arguments"))?;
+        parameter.declaring_method().map_or(Ok(ObjectRef::NULL), |method| method_object(method, None))
     })
 }
 
@@ -99,13 +105,11 @@ extern "C" fn make_generic_type(definition: ObjectRef, arguments: ArrayRef) -> O
 }
 
 /// Whether arguments satisfy the constraints of a definition's parameters (ECMA-335 II.10.1.7). Open arguments are not checked.
-fn satisfies_constraints(parameters: &[TypeId], arguments: &[TypeId]) -> Result<bool> {
-    const REFERENCE: u16 = 4;
-    const VALUE: u16 = 8;
+pub(super) fn satisfies_constraints(parameters: &[TypeId], arguments: &[TypeId]) -> Result<bool> {
     let types = &runtime().types;
     for (&parameter, &argument) in parameters.iter().zip(arguments) {
         let Some(parameter) = parameter_of(parameter) else { continue };
-        if mentions_parameters(argument) {
+        if is_open(argument) && !is_definition(argument) {
             continue;
         }
         if is_bare(argument) || argument == TypeId::VOID {
@@ -113,20 +117,36 @@ fn satisfies_constraints(parameters: &[TypeId], arguments: &[TypeId]) -> Result<
         }
         let flags = parameter.columns.flags;
         let is_value_type = types.is_value_type(argument);
-        if flags & REFERENCE != 0 && is_value_type {
+        if flags & constraint::REFERENCE != 0 && is_value_type {
             return Ok(false);
         }
-        if flags & VALUE != 0 && (!is_value_type || types.nullable_argument(argument).is_some()) {
+        if flags & constraint::VALUE != 0 && (!is_value_type || types.nullable_argument(argument).is_some()) {
             return Ok(false);
         }
-        for constraint in parameter.constraints()? {
-            let constraint = replace(constraint, parameters, arguments);
-            if !mentions_parameters(constraint) && !is_assignable(argument, constraint)? {
+        if flags & constraint::CONSTRUCTOR != 0 && !is_value_type && !has_default_constructor(argument)? {
+            return Ok(false);
+        }
+        for bound in parameter.constraints()? {
+            let bound = replace(bound, parameters, arguments);
+            let is_known = !types.contains_type_variables(bound);
+            if is_known && !is_assignable(argument, bound)? {
                 return Ok(false);
             }
         }
     }
     Ok(true)
+}
+
+/// Whether a class has a public constructor without parameters. Arrays have none.
+fn has_default_constructor(class: TypeId) -> Result<bool> {
+    let types = &runtime().types;
+    for method in types.methods_of(class) {
+        let is_public = types.method(method).attributes & method_attributes::ACCESS == method_attributes::PUBLIC;
+        if is_public && types.method_name(method) == ".ctor" && types.method_signature(method)?.params.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A type with some named parameters replaced.
@@ -141,19 +161,48 @@ fn replace(ty: TypeId, parameters: &[TypeId], arguments: &[TypeId]) -> TypeId {
             types.instance(*definition, &args)
         }
         TypeKind::SzArray(element) => types.sz_array(replace(*element, parameters, arguments)),
+        // A definition stands for its instance over its own parameters, which may be among those replaced.
+        _ if is_definition(ty) => {
+            let args: Vec<TypeId> = type_parameters(ty).into_iter().map(|arg| replace(arg, parameters, arguments)).collect();
+            self_instance_to_definition(types.instance(ty, &args))
+        }
         _ => ty,
     }
 }
 
+/// Why there are no arrays of a type.
+pub fn refuse_element(element: TypeId) -> Result<()> {
+    if element == TypeId::TYPED_REFERENCE {
+        return Err(Exception::new("System", "InvalidProgramException", "Arrays of System.TypedReference types are invalid."));
+    }
+    let is_plain = is_bare(element) || is_open(element);
+    if !is_plain && runtime().types.class(element)?.is_by_ref_like {
+        let message = format!("Could not create array type '{}[]'", names::type_name(element, Style::Plain));
+        return Err(Exception::new("System", "TypeLoadException", message));
+    }
+    Ok(())
+}
+
+/// There are no types made of typed references.
+fn refuse_typed_reference(ty: TypeId) -> Result<()> {
+    let message = "Could not load type 'System.TypedReference' from assembly ''.";
+    if ty == TypeId::TYPED_REFERENCE { Err(Exception::new("System", "TypeLoadException", message)) } else { Ok(()) }
+}
+
 extern "C" fn make_array_type(this: ObjectRef, rank: i32) -> ObjectRef {
+    const RANK_LIMIT: i32 = 32;
     raising(|| {
         let types = &runtime().types;
         let ty = type_of(this)?;
-        if matches!(types.kind(ty), TypeKind::ByRef(_)) || matches!(ty, TypeId::VOID | TypeId::TYPED_REFERENCE) {
-            let message = format!("Could not create array type '{}[]'.", names::type_name(ty, Style::Plain));
+        let element = if let TypeKind::ByRef(target) = *types.kind(ty) { target } else { ty };
+        refuse_typed_reference(element)?;
+        refuse_element(element)?;
+        if rank > RANK_LIMIT {
+            let array = types.array(element, rank as u32);
+            let message = format!("{} has too many dimensions.", names::type_name(array, Style::Plain));
             return Err(Exception::new("System", "TypeLoadException", message));
         }
-        handles::type_object(if rank == 0 { types.sz_array(ty) } else { types.array(ty, rank as u32) })
+        handles::type_object(if rank == 0 { types.sz_array(element) } else { types.array(element, rank as u32) })
     })
 }
 
@@ -161,6 +210,7 @@ extern "C" fn make_by_ref_type(this: ObjectRef) -> ObjectRef {
     raising(|| {
         let types = &runtime().types;
         let ty = type_of(this)?;
+        refuse_typed_reference(ty)?;
         if matches!(types.kind(ty), TypeKind::ByRef(_)) {
             let message = format!("Could not load type '{}&'.", names::type_name(ty, Style::Plain));
             return Err(Exception::new("System", "TypeLoadException", message));
@@ -173,6 +223,7 @@ extern "C" fn make_pointer_type(ty: ObjectRef) -> ObjectRef {
     raising(|| {
         let types = &runtime().types;
         let ty = type_of(ty)?;
+        refuse_typed_reference(ty)?;
         if matches!(types.kind(ty), TypeKind::ByRef(_)) {
             let message = format!("Could not load type '{}*'.", names::type_name(ty, Style::Plain));
             return Err(Exception::new("System", "TypeLoadException", message));

@@ -4,13 +4,13 @@ use super::names::assembly_of;
 use super::objects::{assembly_object, module_object, type_of};
 use super::parameters::{is_definition, parameter_of};
 use super::relations::{base_type, is_assignable, is_bare, is_subclass};
-use super::type_names::{Lookup, find_type, is_assembly_missing, split_name};
+use super::type_names::{Lookup, Meaning, find_type, is_assembly_missing, meaning_of};
 use super::{Handle, assemblies};
 use crate::emit::{registry, tokens};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, assembly_events, icall, raising};
 use crate::object::{ObjectRef, StringRef};
-use crate::{handles, runtime};
+use crate::{handles, proxies, runtime};
 use il::signature::element;
 use il::types::{Primitive, TypeId, TypeKind, type_attributes};
 use il::{TableId, Token};
@@ -148,7 +148,10 @@ extern "C" fn generic_definition(ty: ObjectRef) -> ObjectRef {
 extern "C" fn is_instance(ty: ObjectRef, object: ObjectRef) -> bool {
     raising(|| {
         let ty = type_of(ty)?;
-        Ok(!object.is_null() && !is_bare(ty) && is_assignable(object.type_id(), ty)?)
+        if object.is_null() || is_bare(ty) {
+            return Ok(false);
+        }
+        Ok(is_assignable(object.type_id(), ty)? || proxies::is_proxy(object) && proxies::can_cast(ty, object)?)
     })
 }
 
@@ -229,10 +232,11 @@ extern "C" fn from_name(
         };
         let (ignore_case, context) = (ignore_case != 0, assembly_events::context_of(reflection_only));
         let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case, context, asks: true };
-        match find_named(&name, &lookup)? {
-            Some(ty) => handles::type_object(ty),
-            None if throw_on_error != 0 => Err(not_found(&name, caller)),
-            None => Ok(ObjectRef::NULL),
+        match find_named(&name, &lookup) {
+            Ok(Some(ty)) => handles::type_object(ty),
+            _ if throw_on_error == 0 => Ok(ObjectRef::NULL),
+            Ok(None) => Err(not_found(&name, caller)),
+            Err(error) => Err(error),
         }
     })
 }
@@ -245,13 +249,17 @@ pub(super) fn find_named(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeI
     }
 }
 
-/// `TypeLoadException` for a name that was not found.
-pub(super) fn not_found(name: &str, assembly: il::types::AssemblyId) -> Exception {
-    let (ty, named) = split_name(name);
-    let assembly = super::assembly_name(named.as_ref().unwrap_or(runtime().types.assembly(assembly).name()));
-    // Mono joins namespace and name even where there is no namespace.
-    let dot = if ty.contains('.') { "" } else { "." };
-    Exception::new("System", "TypeLoadException", format!("Could not load type '{dot}{ty}' from assembly '{assembly}'."))
+/// The exception for a name that was not found, looked for from within an assembly.
+fn not_found(name: &str, assembly: il::types::AssemblyId) -> Exception {
+    match meaning_of(name) {
+        Meaning::Broken(start) => Exception::argument("typeName", &format!("failed parse: {start}")),
+        Meaning::Type(ty, named) => {
+            let assembly = super::assembly_name(named.as_ref().unwrap_or(runtime().types.assembly(assembly).name()));
+            // Mono joins namespace and name even where there is no namespace.
+            let dot = if ty.contains('.') { "" } else { "." };
+            Exception::new("System", "TypeLoadException", format!("Could not load type '{dot}{ty}' from assembly '{assembly}'."))
+        }
+    }
 }
 
 pub(in crate::icalls) const TABLE: &[InternalCall] = &[

@@ -26,7 +26,7 @@ struct ParsedName {
     path: Vec<String>,
     args: Vec<ParsedName>,
     modifiers: Vec<Modifier>,
-    assembly: Option<String>,
+    assembly: Option<AssemblyName>,
 }
 
 /// How a name is looked up.
@@ -91,7 +91,8 @@ impl Parser<'_> {
         // The first name may be nested in Mono's own spelling.
         parsed.path.extend(self.identifier()?.trim_end().split('/').map(str::to_owned));
         while self.take(b'+') {
-            parsed.path.push(self.identifier()?);
+            // An empty one is found nowhere.
+            parsed.path.push(self.identifier().unwrap_or_default());
         }
         let mut may_have_arguments = true;
         loop {
@@ -160,12 +161,12 @@ impl Parser<'_> {
     }
 
     /// The assembly's name: the rest, or up to the bracket that closes an argument.
-    fn assembly(&mut self) -> Option<String> {
+    fn assembly(&mut self) -> Option<AssemblyName> {
         let rest = &self.text[self.position..];
         let length = rest.iter().position(|&byte| byte == b']').unwrap_or(rest.len());
         self.position += length;
-        let name = std::str::from_utf8(&rest[..length]).ok()?.trim();
-        Some(name.to_owned()).filter(|name| !name.is_empty())
+        let name = std::str::from_utf8(&rest[..length]).ok()?.trim_start();
+        if name.is_empty() { None } else { AssemblyName::parse_behind_type(name) }
     }
 }
 
@@ -183,14 +184,23 @@ pub fn find_type(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
     }
 }
 
-/// The type in a name, and the assembly that it gives.
-pub(super) fn split_name(name: &str) -> (String, Option<AssemblyName>) {
+/// What a type's name says before it is looked up.
+pub(super) enum Meaning {
+    /// It cannot be parsed. Up to where it was understood, as Mono's message tells it.
+    Broken(String),
+    /// The outermost type, and the assembly that the name gives.
+    Type(String, Option<AssemblyName>),
+}
+
+/// What a type's name says.
+pub(super) fn meaning_of(name: &str) -> Meaning {
     match parse(name) {
-        Some(parsed) => {
-            let assembly = parsed.assembly.and_then(|name| AssemblyName::parse(&name).ok());
-            (parsed.path.join("+"), assembly)
+        Some(parsed) => Meaning::Type(parsed.path.into_iter().next().unwrap_or_default(), parsed.assembly),
+        None => {
+            let end = name.find(['+', '&', '*', '[', ']', ',']).unwrap_or(name.len());
+            let outermost = &name[..end];
+            Meaning::Broken(outermost.rsplit_once('.').map_or(outermost, |(namespace, _)| namespace).to_owned())
         }
-        None => (name.to_owned(), None),
     }
 }
 
@@ -200,8 +210,7 @@ pub(super) fn is_assembly_missing(name: &str, lookup: &Lookup<'_>) -> bool {
 }
 
 fn lacks_assembly(parsed: &ParsedName, lookup: &Lookup<'_>) -> bool {
-    let name = parsed.assembly.as_ref().and_then(|name| AssemblyName::parse(name).ok());
-    name.is_some_and(|name| named_assembly(&name, lookup).is_err())
+    parsed.assembly.as_ref().is_some_and(|name| named_assembly(name, lookup).is_err())
         || parsed.args.iter().any(|argument| lacks_assembly(argument, lookup))
 }
 
@@ -225,10 +234,7 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
     let assemblies = match &parsed.assembly {
         None => lookup.assemblies,
         Some(name) => {
-            let name = AssemblyName::parse(name).map_err(|error| {
-                Exception::new("System.IO", "FileLoadException", format!("The assembly name '{name}' is invalid: {error}"))
-            })?;
-            own = [named_assembly(&name, lookup)?];
+            own = [named_assembly(name, lookup)?];
             &own
         }
     };
@@ -262,10 +268,20 @@ fn find_in(assemblies: &[AssemblyId], parsed: &ParsedName, lookup: &Lookup<'_>) 
                 None => return Ok(None),
             }
         }
-        if types.generic_params(ty)?.len() != args.len() {
-            return Ok(None);
+        match types.generic_params(ty)?.len() {
+            0 => {
+                let message = "Cannot bind generic parameters of a non-generic type";
+                return Err(Exception::new("System", "TypeLoadException", message));
+            }
+            wanted if wanted != args.len() => {
+                let message = format!(
+                    "The generic type definition needs {wanted} type arguments, but was instantiated with {} ",
+                    args.len()
+                );
+                return Err(Exception::argument("types", &message));
+            }
+            _ => ty = types.instance(ty, &args),
         }
-        ty = types.instance(ty, &args);
     }
     for modifier in &parsed.modifiers {
         ty = match *modifier {
@@ -329,15 +345,15 @@ mod tests {
         let parsed = parse("N.Outer+In\\+ner[[A.B, asm, Version=1.0.0.0],C[]]*[,]&, other").unwrap();
         assert_eq!(parsed.path, ["N.Outer", "In+ner"]);
         assert_eq!(parsed.modifiers, [Modifier::Pointer, Modifier::Array(2), Modifier::ByRef]);
-        assert_eq!(parsed.assembly.as_deref(), Some("other"));
-        assert_eq!(parsed.args[0].assembly.as_deref(), Some("asm, Version=1.0.0.0"));
+        assert_eq!(parsed.assembly, Some(AssemblyName::simple("other")));
+        assert_eq!(parsed.args[0].assembly.as_ref().map(|name| name.version.major), Some(1));
         assert_eq!(parsed.args[1].modifiers, [Modifier::SzArray]);
         assert_eq!(parse("N.A/B+C").unwrap().path, ["N.A", "B", "C"]);
     }
 
     #[test]
     fn broken_names_are_refused() {
-        for text in ["", "A[", "A[[B]", "A&*", "A]", "A+", "A[B", "A, "] {
+        for text in ["", "A[", "A[[B]", "A&*", "A]", "A[B", "A, "] {
             assert!(parse(text).is_none(), "{text}");
         }
     }
