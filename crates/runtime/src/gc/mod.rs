@@ -116,6 +116,7 @@ pub fn allocate(heap: &mut ThreadHeap, size: usize, kind: AllocationKind) -> Opt
     let address = memory_manager::alloc::<Saki>(mutator, size, OBJECT_ALIGNMENT, 0, semantics);
     let object = ObjectReference::from_raw_address(address)?;
     memory_manager::post_alloc::<Saki>(mutator, object, size, semantics);
+    heap.count_allocated(size);
     if !STRESS.load(Ordering::Relaxed) {
         heap.adopt_window();
     }

@@ -56,6 +56,9 @@ pub struct ThreadHeap {
     window: *mut AllocationWindow,
     /// Where the objects begin that have no valid-object bit yet.
     unpublished: usize,
+    /// Where the window began, and how many bytes the thread allocated outside of it.
+    window_start: usize,
+    allocated: u64,
     selector: AllocatorSelector,
     stack_base: usize,
     stopped_at: AtomicUsize,
@@ -106,6 +109,8 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
         mutator: UnsafeCell::new(memory_manager::bind_mutator(mmtk(), tls)),
         window,
         unpublished: 0,
+        window_start: 0,
+        allocated: 0,
         selector,
         stack_base,
         stopped_at: AtomicUsize::new(0),
@@ -213,12 +218,14 @@ impl ThreadHeap {
         if let Some(allocator) = self.immix_allocator() {
             let window = self.window();
             if window.cursor != 0 {
+                self.allocated += (window.cursor - self.window_start) as u64;
                 // SAFETY: plain numbers that came from this bump pointer.
                 let (cursor, limit) = unsafe { (Address::from_usize(window.cursor), Address::from_usize(window.limit)) };
                 allocator.bump_pointer.reset(cursor, limit);
             }
         }
         *self.window() = AllocationWindow::default();
+        self.window_start = 0;
         self.unpublished = 0;
     }
 
@@ -227,7 +234,18 @@ impl ThreadHeap {
         let Some(allocator) = self.immix_allocator() else { return };
         let (cursor, limit) = (allocator.bump_pointer.cursor.as_usize(), allocator.bump_pointer.limit.as_usize());
         *self.window() = AllocationWindow { cursor, limit };
+        self.window_start = cursor;
         self.unpublished = cursor;
+    }
+
+    /// Counts an object that was allocated outside of a window.
+    pub(super) fn count_allocated(&mut self, size: usize) {
+        self.allocated += size as u64;
+    }
+
+    /// Bytes of all objects that the thread has allocated so far.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated + (self.window().cursor - self.window_start) as u64
     }
 
     fn immix_allocator(&self) -> Option<&'static mut ImmixAllocator<Saki>> {

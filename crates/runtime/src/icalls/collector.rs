@@ -186,7 +186,7 @@ extern "C" fn total_memory(force: u8) -> i64 {
 }
 
 extern "C" fn allocated_bytes() -> i64 {
-    gc::used_bytes() as i64
+    Thread::current().heap().allocated_bytes() as i64
 }
 
 extern "C" fn record_pressure(_bytes: i64) {}
