@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(found(system), "mono/gac/System/4.0.0.0__b77a5c561934e089/System.dll");
         let newer = "System, Version=15.0.0.0, PublicKeyToken=b77a5c561934e089";
         assert_eq!(found(newer), "mono/gac/System/14.0.0.0__b77a5c561934e089/System.dll");
-        assert_eq!(find("../app/A").unwrap_err().kind(), ErrorKind::FileNotFound);
+        assert_eq!(resolver.resolve(&AssemblyName::simple("../app/A"), None).unwrap_err().kind(), ErrorKind::FileNotFound);
         let satellite = resolver.resolve_satellite(&AssemblyName::simple("A"), "de", Some(&root.join("app"))).unwrap();
         assert!(satellite.ends_with("app/de/A.resources.dll"));
     }
