@@ -15,6 +15,12 @@ class Nested<T> : Curious<Nested<T>> { }
 class Creatable<T> where T : new() { }
 class NotCreatable { NotCreatable(int number) { } }
 class Instances<T> where T : struct { }
+class Open<T> : Cons<T, Open<T>>, IComparable<Open<T>> {
+    public List<T>[] Vector; public List<T[]> OfVectors; public Dictionary<int, List<T>>[,] Array; public KeyValuePair<T, int>?[] Nullables; public Open<Open<T>> Twice; public T Value;
+    public int CompareTo(Open<T> other) { return 0; }
+    public static void Method<U>(U value, ref U reference, ref List<U> list, U[] vector, List<U>[] lists) { }
+    public class Inner { public Open<T> Outer; public Inner Own; }
+}
 struct Four { public int Number; }
 struct OtherFour { public int Number; }
 enum Small : byte { A }
@@ -65,6 +71,23 @@ static class Program {
         }
     }
 
+    static void Named() {
+        var types = typeof(Open<>).GetFields().Concat(typeof(Open<>.Inner).GetFields()).Select(field => field.FieldType)
+            .Concat(typeof(Open<>).GetMethod("Method").GetParameters().Select(parameter => parameter.ParameterType))
+            .Concat(new[] { typeof(Open<>).BaseType, typeof(Open<>).GetInterfaces()[0], typeof(List<>).MakeArrayType(), typeof(List<>).MakeByRefType(), typeof(List<>).MakeGenericType(typeof(List<>)) });
+        foreach (var type in types)
+            Console.WriteLine("{0} | {1} | {2} | {3} {4}", type, type.FullName ?? "null", type.AssemblyQualifiedName ?? "null", type.IsGenericTypeDefinition, type.ContainsGenericParameters);
+        Console.WriteLine(typeof(Open<>.Inner).GetField("Own").FieldType == typeof(Open<>.Inner));
+        var map = typeof(Open<>).GetInterfaceMap(typeof(Open<>).GetInterfaces()[0]);
+        Console.WriteLine("{0} {1}", map.InterfaceMethods[0], map.TargetMethods[0] == typeof(Open<>).GetMethod("CompareTo"));
+        Try("by reference", () => Array.CreateInstance(typeof(int).MakeByRefType(), 1));
+        AppDomain.CurrentDomain.TypeResolve += (sender, asked) => { Console.WriteLine("asked for {0}", asked.Name); throw new InvalidOperationException("no"); };
+        Try("handler", () => Type.GetType("Nothing", true));
+        Try("handler", () => Type.GetType("Nothing", false));
+        AppDomain.CurrentDomain.AssemblyResolve += (sender, asked) => { Console.WriteLine("asked for {0}", asked.Name); return null; };
+        Try("assembly", () => Type.GetType("Nothing, nowhere", false));
+    }
+
     static void Assigned() {
         Func<Type, int, Type> parameter = (type, index) => type.GetGenericArguments()[index];
         var types = new[] {
@@ -86,5 +109,6 @@ static class Program {
         Made();
         Found();
         Assigned();
+        Named();
     }
 }

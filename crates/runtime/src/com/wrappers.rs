@@ -170,7 +170,10 @@ pub fn interface_of_type(object: ObjectRef, ty: TypeId) -> Result<usize> {
     let default = match (types.com_default_interface(ty), types.definition_of(ty)) {
         (Some(name), Some((assembly, _))) => {
             let assemblies = &[assembly, types.corlib()];
-            find_type(name, &Lookup { assemblies, ignore_case: false, context: LoadContext::Execution, asks: false })?
+            find_type(
+                name,
+                &Lookup { assemblies, ignore_case: false, context: LoadContext::Execution, asks: false, allows_missing: false },
+            )?
         }
         _ => None,
     };

@@ -308,8 +308,8 @@ extern "C" fn create_instance(element: ObjectRef, lengths: ArrayRef, bounds: Arr
         let types = &runtime().types;
         let element = handles::type_of(element).ok_or_else(|| Exception::argument_null("elementType"))?;
         lengths.argument("lengths")?;
-        if element == TypeId::VOID || types.contains_type_variables(element) || matches!(types.kind(element), TypeKind::ByRef(_))
-        {
+        let element = if let TypeKind::ByRef(target) = *types.kind(element) { target } else { element };
+        if element == TypeId::VOID || types.contains_type_variables(element) {
             return Err(Exception::not_supported("Array type can not be void"));
         }
         refuse_element(element)?;

@@ -117,17 +117,14 @@ fn ask(name: &str, requesting: Option<AssemblyId>, context: LoadContext) -> Resu
     }
 }
 
-/// Asks the handlers of `TypeResolve` for the assembly of a type. One that throws has found nothing.
-pub(super) fn ask_for_type(name: &str) -> Option<AssemblyId> {
-    let ask = || -> Result<Option<AssemblyId>> {
-        let Some((domain, method)) = handled(&TYPE_RESOLVE, "DoTypeResolve")? else { return Ok(None) };
-        let arguments = [domain, StringRef::new(name)?.object()].map(Argument::reference);
-        let found = invoke::call(method, &arguments)?;
-        // SAFETY: the method gives a reference.
-        let found = unsafe { ObjectRef::from_raw(found as *mut _) };
-        found.non_null().map(assembly_of_object).transpose()
-    };
-    ask().ok().flatten()
+/// Asks the handlers of `TypeResolve` for the assembly of a type.
+pub(super) fn ask_for_type(name: &str) -> Result<Option<AssemblyId>> {
+    let Some((domain, method)) = handled(&TYPE_RESOLVE, "DoTypeResolve")? else { return Ok(None) };
+    let arguments = [domain, StringRef::new(name)?.object()].map(Argument::reference);
+    let found = invoke::call(method, &arguments)?;
+    // SAFETY: the method gives a reference.
+    let found = unsafe { ObjectRef::from_raw(found as *mut _) };
+    found.non_null().map(assembly_of_object).transpose()
 }
 
 /// Asks the handlers of `TypeResolve` to finish the type of a `TypeBuilder`.

@@ -28,7 +28,13 @@ fn marshaler_class(name: &str, assembly: AssemblyId) -> Result<TypeId> {
     let corlib = runtime().types.corlib();
     let found = find_type(
         name,
-        &Lookup { assemblies: &[assembly, corlib], ignore_case: false, context: LoadContext::Execution, asks: false },
+        &Lookup {
+            assemblies: &[assembly, corlib],
+            ignore_case: false,
+            context: LoadContext::Execution,
+            asks: false,
+            allows_missing: false,
+        },
     )?;
     found.ok_or_else(|| Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'")))
 }

@@ -7,8 +7,7 @@ use super::objects::{
     allocate, assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array,
     resource_module_object,
 };
-use super::type_handles::find_named;
-use super::type_names::{Lookup, Meaning, meaning_of};
+use super::type_names::{Lookup, Meaning, find_type, meaning_of};
 use super::{Handle, names};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -153,9 +152,14 @@ extern "C" fn type_by_name(
             Meaning::Type(_, None) => {}
         }
         let types = &runtime().types;
-        let lookup =
-            Lookup { assemblies: &[assembly], ignore_case: ignore_case != 0, context: types.load_context(assembly), asks: false };
-        match find_named(&name, &lookup)? {
+        let lookup = Lookup {
+            assemblies: &[assembly],
+            ignore_case: ignore_case != 0,
+            context: types.load_context(assembly),
+            asks: false,
+            allows_missing: true,
+        };
+        match find_type(&name, &lookup)? {
             Some(ty) => handles::type_object(ty),
             None => {
                 let own = names::assembly_name(types.assembly(assembly).name());

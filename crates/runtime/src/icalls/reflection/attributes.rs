@@ -117,6 +117,7 @@ impl Enums {
             ignore_case: false,
             context: LoadContext::Execution,
             asks: false,
+            allows_missing: false,
         };
         match find_type(name, &lookup) {
             Ok(Some(ty)) => Ok(ty),
@@ -197,6 +198,7 @@ impl Decoded {
                     ignore_case: false,
                     context: LoadContext::Execution,
                     asks: false,
+                    allows_missing: false,
                 };
                 let found = find_type(name, &lookup)?;
                 let missing = || Exception::new("System", "TypeLoadException", format!("Could not load type '{name}'."));

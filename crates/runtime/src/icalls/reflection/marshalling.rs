@@ -67,6 +67,7 @@ pub(super) fn marshal_object(assembly: AssemblyId, parent: Token) -> Result<Obje
                 ignore_case: false,
                 context: LoadContext::Execution,
                 asks: false,
+                allows_missing: false,
             };
             if let Ok(Some(ty)) = find_type(&marshaler, &lookup) {
                 MARSHALER_TYPE.set_ref(object, handles::type_object(ty)?);

@@ -158,13 +158,15 @@ fn write_arguments(args: &[TypeId], style: Style, name: &mut String) {
         if index > 0 {
             name.push(',');
         }
-        if style == Style::Plain || parameter_of(arg).is_some() {
+        if style == Style::Plain || matches!(runtime().types.kind(arg), TypeKind::Var(_)) {
             write_type(arg, style, name);
-        } else {
-            name.push('[');
-            name.push_str(&type_name(arg, Style::Qualified));
-            name.push(']');
+            continue;
         }
+        // A method's parameter is put into brackets, too, though it has no assembly.
+        let inner = if parameter_of(arg).is_some() { Style::Full } else { Style::Qualified };
+        name.push('[');
+        name.push_str(&type_name(arg, inner));
+        name.push(']');
     }
     name.push(']');
 }

@@ -218,7 +218,7 @@ pub fn hide(ty: TypeId) -> TypeId {
 }
 
 /// Within a signature a definition stands for its instance over its own parameters.
-fn hide_argument(ty: TypeId) -> TypeId {
+pub(super) fn hide_argument(ty: TypeId) -> TypeId {
     match is_definition(ty) {
         true => {
             let parameters: Vec<TypeId> = type_parameters(ty).into_iter().map(hide).collect();

@@ -2,7 +2,9 @@
 
 use super::names::{self, Style};
 use super::objects::{core_type, method_object, method_of, object_array, type_array, type_of, types_of};
-use super::parameters::{is_definition, is_open, parameter_of, self_instance_to_definition, type_parameters};
+use super::parameters::{
+    OpenContext, hide_argument, is_definition, is_open, parameter_of, self_instance_to_definition, type_parameters,
+};
 use super::relations::{constraint, interfaces, is_assignable, is_bare};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising, store_out};
@@ -20,27 +22,13 @@ extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
             (true, false) => Style::Full,
             (true, true) => Style::Qualified,
         };
-        // Only what can be found again by its name has one; a qualified name is given for all but bare parameters.
-        let is_unnamed = match style {
-            Style::Plain => false,
-            Style::Full => !is_definition(element_root(ty)) && is_open(ty),
-            Style::Qualified => parameter_of(ty).is_some(),
-        };
-        if is_unnamed {
+        // A parameter cannot be found by its name. The class library keeps the names of open instances to itself.
+        let target = if let TypeKind::ByRef(target) = *runtime().types.kind(ty) { target } else { ty };
+        if style != Style::Plain && parameter_of(target).is_some() {
             return Ok(StringRef::NULL);
         }
         StringRef::new(&names::type_name(ty, style))
     })
-}
-
-/// What arrays, pointers and references lead to in the end.
-fn element_root(ty: TypeId) -> TypeId {
-    match *runtime().types.kind(ty) {
-        TypeKind::SzArray(inner) | TypeKind::Array { element: inner, .. } | TypeKind::Pointer(inner) | TypeKind::ByRef(inner) => {
-            element_root(inner)
-        }
-        _ => ty,
-    }
 }
 
 extern "C" fn name(this: ObjectRef) -> StringRef {
@@ -298,11 +286,19 @@ extern "C" fn interface_map(ty: ObjectRef, interface: ObjectRef, targets: *mut O
         if !is_assignable(ty, interface)? {
             return Ok(());
         }
-        let declared: Vec<MethodId> =
-            types.methods_of(interface).into_iter().filter(|&method| !types.method(method).is_static()).collect();
+        let instance_methods =
+            |interface| types.methods_of(interface).into_iter().filter(|&method| !types.method(method).is_static());
+        let declared: Vec<MethodId> = instance_methods(interface).collect();
+        // A definition implements its interfaces as signatures spell them.
+        let context = OpenContext::of_type(ty);
+        let spelled = if is_definition(ty) { hide_argument(interface) } else { interface };
         let mut implementations = Vec::with_capacity(declared.len());
-        for &method in &declared {
-            implementations.push(types.resolve_interface_method(ty, method).ok());
+        for method in instance_methods(spelled) {
+            let found = types.resolve_interface_method(ty, method).ok();
+            implementations.push(found.map(|found| {
+                let method = types.method(found);
+                types.instantiate_method(found, context.reveal(method.owner), &method.method_args)
+            }));
         }
         let class = core_type("System.Reflection", "MethodInfo")?;
         let found = object_array(class, declared.len(), |index| match implementations[index] {

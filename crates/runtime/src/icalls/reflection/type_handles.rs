@@ -4,7 +4,7 @@ use super::names::assembly_of;
 use super::objects::{assembly_object, module_object, type_of};
 use super::parameters::{is_definition, parameter_of};
 use super::relations::{base_type, is_assignable, is_bare, is_subclass};
-use super::type_names::{Lookup, Meaning, find_type, is_assembly_missing, meaning_of};
+use super::type_names::{Lookup, Meaning, find_type, meaning_of};
 use super::{Handle, assemblies};
 use crate::emit::{registry, tokens};
 use crate::exceptions::{Exception, Result};
@@ -231,22 +231,15 @@ extern "C" fn from_name(
             None => assemblies::assembly_outside_of_system().unwrap_or(types.corlib()),
         };
         let (ignore_case, context) = (ignore_case != 0, assembly_events::context_of(reflection_only));
-        let lookup = Lookup { assemblies: &[caller, types.corlib()], ignore_case, context, asks: true };
-        match find_named(&name, &lookup) {
+        let assemblies = &[caller, types.corlib()];
+        let lookup = Lookup { assemblies, ignore_case, context, asks: true, allows_missing: true };
+        match find_type(&name, &lookup) {
             Ok(Some(ty)) => handles::type_object(ty),
             _ if throw_on_error == 0 => Ok(ObjectRef::NULL),
             Ok(None) => Err(not_found(&name, caller)),
             Err(error) => Err(error),
         }
     })
-}
-
-/// As [`find_type`], but an assembly that cannot be loaded counts as a type that is not found.
-pub(super) fn find_named(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
-    match find_type(name, lookup) {
-        Err(_) if is_assembly_missing(name, lookup) => Ok(None),
-        found => found,
-    }
 }
 
 /// The exception for a name that was not found, looked for from within an assembly.

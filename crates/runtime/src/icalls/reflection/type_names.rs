@@ -40,6 +40,8 @@ pub struct Lookup<'a> {
     pub context: LoadContext,
     /// Asks the handlers of `AppDomain.TypeResolve` for what is not found.
     pub asks: bool,
+    /// An assembly that cannot be loaded means that there is no such type; else that is an error.
+    pub allows_missing: bool,
 }
 
 struct Parser<'a> {
@@ -176,7 +178,7 @@ fn parse(text: &str) -> Option<ParsedName> {
     (parser.position == text.len()).then_some(parsed)
 }
 
-/// The type of a name, or `None` if there is none. Fails if an assembly that the name gives cannot be loaded.
+/// The type of a name, or `None` if there is none.
 pub fn find_type(name: &str, lookup: &Lookup<'_>) -> Result<Option<TypeId>> {
     match parse(name) {
         Some(parsed) => find_parsed(&parsed, lookup),
@@ -204,16 +206,6 @@ pub(super) fn meaning_of(name: &str) -> Meaning {
     }
 }
 
-/// Whether an assembly that a type's name gives, for the type or for its arguments, cannot be loaded.
-pub(super) fn is_assembly_missing(name: &str, lookup: &Lookup<'_>) -> bool {
-    parse(name).is_some_and(|parsed| lacks_assembly(&parsed, lookup))
-}
-
-fn lacks_assembly(parsed: &ParsedName, lookup: &Lookup<'_>) -> bool {
-    parsed.assembly.as_ref().is_some_and(|name| named_assembly(name, lookup).is_err())
-        || parsed.args.iter().any(|argument| lacks_assembly(argument, lookup))
-}
-
 /// The assembly that a type's name gives.
 fn named_assembly(name: &AssemblyName, lookup: &Lookup<'_>) -> Result<AssemblyId> {
     let types = &runtime().types;
@@ -234,7 +226,11 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
     let assemblies = match &parsed.assembly {
         None => lookup.assemblies,
         Some(name) => {
-            own = [named_assembly(name, lookup)?];
+            own = match named_assembly(name, lookup) {
+                Ok(assembly) => [assembly],
+                Err(_) if lookup.allows_missing => return Ok(None),
+                Err(error) => return Err(error),
+            };
             &own
         }
     };
@@ -242,7 +238,7 @@ fn find_parsed(parsed: &ParsedName, lookup: &Lookup<'_>) -> Result<Option<TypeId
     if found.is_some() || !lookup.asks {
         return Ok(found);
     }
-    match assembly_events::ask_for_type(&parsed.path.join("+")) {
+    match assembly_events::ask_for_type(&parsed.path.join("+"))? {
         Some(assembly) => find_in(&[assembly], parsed, lookup),
         None => Ok(None),
     }
