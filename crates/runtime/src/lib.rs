@@ -20,6 +20,7 @@ pub mod domain;
 pub mod domain_copy;
 mod embedding;
 pub mod emit;
+pub mod exact_frames;
 pub mod exceptions;
 pub mod fields;
 pub mod gc;

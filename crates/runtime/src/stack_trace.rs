@@ -7,7 +7,7 @@ use crate::icalls::reflection;
 use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::stack_walk::{Activation, Frame};
 use crate::symbols::SourcePosition;
-use crate::{exceptions, metadata, method_table, object, runtime};
+use crate::{exact_frames, exceptions, metadata, method_table, object, runtime};
 use il::types::{MethodId, TypeId};
 
 static TRACE: KnownField = KnownField::new("System", "Exception", "native_trace_ips");
@@ -285,9 +285,10 @@ pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> R
     let class = types
         .find_type(types.corlib(), "System.Diagnostics", "StackFrame")?
         .ok_or_else(|| exceptions::Exception::engine("the core library lacks System.Diagnostics.StackFrame"))?;
-    let frames = &all[skip.min(all.len())..];
+    let exact = exact_frames::exact_methods(&all);
+    let frames = all.iter().zip(exact).skip(skip);
     let array = ArrayRef::new(class, frames.len())?;
-    for (index, traced) in frames.iter().enumerate() {
+    for (index, (traced, exact)) in frames.enumerate() {
         let frame = object::allocate(method_table::method_table(class)?)?;
         array.set_ref(index, frame);
         IL_OFFSET.set(frame, traced.il_offset.map_or(-1, |offset| offset as i32));
@@ -300,7 +301,7 @@ pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> R
         // The class library writes a frame with a method as Mono does; the name serves where reflection cannot show the method, and for wrappers.
         let shown = match wrapper_kind(traced) {
             Some(_) => None,
-            None => reflection::method_object(traced.method, None).ok(),
+            None => reflection::method_object(exact.unwrap_or(traced.method), None).ok(),
         };
         match shown {
             Some(method) => METHOD.set_ref(frame, method),

@@ -6,19 +6,25 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::stack_trace::{self, TracedFrame};
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
-use crate::{delegates, handles, runtime};
+use crate::{delegates, exact_frames, handles, runtime};
+use il::types::MethodId;
 
 extern "C" fn get_trace(exception: ObjectRef, skip: i32, need_file_info: u8) -> ArrayRef {
     raising(|| stack_trace::managed_frames(exception, skip.max(0) as usize, need_file_info != 0))
 }
 
-/// Frame number `skip`, counted from the internal call's own.
-fn calling_frame(skip: i32) -> Option<TracedFrame> {
-    let frames = Walk::from_runtime(Thread::current()).filter_map(|step| match step {
-        Step::Frame(frame) => Some(stack_trace::frames_at(frame.trace_address())),
-        Step::Entry { .. } => None,
+/// Frame number `skip`, counted from the internal call's own, and its method as far as it is known.
+fn calling_frame(skip: i32) -> Option<(TracedFrame, MethodId)> {
+    let steps = Walk::from_runtime(Thread::current()).map(|step| match step {
+        Step::Frame(frame) => {
+            let frames = stack_trace::frames_at(frame.trace_address());
+            frames.filter(|frame| !stack_trace::is_hidden(frame.method)).map(Some).collect()
+        }
+        Step::Entry { .. } => vec![None],
     });
-    frames.flatten().filter(|frame| !stack_trace::is_hidden(frame.method)).nth(skip.max(0) as usize)
+    let mut frames = steps.flatten();
+    let frame = frames.by_ref().flatten().nth(skip.max(0) as usize)?;
+    Some((frame, exact_frames::exact_method(frame.method, frames).unwrap_or(frame.method)))
 }
 
 extern "C" fn get_frame_info(
@@ -32,8 +38,8 @@ extern "C" fn get_frame_info(
     column: *mut i32,
 ) -> bool {
     raising(|| -> Result<bool> {
-        let Some(frame) = calling_frame(skip) else { return Ok(false) };
-        store_out(method, super::reflection::method_object(frame.method, None)?);
+        let Some((frame, exact)) = calling_frame(skip) else { return Ok(false) };
+        store_out(method, super::reflection::method_object(exact, None)?);
         // SAFETY: compiled code passes the addresses of variables.
         unsafe {
             // Without symbols Mono does not say where in the method it is.

@@ -233,7 +233,7 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
             return Err(target_exception("Non-static method requires a target."));
         }
         let fits = is_assignable(this.type_id(), declaration.owner)?;
-        if !fits && !(proxies::is_proxy(this) && proxies::can_cast(declaration.owner, this)?) {
+        if !(fits || proxies::is_proxy(this) && proxies::can_cast(declaration.owner, this)?) {
             return Err(target_exception("Object does not match target type."));
         }
     }
