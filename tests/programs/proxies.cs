@@ -21,6 +21,36 @@ class Server : MarshalByRefObject, IGreet
     public static int Static() { return 3; }
 }
 
+interface IAny { V Any<V>(V value); }
+
+class Any<T> : MarshalByRefObject, IAny
+{
+    public virtual V Virtual<V>(V value, T other) { return value; }
+    public V Direct<V>(V value) { return value; }
+    V IAny.Any<V>(V value) { return value; }
+    public T Own(T value) { return value; }
+    public V[] Both<V>(T[] values, ref V value) { var old = value; value = default(V); return new[] { old }; }
+}
+
+class Derived<T> : Any<T>
+{
+    public override V Virtual<V>(V value, T other) { return value; }
+}
+
+// Says what is called, or nothing.
+class Executor : RealProxy
+{
+    readonly MarshalByRefObject target;
+    readonly bool speaks;
+    public Executor(MarshalByRefObject target, bool speaks) : base(target.GetType()) { this.target = target; this.speaks = speaks; }
+    public override IMessage Invoke(IMessage message)
+    {
+        var call = (IMethodCallMessage)message;
+        if (speaks) Console.WriteLine("call " + call.MethodBase.DeclaringType + " " + call.MethodBase + " " + call.Args[0]);
+        return RemotingServices.ExecuteMessage(target, call);
+    }
+}
+
 class Forwarder : RealProxy, IRemotingTypeInfo
 {
     readonly MarshalByRefObject target;
@@ -39,6 +69,19 @@ class Forwarder : RealProxy, IRemotingTypeInfo
 
 class Program
 {
+    // Methods of generic classes, generic themselves or not.
+    static void Generic<T>(T one)
+    {
+        var quiet = (Any<T>)new Executor(new Derived<T>(), false).GetTransparentProxy();
+        int number = 4;
+        string text = "t";
+        Console.WriteLine(quiet.Direct(2) + " " + quiet.Direct(2.5) + " " + quiet.Direct("o") + " " + quiet.Direct(DayOfWeek.Friday));
+        Console.WriteLine(quiet.Both(new[] { one }, ref number)[0] + " " + number + " " + quiet.Both(new[] { one }, ref text)[0] + " " + (text == null));
+        var loud = (Any<T>)new Executor(new Derived<T>(), true).GetTransparentProxy();
+        Console.WriteLine(loud.Virtual(1, one) + " " + loud.Virtual("s", one) + " " + loud.Own(one));
+        Console.WriteLine(((IAny)loud).Any(3) + " " + ((IAny)loud).Any("i"));
+    }
+
     static void Main()
     {
         var server = new Server();
@@ -63,5 +106,8 @@ class Program
         try { Console.WriteLine((IDisposable)(object)proxy); } catch (InvalidCastException) { Console.WriteLine("no cast"); }
         var result = greet.BeginInvoke("begin", null, null);
         Console.WriteLine(greet.EndInvoke(result));
+        Generic("x");
+        Generic(5);
+        Generic(new[] { 1 });
     }
 }

@@ -298,7 +298,10 @@ pub fn virtual_code(object: ObjectRef, method: MethodId) -> Result<usize> {
     let table = object.check()?.method_table();
     let class = table.ty();
     if table.has(flags::PROXY) {
-        return proxies::code(resolve_virtual(class, method).unwrap_or(method));
+        // The message names a generic method of an interface as it was called.
+        let data = runtime().types.method(method);
+        let is_as_called = data.generic_param_count > 0 && runtime().types.is_interface(data.owner);
+        return proxies::code(if is_as_called { method } else { resolve_virtual(class, method).unwrap_or(method) });
     }
     if let Some(code) = known_virtual_code(object, method) {
         return Ok(code);
