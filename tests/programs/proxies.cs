@@ -37,6 +37,21 @@ class Derived<T> : Any<T>
     public override V Virtual<V>(V value, T other) { return value; }
 }
 
+class Values : MarshalByRefObject
+{
+    public int Number() { return 1; }
+    public int? Nullable() { return 1; }
+    public string Text() { return "text"; }
+    public virtual DateTime Time() { return DateTime.Now; }
+}
+
+// Gives null, whatever is called.
+class Nothing : RealProxy
+{
+    public Nothing(Type type) : base(type) { }
+    public override IMessage Invoke(IMessage message) { return new ReturnMessage(null, null, 0, null, (IMethodCallMessage)message); }
+}
+
 // Says what is called, or nothing.
 class Executor : RealProxy
 {
@@ -82,6 +97,11 @@ class Program
         Console.WriteLine(((IAny)loud).Any(3) + " " + ((IAny)loud).Any("i"));
     }
 
+    static void Try(Func<object> action)
+    {
+        try { Console.WriteLine(action() ?? "null"); } catch (NullReferenceException) { Console.WriteLine("no value"); }
+    }
+
     static void Main()
     {
         var server = new Server();
@@ -109,5 +129,11 @@ class Program
         Generic("x");
         Generic(5);
         Generic(new[] { 1 });
+        var values = (Values)new Nothing(typeof(Values)).GetTransparentProxy();
+        Try(() => values.Number());
+        Try(() => values.Nullable());
+        Try(() => values.Text());
+        Try(() => values.Time());
+        Try(() => values.GetHashCode());
     }
 }

@@ -326,6 +326,10 @@ pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, 
         if signature.ret == TypeId::VOID {
             return Ok(());
         }
+        // Null is no value, unless it may be missing.
+        if types.is_value_type(signature.ret) && types.nullable_argument(signature.ret).is_none() {
+            value.check()?;
+        }
         fields::store(signature.ret, Place { owner: ObjectRef::NULL, address: result }, value)
     }
 }
