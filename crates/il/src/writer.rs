@@ -4,14 +4,17 @@
 //! sorted here. Method bodies and signatures come as bytes ([`signatures`] and [`bodies`] help to make them).
 
 pub mod bodies;
+mod native_resources;
 pub mod signatures;
+
+pub use native_resources::NativeResource;
 
 use rustc_hash::FxHashMap;
 
 use crate::tables::{ALL_TABLES, CodedIndex, ColumnKind, MAX_COLUMNS, SCHEMA, TABLE_COUNT, TableId, Token};
 use signatures::push_compressed;
 
-/// Where the only section lies in memory and in the file.
+/// Where the section with code and metadata lies in memory and in the file.
 const SECTION_RVA: u32 = 0x2000;
 const SECTION_OFFSET: u32 = 0x200;
 const SECTION_ALIGNMENT: u32 = 0x2000;
@@ -104,6 +107,8 @@ pub struct ImageWriter {
     guids: Vec<u8>,
     code: Vec<u8>,
     resources: Vec<u8>,
+    /// Resources of the operating system, which go to a section of their own.
+    pub native_resources: Vec<NativeResource>,
     /// For the headers.
     pub facts: FileFacts,
 }
@@ -119,6 +124,7 @@ impl ImageWriter {
             guids: Vec::new(),
             code: Vec::new(),
             resources: Vec::new(),
+            native_resources: Vec::new(),
             facts: FileFacts::default(),
         };
         let name = writer.string(module_name);
@@ -231,7 +237,12 @@ impl ImageWriter {
         let metadata_rva = signature_rva + signature_bytes.next_multiple_of(8);
         let section_size = metadata_rva + metadata.len() as u32 - SECTION_RVA;
 
-        let mut file = self.headers(section_size);
+        let native_rva = SECTION_RVA + section_size.next_multiple_of(SECTION_ALIGNMENT);
+        let native_resources = match self.native_resources.as_slice() {
+            [] => Vec::new(),
+            resources => native_resources::encode(resources, native_rva),
+        };
+        let mut file = self.headers(section_size, native_resources.len() as u32);
         let resources = if self.resources.is_empty() { (0, 0) } else { (resources_rva, self.resources.len() as u32) };
         push_u32s(&mut file, &[CLI_HEADER_SIZE, 2 | 5 << 16, metadata_rva, metadata.len() as u32, self.facts.flags]);
         let signature = if signature_bytes == 0 { (0, 0) } else { (signature_rva, signature_bytes) };
@@ -240,38 +251,54 @@ impl ImageWriter {
         file.extend(&self.code);
         file.extend(&self.resources);
         file.resize(file.len() + signature_bytes.next_multiple_of(8) as usize, 0);
-        file.extend(metadata);
-        file.resize(file.len().next_multiple_of(FILE_ALIGNMENT as usize), 0);
+        for part in [metadata, native_resources] {
+            file.extend(part);
+            file.resize(file.len().next_multiple_of(FILE_ALIGNMENT as usize), 0);
+        }
         file
     }
 
-    /// All that lies before the section (II.25.2).
-    fn headers(&self, section_size: u32) -> Vec<u8> {
+    /// All that lies before the sections (II.25.2): that with code and metadata, and that of native resources unless it is empty.
+    fn headers(&self, section_size: u32, native_size: u32) -> Vec<u8> {
         const EXECUTABLE: u16 = 0x0102;
         const DLL: u16 = 0x2000;
         const PE_OFFSET: u32 = 0x80;
         const DIRECTORIES: usize = 16;
+        const RESOURCE_DIRECTORY: usize = 2;
         const CLI_DIRECTORY: usize = 14;
         let raw_size = section_size.next_multiple_of(FILE_ALIGNMENT);
+        let native_rva = SECTION_RVA + section_size.next_multiple_of(SECTION_ALIGNMENT);
+        let native_raw_size = native_size.next_multiple_of(FILE_ALIGNMENT);
+        let image_size = native_rva + native_size.next_multiple_of(SECTION_ALIGNMENT);
+        let section_count = if native_size == 0 { 1 } else { 2 };
         let mut file = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0\xb8\0\0\0\0\0\0\0\x40".to_vec();
         file.resize(0x3c, 0);
         push_u32s(&mut file, &[PE_OFFSET]);
         file.resize(PE_OFFSET as usize, 0);
         file.extend(b"PE\0\0");
         let characteristics = EXECUTABLE | if self.facts.is_dll { DLL } else { 0 };
-        push_u16s(&mut file, &[0x14c, 1, 0, 0, 0, 0, 0, 0, 0xe0, characteristics]);
+        push_u16s(&mut file, &[0x14c, section_count, 0, 0, 0, 0, 0, 0, 0xe0, characteristics]);
         push_u16s(&mut file, &[0x10b, 0x30]);
-        push_u32s(&mut file, &[raw_size, 0, 0, 0, SECTION_RVA, 0, 0x40_0000, SECTION_ALIGNMENT, FILE_ALIGNMENT]);
+        push_u32s(&mut file, &[raw_size, native_raw_size, 0, 0, SECTION_RVA, 0, 0x40_0000, SECTION_ALIGNMENT, FILE_ALIGNMENT]);
         push_u16s(&mut file, &[4, 0, 0, 0, 4, 0, 0, 0]);
-        push_u32s(&mut file, &[SECTION_RVA + section_size.next_multiple_of(SECTION_ALIGNMENT), SECTION_OFFSET, 0]);
+        push_u32s(&mut file, &[image_size, SECTION_OFFSET, 0]);
         push_u16s(&mut file, &[if self.facts.is_graphical { 2 } else { 3 }, 0x8540]);
         push_u32s(&mut file, &[0x10_0000, 0x1000, 0x10_0000, 0x1000, 0, DIRECTORIES as u32]);
         let mut directories = [0; 2 * DIRECTORIES];
         directories[2 * CLI_DIRECTORY] = SECTION_RVA;
         directories[2 * CLI_DIRECTORY + 1] = CLI_HEADER_SIZE;
+        if native_size != 0 {
+            directories[2 * RESOURCE_DIRECTORY] = native_rva;
+            directories[2 * RESOURCE_DIRECTORY + 1] = native_size;
+        }
         push_u32s(&mut file, &directories);
         file.extend(b".text\0\0\0");
         push_u32s(&mut file, &[section_size, SECTION_RVA, raw_size, SECTION_OFFSET, 0, 0, 0, 0x6000_0020]);
+        if native_size != 0 {
+            let offset = SECTION_OFFSET + raw_size;
+            file.extend(b".rsrc\0\0\0");
+            push_u32s(&mut file, &[native_size, native_rva, native_raw_size, offset, 0, 0, 0, 0x4000_0040]);
+        }
         file.resize(SECTION_OFFSET as usize, 0);
         file
     }

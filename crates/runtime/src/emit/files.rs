@@ -10,7 +10,7 @@ use crate::exceptions::{Exception, Result};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
 use il::types::{TypeId, file_attributes};
-use il::writer::FileFacts;
+use il::writer::{FileFacts, NativeResource};
 use il::{TableId, Token};
 
 /// The file of a `ModuleBuilder`.
@@ -29,6 +29,7 @@ pub fn module_image(module: ObjectRef) -> Result<Vec<u8>> {
         add_manifest(&mut scope, assembly)?;
         add_attributes(&mut scope, assembly, Token::new(TableId::Assembly, 1))?;
         add_resources(&mut scope, assembly)?;
+        add_native_resources(&mut scope, assembly)?;
         for other in assembly.elements("modules")? {
             let other = Fields::of(other)?;
             if !other.flag("is_main")? {
@@ -136,6 +137,19 @@ fn add_resources(scope: &mut ModuleScope, owner: Fields) -> Result<()> {
             }
         };
         scope.writer.add_row(TableId::ManifestResource, &[offset, attributes, name, implementation.0]);
+    }
+    Ok(())
+}
+
+/// Icons, version information and the like: the class library gives them as they are stored.
+fn add_native_resources(scope: &mut ModuleScope, assembly: Fields) -> Result<()> {
+    for resource in assembly.structures("win32_resources")? {
+        scope.writer.native_resources.push(NativeResource {
+            kind: resource.int("res_type")? as u32,
+            number: resource.int("res_id")? as u32,
+            language: resource.int("lang_id")? as u32,
+            data: resource.bytes("data")?.unwrap_or_default(),
+        });
     }
     Ok(())
 }
