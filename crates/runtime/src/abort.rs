@@ -58,7 +58,8 @@ static IS_ASKING: AtomicBool = AtomicBool::new(false);
 
 impl Abortable {
     /// The current thread is this one.
-    pub fn begin(&self) {
+    pub fn begin(self: &Arc<Abortable>) {
+        Thread::current().abortable = Some(self.clone());
         let thread: &'static Thread = Thread::current();
         // SAFETY: pthread_self has no preconditions.
         let native = unsafe { libc::pthread_self() };
@@ -71,6 +72,8 @@ impl Abortable {
     /// The thread, which is the current one, runs no managed code any more.
     pub fn end(&self) {
         *self.0.lock() = Progress::Ended;
+        // Nobody can any more.
+        Thread::current().shared_heap().end_suspensions();
         reset();
     }
 
@@ -215,7 +218,7 @@ fn leaves(code: &CodeRange, pc: usize) -> bool {
 }
 
 /// Whether the function's frame is whole at this instruction: neither in its prologue nor in an epilogue.
-fn has_frame(thread: &Thread, code: &CodeRange, pc: usize, fp: usize, sp: usize) -> bool {
+pub fn has_frame(thread: &Thread, code: &CodeRange, pc: usize, fp: usize, sp: usize) -> bool {
     let on_stack = |place: usize| (thread.stack_low..thread.stack_high).contains(&place);
     if pc < code.start + FRAME_POINTER_SET || leaves(code, pc) || !on_stack(sp) || !on_stack(fp) || fp < sp {
         return false;

@@ -31,6 +31,7 @@ pub mod helpers;
 #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
 pub mod icalls;
 pub mod id_table;
+mod inspection;
 pub mod interpreter;
 pub mod invoke;
 pub mod jit_env;

@@ -280,12 +280,16 @@ static NAME: KnownField = KnownField::new("System.Diagnostics", "StackFrame", "i
 /// `System.Diagnostics.StackTrace.get_trace`: the frames of an exception from `skip` on, or null without a trace.
 /// `with_source`: and where in the source they are.
 pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> Result<ArrayRef> {
-    let all = frames(exception.argument("e")?);
+    frame_objects(&frames(exception.argument("e")?), skip, with_source)
+}
+
+/// An array of `StackFrame`s for the frames of a trace from `skip` on; `with_source`: and where in the source they are.
+pub fn frame_objects(all: &[TracedFrame], skip: usize, with_source: bool) -> Result<ArrayRef> {
     let types = &runtime().types;
     let class = types
         .find_type(types.corlib(), "System.Diagnostics", "StackFrame")?
         .ok_or_else(|| exceptions::Exception::engine("the core library lacks System.Diagnostics.StackFrame"))?;
-    let exact = exact_frames::exact_methods(&all);
+    let exact = exact_frames::exact_methods(all);
     let frames = all.iter().zip(exact).skip(skip);
     let array = ArrayRef::new(class, frames.len())?;
     for (index, (traced, exact)) in frames.enumerate() {

@@ -91,6 +91,8 @@ pub struct Walk {
     /// Set when the next step is an entry.
     entry: Option<(usize, usize)>,
     activation: *const Activation,
+    /// The highest address of the thread's stack.
+    stack_high: usize,
 }
 
 impl Walk {
@@ -99,29 +101,33 @@ impl Walk {
         self.activation
     }
 
+    fn empty(thread: &Thread) -> Walk {
+        Walk { next: None, entry: None, activation: thread.activation, stack_high: thread.stack_high }
+    }
+
     /// From the frame that called into the runtime.
     pub fn from_runtime(thread: &Thread) -> Walk {
-        let next = frame_below(thread.last_managed_sp, thread.last_managed_pc);
-        Walk { next, entry: None, activation: thread.activation }
+        let next = frame_below(thread.last_managed_sp, thread.last_managed_pc, thread.stack_high);
+        Walk { next, ..Walk::empty(thread) }
     }
 
     /// From a faulting instruction.
     pub fn from_fault(thread: &Thread, code: &'static CodeRange, pc: usize, fp: usize, sp: usize) -> Walk {
-        Walk { next: Some(Frame { code, pc, faulting: true, fp, sp }), entry: None, activation: thread.activation }
+        Walk { next: Some(Frame { code, pc, faulting: true, fp, sp }), ..Walk::empty(thread) }
     }
 
     /// From an instruction that faulted before its function had a frame: from the caller, where it goes on at `pc`. `sp` is the stack pointer
     /// after the return. `None` if the caller is no compiled code.
     pub fn from_return(thread: &Thread, pc: usize, fp: usize, sp: usize) -> Option<Walk> {
         runtime().code_map.find_call(pc)?;
-        let mut walk = Walk { next: None, entry: None, activation: thread.activation };
+        let mut walk = Walk::empty(thread);
         walk.return_to(pc, fp, sp);
         Some(walk)
     }
 
     /// From a frame, that frame first.
     pub fn from_frame(thread: &Thread, frame: Frame) -> Walk {
-        Walk { next: Some(frame), entry: None, activation: thread.activation }
+        Walk { next: Some(frame), ..Walk::empty(thread) }
     }
 
     /// The next step is what a frame returns to.
@@ -144,7 +150,7 @@ impl Iterator for Walk {
             // SAFETY: the thread's activations live on the stacks of native functions that have not returned.
             let around = unsafe { activation.as_ref() }?;
             self.activation = around.previous;
-            self.next = frame_below(around.managed_sp, around.managed_pc);
+            self.next = frame_below(around.managed_sp, around.managed_pc, self.stack_high);
             return Some(Step::Entry { activation, fp, sp });
         }
         let frame = self.next.take()?;
@@ -165,7 +171,7 @@ pub fn body_sp(code: &CodeRange, fp: usize) -> usize {
 }
 
 /// The frame that made a call with this stack pointer; `pc` is 0 where the call pushed the return address below it.
-fn frame_below(sp: usize, pc: usize) -> Option<Frame> {
+fn frame_below(sp: usize, pc: usize, stack_high: usize) -> Option<Frame> {
     if sp == 0 {
         return None;
     }
@@ -175,7 +181,7 @@ fn frame_below(sp: usize, pc: usize) -> Option<Frame> {
     let code = runtime().code_map.find_call(pc)?;
     let fp = match code.frame.saved_sp_offset {
         None => sp + code.frame.frame_size as usize,
-        Some(offset) => varying_frame(sp, offset)?,
+        Some(offset) => varying_frame(sp, offset, stack_high)?,
     };
     Some(Frame { code, pc, faulting: false, fp, sp })
 }
@@ -185,10 +191,9 @@ fn is_code(address: usize) -> bool {
 }
 
 /// The frame pointer of a frame that keeps its stack pointer at `offset` from it: the nearest place above where that holds.
-fn varying_frame(sp: usize, offset: i32) -> Option<usize> {
-    let thread = Thread::try_current()?;
+fn varying_frame(sp: usize, offset: i32, stack_high: usize) -> Option<usize> {
     let mut fp = sp;
-    while fp - sp < VARYING_FRAME_BYTES && fp + 2 * WORD < thread.stack_high {
+    while fp - sp < VARYING_FRAME_BYTES && fp + 2 * WORD < stack_high {
         let place = fp.wrapping_add_signed(offset as isize);
         // SAFETY: between the stack pointer and the base of the stack.
         unsafe {

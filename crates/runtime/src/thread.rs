@@ -1,5 +1,6 @@
 //! Threads that run managed code: the structure that compiled code reaches through its thread register, and what else belongs to one.
 
+use crate::abort::Abortable;
 use crate::domain::Domain;
 use crate::gc::{self, AllocationWindow, ThreadHeap};
 use crate::local_statics;
@@ -9,6 +10,7 @@ use crate::stack_walk::{Activation, FilterActivation};
 use ir::mach::LandingContext;
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 /// A thread. Its first fields are those that [`compiler::abi`] fixes.
@@ -67,6 +69,8 @@ pub struct Thread {
     pub landing: LandingContext,
     /// Memory on which signal handlers run.
     signal_stack: Vec<u64>,
+    /// By what other threads reach this one, if they can.
+    pub abortable: Option<Arc<Abortable>>,
 }
 
 /// Length of [`Thread::recent_static_areas`].
@@ -170,6 +174,7 @@ impl Thread {
             stack_guard,
             landing: LandingContext { pc: 0, fp: 0, sp: 0, exception: 0 },
             signal_stack: Vec::new(),
+            abortable: None,
         }));
         thread.self_pointer = std::ptr::from_ref(thread) as usize;
         set_thread_register(thread);
@@ -182,6 +187,9 @@ impl Thread {
 
     /// The end of what [`Thread::attach`] began: the current thread, which is this one, runs no managed code any more.
     pub fn detach(&'static mut self) {
+        if let Some(abortable) = self.abortable.take() {
+            abortable.end();
+        }
         // While this thread still runs for the collector, which so does not look at roots.
         // SAFETY: made with these lengths, and this thread's own.
         unsafe {
@@ -195,7 +203,7 @@ impl Thread {
         CURRENT.set(std::ptr::null_mut());
         crate::traps::leave_alternate_stack();
         self.stack_guard.remove();
-        // SAFETY: made by `Box::leak` in `attach`. Others reach it by the thread's `Abortable`, which has ended, or not at all.
+        // SAFETY: made by `Box::leak` in `attach`. Others reach it by its `Abortable`, which has ended.
         drop(unsafe { Box::from_raw(self) });
     }
 

@@ -30,7 +30,7 @@ pub use object_model::object_size;
 pub use reference_map::ReferenceMap;
 pub use roots::{add_root_range, remove_root_range};
 pub use scanning::set_code_owner;
-pub use suspension::{AllocationWindow, NativeState, ThreadHeap, attach, detach, set_interruptible_test};
+pub use suspension::{AllocationWindow, NativeState, Suspender, ThreadHeap, attach, detach, set_interruptible_test};
 pub use weak_fields::register_weak_fields;
 
 use binding::{Saki, mmtk};

@@ -6,6 +6,7 @@
 
 use super::binding::{Saki, mmtk};
 use super::object_model::object_size;
+use crate::traps;
 use mmtk::Mutator;
 use mmtk::memory_manager;
 use mmtk::util::Address;
@@ -43,6 +44,16 @@ enum State {
     Stopped = 2,
 }
 
+/// Who suspends a thread.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Suspender {
+    /// The program, by `Thread.Suspend`.
+    Program = 1,
+    /// The runtime, to look at its stack.
+    Inspection = 2,
+}
+
 /// What a thread left when native code called it back.
 #[derive(Clone, Copy)]
 pub struct NativeState {
@@ -67,8 +78,10 @@ pub struct ThreadHeap {
     /// Native memory that is scanned like the stack.
     ambiguous_ranges: UnsafeCell<Vec<Range<usize>>>,
     state: AtomicU32,
-    /// The program wants it to stand, collection or not.
-    is_suspended: AtomicBool,
+    /// Who wants it to stand, collection or not: bits of [`Suspender`].
+    suspenders: AtomicU32,
+    /// Program counter, frame pointer and stack pointer where the signal has stopped it; 0 elsewhere.
+    interrupted_at: [AtomicUsize; 3],
     native_thread: libc::pthread_t,
 }
 
@@ -117,7 +130,8 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
         saved_registers: UnsafeCell::new([0; SAVED_REGISTERS]),
         ambiguous_ranges: UnsafeCell::new(Vec::new()),
         state: AtomicU32::new(State::Running as u32),
-        is_suspended: AtomicBool::new(false),
+        suspenders: AtomicU32::new(0),
+        interrupted_at: [const { AtomicUsize::new(0) }; 3],
         native_thread,
     });
     let pointer: *mut ThreadHeap = heap;
@@ -268,9 +282,9 @@ impl ThreadHeap {
         self.state.store(State::Native as u32, Ordering::SeqCst);
     }
 
-    /// The program wants the thread to stand until [`ThreadHeap::resume`]. It stands as soon as [`ThreadHeap::is_standing`] says so.
-    pub fn suspend(&self) {
-        self.is_suspended.store(true, Ordering::SeqCst);
+    /// From now on the thread is to stand until [`ThreadHeap::resume`]. It stands as soon as [`ThreadHeap::is_standing`] says so.
+    pub fn suspend(&self, suspender: Suspender) {
+        self.suspenders.fetch_or(suspender as u32, Ordering::SeqCst);
     }
 
     /// Whether the thread stands, or will before it runs compiled code again; if not, it is asked to.
@@ -287,14 +301,26 @@ impl ThreadHeap {
     }
 
     /// The end of [`ThreadHeap::suspend`].
-    pub fn resume(&self) {
+    pub fn resume(&self, suspender: Suspender) {
         let guard = RESUME_LOCK.lock();
-        self.is_suspended.store(false, Ordering::SeqCst);
-        if !STOPPING.load(Ordering::SeqCst) {
+        self.suspenders.fetch_and(!(suspender as u32), Ordering::SeqCst);
+        if !self.has_to_stand() {
             self.run_again();
         }
         RESUMED.notify_all();
         drop(guard);
+    }
+
+    /// The thread, which is the current one, runs no managed code any more: nobody has to suspend it.
+    pub fn end_suspensions(&self) {
+        self.suspenders.store(0, Ordering::SeqCst);
+    }
+
+    /// Program counter, frame pointer and stack pointer of a thread that stands within compiled code; `None` of one that stands in native code
+    /// or in the runtime.
+    pub fn interrupted_registers(&self) -> Option<(usize, usize, usize)> {
+        let [pc, fp, sp] = [0, 1, 2].map(|index: usize| self.interrupted_at[index].load(Ordering::SeqCst));
+        (pc != 0).then_some((pc, fp, sp))
     }
 
     fn run_again(&self) {
@@ -308,7 +334,7 @@ impl ThreadHeap {
     /// Whether the thread has to stand, for a collection or because the program wants it.
     #[inline]
     fn has_to_stand(&self) -> bool {
-        STOPPING.load(Ordering::SeqCst) || self.is_suspended.load(Ordering::SeqCst)
+        STOPPING.load(Ordering::SeqCst) || self.suspenders.load(Ordering::SeqCst) != 0
     }
 
     /// Whether a collection, or whoever suspends it, waits for this thread, which runs.
@@ -433,7 +459,7 @@ pub(super) fn resume_all() {
     let guard = RESUME_LOCK.lock();
     STOPPING.store(false, Ordering::SeqCst);
     for thread in THREADS.lock().iter() {
-        if !thread.is_suspended.load(Ordering::SeqCst) {
+        if thread.suspenders.load(Ordering::SeqCst) == 0 {
             thread.run_again();
         }
     }
@@ -457,30 +483,13 @@ fn install_handler() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize) {
-    let registers = &context.uc_mcontext.gregs;
-    (registers[libc::REG_RIP as usize] as usize, registers[libc::REG_RSP as usize] as usize)
-}
-
-#[cfg(target_arch = "x86")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize) {
-    let registers = &context.uc_mcontext.gregs;
-    (registers[libc::REG_EIP as usize] as usize, registers[libc::REG_ESP as usize] as usize)
-}
-
-#[cfg(target_arch = "arm")]
-fn registers(context: &libc::ucontext_t) -> (usize, usize) {
-    (context.uc_mcontext.arm_pc as usize, context.uc_mcontext.arm_sp as usize)
-}
-
 extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     if context.is_null() {
         return;
     }
     let heap = CURRENT.with(|current| current.load(Ordering::Relaxed));
     // SAFETY: the pointer is the thread's own, valid until `detach`; the kernel gives a whole context.
-    let (heap, (pc, _)) = match unsafe { (heap.as_ref(), registers(&*context.cast())) } {
+    let (heap, (pc, fp, sp)) = match unsafe { (heap.as_ref(), traps::registers(&*context.cast())) } {
         (Some(heap), registers) => (heap, registers),
         (None, _) => return,
     };
@@ -491,11 +500,16 @@ extern "C" fn stop_handler(_signal: libc::c_int, _info: *mut libc::siginfo_t, co
     // The kernel saved the registers on this stack, above this frame: scanning from here finds them.
     let here = 0usize;
     heap.stopped_at.store(std::ptr::from_ref(&here) as usize, Ordering::Relaxed);
+    let note = |registers: [usize; 3]| {
+        heap.interrupted_at.iter().zip(registers).for_each(|(place, register)| place.store(register, Ordering::SeqCst));
+    };
+    note([pc, fp, sp]);
     heap.state.store(State::Stopped as u32, Ordering::SeqCst);
     while heap.state.load(Ordering::SeqCst) == State::Stopped as u32 {
         // SAFETY: a system call, which is async-signal-safe; it returns at once if the state is another by now.
         unsafe { libc::syscall(libc::SYS_futex, heap.state.as_ptr(), FUTEX_WAIT, State::Stopped as u32, NO_TIME_LIMIT) };
     }
+    note([0; 3]);
 }
 
 /// Operations of `futex(2)`, among the threads of one process.

@@ -1,9 +1,11 @@
 //! `System.Threading.Thread`: thread objects, starting and ending threads, sleeping, joining, interrupting.
 
 mod aborts;
+mod traces;
 
 pub use aborts::{abort_background_threads, is_abort, note_entry, note_exit};
 pub(super) use aborts::{abort_in_domain, end_abort_of, forget_abort_if_any};
+pub use traces::{ThreadTrace, thread_traces};
 
 use super::native_text::{blocking, counted_units};
 use super::{InternalCall, icall, raising, wait_handles};
@@ -11,7 +13,7 @@ use crate::abort::Abortable;
 use crate::domain::{self, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
-use crate::gc::{self, HandleKind};
+use crate::gc::{self, HandleKind, Suspender};
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
@@ -20,8 +22,8 @@ use crate::{abort, delegates, exceptions, monitor, runtime, stack_guard, unhandl
 use il::types::TypeId;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Stack of a thread that asks for no size, in bytes: as for C on 64 bits, and where addresses are rare twice what Mono gives.
@@ -80,6 +82,8 @@ struct Record {
     abortable: Arc<Abortable>,
     /// Number of the domain because of whose end the thread is aborted, or 0.
     leaving: AtomicI32,
+    /// The `ApartmentState` of a thread that no object stands for yet.
+    apartment: AtomicU8,
 }
 
 const MAIN_NUMBER: u64 = 1;
@@ -87,6 +91,8 @@ const MAIN_NUMBER: u64 = 1;
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(3);
 /// Threads that were started and have not ended.
 static LIVE: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
+/// Threads that run managed code, whoever started them; some may have ended.
+static ATTACHED: Mutex<Vec<Weak<Record>>> = Mutex::new(Vec::new());
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Record>>> = const { RefCell::new(None) };
@@ -101,6 +107,7 @@ impl Record {
             interrupt: AtomicBool::new(false),
             abortable: Arc::default(),
             leaving: AtomicI32::new(0),
+            apartment: AtomicU8::new(MULTI_THREADED),
         })
     }
 }
@@ -117,6 +124,7 @@ fn current_record() -> Arc<Record> {
         let is_main = unsafe { libc::gettid() == libc::getpid() };
         let record = Record::new(if is_main { MAIN_NUMBER } else { fresh_number() });
         record.abortable.begin();
+        ATTACHED.lock().push(Arc::downgrade(&record));
         record
     };
     CURRENT.with(|current| current.borrow_mut().get_or_insert_with(new).clone())
@@ -183,23 +191,35 @@ fn current_thread() -> Result<ObjectRef> {
     if !known.is_null() {
         return Ok(known);
     }
-    let internal = new_internal(current_record())?;
-    APARTMENT.set(internal, MAIN_APARTMENT.with(Cell::get));
-    let thread = object::allocate(method_table(class("Thread")?)?)?;
-    INTERNAL.set_ref(thread, internal);
-    Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
-    Ok(thread)
+    let record = current_record();
+    if Thread::current().abortable.is_none() {
+        // The native thread has been attached before.
+        record.abortable.begin();
+    }
+    let new = new_thread(record)?;
+    // Another thread may have done the same, while this one stood because of a collection.
+    let known = Thread::current().root(ROOT_MANAGED_THREAD);
+    if !known.is_null() {
+        return Ok(known);
+    }
+    Thread::current().set_root(ROOT_MANAGED_THREAD, new);
+    Ok(new)
 }
 
-thread_local! {
-    /// What the attributes of the `Main` that a thread runs ask for.
-    static MAIN_APARTMENT: Cell<u8> = const { Cell::new(MULTI_THREADED) };
+/// A `Thread` object for a thread that runs.
+fn new_thread(record: Arc<Record>) -> Result<ObjectRef> {
+    let apartment = record.apartment.load(Ordering::Relaxed);
+    let internal = new_internal(record)?;
+    APARTMENT.set(internal, apartment);
+    let thread = object::allocate(method_table(class("Thread")?)?)?;
+    INTERNAL.set_ref(thread, internal);
+    Ok(thread)
 }
 
 /// The current thread is about to run a `Main` with or without `STAThread`.
 pub fn enter_main(is_single_threaded: bool) {
     let apartment = if is_single_threaded { SINGLE_THREADED } else { MULTI_THREADED };
-    MAIN_APARTMENT.set(apartment);
+    current_record().apartment.store(apartment, Ordering::Relaxed);
     for internal in own_internals() {
         APARTMENT.set(internal, apartment);
     }
@@ -326,6 +346,7 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         let domain = domain::current();
         let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
             own.abortable.begin();
+            ATTACHED.lock().push(Arc::downgrade(&own));
             CURRENT.set(Some(own.clone()));
             ENDING.set(Some(Ending(own)));
             domain::enter(domain, || {
@@ -386,6 +407,7 @@ fn run_thread(parcels: [Parcel; 3]) {
 fn finish(record: &Arc<Record>) {
     record.abortable.end();
     LIVE.lock().retain(|live| !Arc::ptr_eq(live, record));
+    ATTACHED.lock().retain(|attached| attached.as_ptr() != Arc::as_ptr(record));
     wait_handles::abandon_mutexes(record.number);
     record.finished.store(true, Ordering::Release);
     wait_handles::wake_all();
@@ -499,7 +521,7 @@ extern "C" fn suspend(this: ObjectRef) {
         if running_state(internal)? & STATE_SUSPENDED != 0 {
             return Ok(());
         }
-        record.abortable.with_thread(|thread| thread.shared_heap().suspend());
+        record.abortable.with_thread(|thread| thread.shared_heap().suspend(Suspender::Program));
         state_of(internal).fetch_or(STATE_SUSPENDED, Ordering::AcqRel);
         if record.number == current_number() {
             blocking(|| {});
@@ -526,7 +548,7 @@ extern "C" fn resume(this: ObjectRef) {
             return Err(Exception::new("System.Threading", "ThreadStateException", message));
         }
         state_of(internal).fetch_and(!STATE_SUSPENDED, Ordering::AcqRel);
-        record.abortable.with_thread(|thread| thread.shared_heap().resume());
+        record.abortable.with_thread(|thread| thread.shared_heap().resume(Suspender::Program));
         Ok(())
     })
 }
@@ -659,6 +681,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.Thread:GetName_internal (System.Threading.InternalThread)", get_name as *const ()),
     icall("System.Threading.Thread:GetPriorityNative ()", get_priority as *const ()),
     icall("System.Threading.Thread:GetState (System.Threading.InternalThread)", get_state as *const ()),
+    icall("System.Threading.Thread:GetStackTraces", traces::stack_traces as *const ()),
     icall("System.Threading.Thread:InterruptInternal ()", interrupt as *const ()),
     icall("System.Threading.Thread:JoinInternal (int)", join as *const ()),
     icall("System.Threading.Thread:ResetAbortNative ()", aborts::reset_abort as *const ()),
