@@ -74,11 +74,11 @@ const OFFSETS: &[fn(Abi) -> i32] = &[
     Abi::thread_filter_sp,
 ];
 
-/// Fingerprint of everything that code in an image takes for granted: helpers, layouts, sequences, the format. An image with another one
-/// is refused.
+/// Fingerprint of everything that code in an image takes for granted: helpers, layouts, sequences, the format, and the sources of all that
+/// decides about them. An image with another one is refused.
 pub fn abi_fingerprint(architecture: Architecture) -> u64 {
     let abi = Abi::of(architecture);
-    let mut text = format!("{} {FORMAT_VERSION} {abi:?}\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("{} {FORMAT_VERSION} {abi:?}\n", env!("SAKI_SOURCE_FINGERPRINT"));
     // Writing to a string does not fail.
     for helper in HelperId::ALL {
         let _ = writeln!(text, "{:?}", helper.info());
