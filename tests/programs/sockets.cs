@@ -134,9 +134,6 @@ class Program
             socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.DontLinger, 0);
             Console.WriteLine(" " + socket.LingerState.Enabled);
         }
-        using (var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp))
-            foreach (var value in new[] { IPAddress.HostToNetworkOrder(1), BitConverter.ToInt32(IPAddress.Loopback.GetAddressBytes(), 0), IPAddress.HostToNetworkOrder(0xfffff0) })
-                Show("multicast", () => socket.SetSocketOption(SocketOptionLevel.IP, SocketOptionName.MulticastInterface, value));
         // An error is told again after the kernel has forgotten it.
         using (Socket free = Tcp(), client = Tcp())
         {
