@@ -222,6 +222,14 @@ impl Image {
         self.time_stamp
     }
 
+    /// Size in memory that the optional header gives.
+    pub fn memory_size(&self) -> u32 {
+        const HEADER_ADDRESS: usize = 0x3c;
+        const SIZE_OFFSET: usize = 24 + 56;
+        let header = Cursor::at(self.bytes(), HEADER_ADDRESS).u32();
+        header.and_then(|header| Cursor::at(self.bytes(), header as usize + SIZE_OFFSET).u32()).unwrap_or(0)
+    }
+
     /// The metadata, from its root on.
     pub fn metadata_bytes(&self) -> &[u8] {
         &self.bytes()[self.metadata.clone()]

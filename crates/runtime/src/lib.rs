@@ -54,6 +54,7 @@ pub mod runtime;
 pub mod stack_guard;
 pub mod stack_trace;
 pub mod stack_walk;
+mod state_dump;
 pub mod strings;
 pub mod stubs;
 pub mod symbols;

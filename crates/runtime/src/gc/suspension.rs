@@ -337,6 +337,11 @@ impl ThreadHeap {
         STOPPING.load(Ordering::SeqCst) || self.suspenders.load(Ordering::SeqCst) != 0
     }
 
+    /// The native thread.
+    pub fn native_thread(&self) -> libc::pthread_t {
+        self.native_thread
+    }
+
     /// Whether a collection, or whoever suspends it, waits for this thread, which runs.
     pub fn is_awaited(&self) -> bool {
         self.has_to_stand() && self.state.load(Ordering::Relaxed) == State::Running as u32

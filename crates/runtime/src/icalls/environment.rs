@@ -263,7 +263,7 @@ extern "C" fn current_process_id() -> i32 {
 extern "C" fn debugger_log(_level: i32, _category: StringRef, _message: StringRef) {}
 
 extern "C" fn display_name() -> StringRef {
-    raising(|| StringRef::new(&format!("6.8.0.105 (Saki {})", env!("CARGO_PKG_VERSION"))))
+    raising(|| StringRef::new(crate::state_dump::RUNTIME_VERSION))
 }
 
 extern "C" fn architecture() -> StringRef {

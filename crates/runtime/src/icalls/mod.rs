@@ -99,6 +99,7 @@ mod processes;
 pub mod reflection;
 pub mod remoting;
 mod sockets;
+mod state_dumps;
 pub mod system_native;
 mod thread_pool;
 pub mod threads;
@@ -164,6 +165,7 @@ static TABLES: &[&[InternalCall]] = &[
     processes::TABLE,
     remoting::TABLE,
     sockets::TABLE,
+    state_dumps::TABLE,
     thread_pool::TABLE,
     threads::TABLE,
     typed_references::TABLE,

@@ -5,7 +5,7 @@ mod traces;
 
 pub use aborts::{abort_background_threads, is_abort, note_entry, note_exit};
 pub(super) use aborts::{abort_in_domain, end_abort_of, forget_abort_if_any};
-pub use traces::{ThreadTrace, thread_traces};
+pub use traces::{ThreadTrace, all_traces, own_trace};
 
 use super::native_text::{blocking, counted_units};
 use super::{InternalCall, icall, raising, wait_handles};

@@ -1,28 +1,42 @@
 //! What all threads are doing: their stacks, as `Thread.Mono_GetStackTraces` gives them.
 
-use super::{ATTACHED, INTERNAL, MANAGED_ID, Record, new_thread};
+use super::{ATTACHED, INTERNAL, NAME_CHARS, NAME_LENGTH, Record, current_record, current_thread, new_thread};
 use crate::exceptions::Result;
+use crate::icalls::native_text::counted_units;
 use crate::icalls::{raising, store_out};
 use crate::inspection;
 use crate::object::{ArrayRef, ObjectRef};
 use crate::stack_trace::{self, TracedFrame};
-use crate::thread::ROOT_MANAGED_THREAD;
+use crate::thread::{ROOT_MANAGED_THREAD, Thread};
 use crate::{domain, exceptions, runtime};
 use std::sync::{Arc, Weak};
 
 /// A thread and its frames.
 pub struct ThreadTrace {
-    /// Its `Thread` object.
-    pub thread: ObjectRef,
+    /// `Thread.Name`; empty for none.
+    pub name: String,
+    /// The runtime's structure of it, and the C library's.
+    pub addresses: (usize, usize),
     /// Its managed frames, the innermost first.
     pub frames: Vec<TracedFrame>,
 }
 
 impl ThreadTrace {
-    /// `Thread.ManagedThreadId`
-    pub fn number(&self) -> i32 {
-        MANAGED_ID.get(INTERNAL.get::<ObjectRef>(self.thread))
+    /// Whether it is the thread that asks.
+    pub fn is_current(&self) -> bool {
+        self.addresses.0 == std::ptr::from_ref(&*Thread::current()) as usize
     }
+}
+
+/// `Thread.Name`; empty for none.
+fn name_of(thread: ObjectRef) -> String {
+    let internal: ObjectRef = INTERNAL.get(thread);
+    let chars: *const u16 = NAME_CHARS.get(internal);
+    if chars.is_null() {
+        return String::new();
+    }
+    // SAFETY: `set_name` stored an area of that many units.
+    String::from_utf16_lossy(unsafe { counted_units(chars, NAME_LENGTH.get(internal)) })
 }
 
 /// What a look at a thread finds.
@@ -31,11 +45,11 @@ enum Sight {
     Elsewhere,
     /// No object stands for it yet.
     Unnamed,
-    Seen(ObjectRef, Vec<usize>),
+    Seen(ObjectRef, (usize, usize), Vec<usize>),
 }
 
-/// Looks at a thread; `None` if it has ended, does not stand still, or is in another domain.
-fn trace_of(record: &Arc<Record>) -> Result<Option<ThreadTrace>> {
+/// Looks at a thread, and gives its `Thread` object, too; `None` if it has ended, does not stand still, or is in another domain.
+fn trace_of(record: &Arc<Record>) -> Result<Option<(ObjectRef, ThreadTrace)>> {
     let own_domain = domain::current();
     let mut new = ObjectRef::NULL;
     loop {
@@ -49,13 +63,14 @@ fn trace_of(record: &Arc<Record>) -> Result<Option<ThreadTrace>> {
                 }
                 thread.set_root(ROOT_MANAGED_THREAD, new);
             }
-            Sight::Seen(thread.root(ROOT_MANAGED_THREAD), addresses)
+            let places = (std::ptr::from_ref(thread) as usize, thread.shared_heap().native_thread() as usize);
+            Sight::Seen(thread.root(ROOT_MANAGED_THREAD), places, addresses)
         });
         match sight {
-            Some(Sight::Seen(thread, addresses)) => {
-                let frames = addresses.into_iter().flat_map(stack_trace::frames_at);
+            Some(Sight::Seen(thread, places, frames)) => {
+                let frames = frames.into_iter().flat_map(stack_trace::frames_at);
                 let frames = frames.filter(|frame| !stack_trace::is_hidden(frame.method)).collect();
-                return Ok(Some(ThreadTrace { thread, frames }));
+                return Ok(Some((thread, ThreadTrace { name: name_of(thread), addresses: places, frames })));
             }
             Some(Sight::Unnamed) => new = new_thread(record.clone())?,
             Some(Sight::Elsewhere) | None => return Ok(None),
@@ -63,16 +78,32 @@ fn trace_of(record: &Arc<Record>) -> Result<Option<ThreadTrace>> {
     }
 }
 
-/// Gives `each` the threads of the current domain, one by one.
-pub fn thread_traces(mut each: impl FnMut(ThreadTrace) -> Result<()>) -> Result<()> {
+/// The current thread.
+pub fn own_trace() -> Result<Option<ThreadTrace>> {
+    current_thread()?;
+    Ok(trace_of(&current_record())?.map(|(_, trace)| trace))
+}
+
+/// The threads of the current domain.
+pub fn all_traces() -> Result<Vec<ThreadTrace>> {
+    let mut traces = Vec::new();
+    for_each_trace(|_, trace| {
+        traces.push(trace);
+        Ok(())
+    })?;
+    Ok(traces)
+}
+
+/// Gives `each` the `Thread` objects of the current domain, one by one, with what the threads are doing.
+fn for_each_trace(mut each: impl FnMut(ObjectRef, ThreadTrace) -> Result<()>) -> Result<()> {
     let records: Vec<Arc<Record>> = {
         let mut attached = ATTACHED.lock();
         attached.retain(|record| record.strong_count() != 0);
         attached.iter().filter_map(Weak::upgrade).collect()
     };
     for record in records {
-        if let Some(trace) = trace_of(&record)? {
-            each(trace)?;
+        if let Some((thread, trace)) = trace_of(&record)? {
+            each(thread, trace)?;
         }
     }
     Ok(())
@@ -96,8 +127,8 @@ pub(super) extern "C" fn stack_traces(threads: *mut ObjectRef, stacks: *mut Obje
     raising(|| {
         let mut found = ArrayRef::new(class("System.Threading", "Thread")?, 0)?;
         let mut frames = ArrayRef::new(il::types::TypeId::OBJECT, 0)?;
-        thread_traces(|trace| {
-            found = with_element(found, trace.thread)?;
+        for_each_trace(|thread, trace| {
+            found = with_element(found, thread)?;
             frames = with_element(frames, stack_trace::frame_objects(&trace.frames, 0, true)?.object())?;
             Ok(())
         })?;
