@@ -42,7 +42,7 @@ impl StackHashes {
 
 /// Mono's hash of names in metadata.
 fn text_hash(text: &str) -> u32 {
-    text.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add_signed(i32::from(byte.cast_signed())))
+    text.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add_signed(i32::from(byte as i8)))
 }
 
 /// The token of a method's definition; 0 for one without.

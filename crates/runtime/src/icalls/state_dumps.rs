@@ -11,7 +11,7 @@ use crate::state_dump::{self, DumpedException, StackHashes};
 use parking_lot::Mutex;
 use std::ffi::{CStr, OsStr, c_char};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -136,9 +136,9 @@ extern "C" fn write_dump(text: *const c_char, portable: u64, _exact: u64) {
     }
     // SAFETY: the class library passes a C string.
     let text = unsafe { CStr::from_ptr(text) }.to_bytes();
-    let files = (0..MAX_FILES)
-        .map(|number| File::options().write(true).create_new(true).open(format!("mono_crash.{portable:x}.{number}.json")));
-    let file = files.filter(|file| !file.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists)).next();
+    let create = |number| File::options().write(true).create_new(true).open(format!("mono_crash.{portable:x}.{number}.json"));
+    let exists = |file: &io::Result<File>| file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+    let file = (0..MAX_FILES).map(create).find(|file| !exists(file));
     if let Some(Ok(mut file)) = file {
         // Whoever asks for the file is handling an error and does not expect another one.
         let _ = file.write_all(text);

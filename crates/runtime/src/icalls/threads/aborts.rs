@@ -2,12 +2,12 @@
 //! process. How the exception gets into a thread: [`crate::abort`].
 
 use super::{
-    ABORT_STATE, LIVE, Record, STATE_ABORT_REQUESTED, STATE_ABORTED, STATE_STOPPED, STATE_UNSTARTED, class, current_number,
-    current_record, current_thread, internal_of, own_internals, record_of, state_of, wake_waiting,
+    ABORT_STATE, LIVE, Record, STATE_ABORT_REQUESTED, STATE_ABORTED, STATE_STOPPED, STATE_SUSPENDED, STATE_UNSTARTED, class,
+    current_number, current_record, current_thread, internal_of, own_internals, record_of, state_of, wake_waiting,
 };
 use crate::domain::{Domain, DomainState};
 use crate::exceptions::{Exception, Result};
-use crate::gc::{self, HandleKind};
+use crate::gc::{self, HandleKind, Suspender};
 use crate::icalls::{raising, remoting, wait_handles};
 use crate::object::ObjectRef;
 use crate::{abort, casts};
@@ -154,6 +154,11 @@ pub(super) extern "C" fn abort(internal: ObjectRef, state: ObjectRef) {
         }
         abort::install();
         record.abortable.request();
+        if flags & STATE_SUSPENDED != 0 {
+            // It has to run for that.
+            state_of(internal).fetch_and(!STATE_SUSPENDED, Ordering::AcqRel);
+            record.abortable.with_thread(|thread| thread.shared_heap().resume(Suspender::Program));
+        }
         wake_waiting();
         Ok(())
     })
