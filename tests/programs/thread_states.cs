@@ -70,6 +70,19 @@ class Program
         Console.WriteLine(most);
         ThreadPool.GetAvailableThreads(out workers, out ports);
         Console.WriteLine(workers > 0 && workers <= most);
+        // Each piece of work may give its thread a name, which ends with it.
+        for (var round = 0; round < 3; round++) {
+            var done = new ManualResetEvent(false);
+            ThreadPool.QueueUserWorkItem(_ => {
+                Console.WriteLine(Thread.CurrentThread.Name);
+                Try("name", () => Thread.CurrentThread.Name = "mine");
+                Try("name again", () => Thread.CurrentThread.Name = "other");
+                Console.WriteLine(Thread.CurrentThread.Name + " " + Thread.CurrentThread.IsBackground);
+                done.Set();
+            });
+            done.WaitOne();
+            Thread.Sleep(20);
+        }
     }
 
     static void Waits()

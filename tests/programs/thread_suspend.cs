@@ -85,6 +85,14 @@ class ThreadSuspend
         self.Resume();
         self.Join();
 
+        // An abort lets a suspended thread run.
+        var aborted = new Thread(() => { while (true) Thread.SpinWait(10); }) { IsBackground = true };
+        aborted.Start();
+        Thread.Sleep(20);
+        aborted.Suspend();
+        aborted.Abort();
+        Console.WriteLine(aborted.Join(5000) + " " + aborted.ThreadState);
+
         var started = new ManualResetEvent(false);
         new Thread(InBackground) { IsBackground = true }.Start(started);
         started.WaitOne();

@@ -98,7 +98,8 @@ fn work() {
 /// Works off the queues of a domain.
 fn work_in(domain: &'static Domain, callback: MethodId) {
     domain::enter(domain, || {
-        if let Err(exception) = invoke::call(callback, &[]) {
+        let outcome = threads::become_pool_thread().and_then(|()| invoke::call(callback, &[]));
+        if let Err(exception) = outcome {
             threads::end_with(exception);
         }
     });

@@ -1,13 +1,14 @@
 //! `System.Threading.Thread`: thread objects, starting and ending threads, sleeping, joining, interrupting.
 
 mod aborts;
+mod names;
 mod traces;
 
 pub use aborts::{abort_background_threads, is_abort, note_entry, note_exit};
 pub(super) use aborts::{abort_in_domain, end_abort_of, forget_abort_if_any};
 pub use traces::{ThreadTrace, all_traces, own_trace};
 
-use super::native_text::{blocking, counted_units};
+use super::native_text::blocking;
 use super::{InternalCall, icall, raising, wait_handles};
 use crate::abort::Abortable;
 use crate::domain::{self, DomainState};
@@ -16,7 +17,7 @@ use crate::fields::KnownField;
 use crate::gc::{self, HandleKind, Suspender};
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
-use crate::object::{self, ArrayRef, ObjectRef, StringRef};
+use crate::object::{self, ArrayRef, ObjectRef};
 use crate::thread::{ROOT_MANAGED_THREAD, Thread};
 use crate::{abort, delegates, exceptions, monitor, runtime, stack_guard, unhandled};
 use il::types::TypeId;
@@ -57,8 +58,6 @@ static STATE: KnownField = internal_field("state");
 static THREAD_ID: KnownField = internal_field("thread_id");
 static MANAGED_ID: KnownField = internal_field("managed_id");
 static POOL_THREAD: KnownField = internal_field("threadpool_thread");
-static NAME_CHARS: KnownField = internal_field("name_chars");
-static NAME_LENGTH: KnownField = internal_field("name_length");
 static PRIORITY: KnownField = internal_field("priority");
 static STACK_SIZE: KnownField = internal_field("stack_size");
 static ABORT_STATE: KnownField = internal_field("abort_state_handle");
@@ -242,15 +241,11 @@ extern "C" fn construct_internal_thread(this: ObjectRef) {
 
 extern "C" fn free_internal_thread(this: ObjectRef) {
     let record: *const Record = RECORD.get(this);
-    let name: *mut u16 = NAME_CHARS.get(this);
     RECORD.set(this, std::ptr::null::<Record>());
-    NAME_CHARS.set(this, std::ptr::null_mut::<u16>());
-    // SAFETY: the object owned one count and the name's memory, and gives both up here.
-    unsafe {
-        if !record.is_null() {
-            drop(Arc::from_raw(record));
-        }
-        libc::free(name.cast());
+    names::forget(this);
+    if !record.is_null() {
+        // SAFETY: the object owned one count, and gives it up here.
+        drop(unsafe { Arc::from_raw(record) });
     }
 }
 
@@ -586,43 +581,6 @@ extern "C" fn clear_state(internal: ObjectRef, flags: i32) {
     })
 }
 
-extern "C" fn get_name(internal: ObjectRef) -> StringRef {
-    raising(|| {
-        let internal = internal.check()?;
-        let chars: *const u16 = NAME_CHARS.get(internal);
-        if chars.is_null() {
-            return Ok(StringRef::NULL);
-        }
-        // SAFETY: `set_name` stored an area of that many units.
-        StringRef::from_units(unsafe { counted_units(chars, NAME_LENGTH.get(internal)) })
-    })
-}
-
-extern "C" fn set_name(internal: ObjectRef, name: *const u16, length: i32) {
-    raising(|| {
-        let internal = internal.check()?;
-        if !NAME_CHARS.get::<*const u16>(internal).is_null() {
-            return Err(Exception::invalid_operation("Thread.Name can only be set once."));
-        }
-        if name.is_null() {
-            return Ok(());
-        }
-        // SAFETY: the caller passes a pinned string with its length; the area has room for it.
-        let copy = unsafe {
-            let units = counted_units(name, length);
-            let copy = libc::malloc(2 * units.len() + 2) as *mut u16;
-            if copy.is_null() {
-                return Err(Exception::out_of_memory());
-            }
-            std::ptr::copy_nonoverlapping(units.as_ptr(), copy, units.len());
-            copy
-        };
-        NAME_LENGTH.set(internal, length);
-        NAME_CHARS.set(internal, copy);
-        Ok(())
-    })
-}
-
 extern "C" fn get_priority(this: ObjectRef) -> i32 {
     raising(|| Ok(PRIORITY.get(internal_of(this)?)))
 }
@@ -646,9 +604,11 @@ extern "C" fn same_bytes(array: ArrayRef) -> ArrayRef {
     array
 }
 
-/// Makes the current native thread one of the thread pool's.
+/// Makes the current native thread one of the thread pool's, or one again, whatever the work that it did last made of it.
 pub(super) fn become_pool_thread() -> Result<()> {
-    POOL_THREAD.set(become_background()?, true);
+    let internal = become_background()?;
+    POOL_THREAD.set(internal, true);
+    names::name_pool_thread(internal);
     Ok(())
 }
 
@@ -678,7 +638,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.Thread:GetAbortExceptionState ()", aborts::abort_exception_state as *const ()),
     icall("System.Threading.Thread:GetCurrentThread ()", get_current_thread as *const ()),
     icall("System.Threading.Thread:GetDomainID ()", domain_id as *const ()),
-    icall("System.Threading.Thread:GetName_internal (System.Threading.InternalThread)", get_name as *const ()),
+    icall("System.Threading.Thread:GetName_internal (System.Threading.InternalThread)", names::get_name as *const ()),
     icall("System.Threading.Thread:GetPriorityNative ()", get_priority as *const ()),
     icall("System.Threading.Thread:GetState (System.Threading.InternalThread)", get_state as *const ()),
     icall("System.Threading.Thread:GetStackTraces", traces::stack_traces as *const ()),
@@ -686,7 +646,7 @@ pub(super) const TABLE: &[InternalCall] = &[
     icall("System.Threading.Thread:JoinInternal (int)", join as *const ()),
     icall("System.Threading.Thread:ResetAbortNative ()", aborts::reset_abort as *const ()),
     icall("System.Threading.Thread:ResumeInternal ()", resume as *const ()),
-    icall("System.Threading.Thread:SetName_icall (System.Threading.InternalThread,char*,int)", set_name as *const ()),
+    icall("System.Threading.Thread:SetName_icall (System.Threading.InternalThread,char*,int)", names::set_name as *const ()),
     icall("System.Threading.Thread:SetPriorityNative (int)", set_priority as *const ()),
     icall("System.Threading.Thread:SetState", set_state as *const ()),
     icall("System.Threading.Thread:SleepInternal (int)", sleep as *const ()),

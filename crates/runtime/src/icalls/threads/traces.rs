@@ -1,8 +1,7 @@
 //! What all threads are doing: their stacks, as `Thread.Mono_GetStackTraces` gives them.
 
-use super::{ATTACHED, INTERNAL, NAME_CHARS, NAME_LENGTH, Record, current_record, current_thread, new_thread};
+use super::{ATTACHED, INTERNAL, Record, current_record, current_thread, names, new_thread};
 use crate::exceptions::Result;
-use crate::icalls::native_text::counted_units;
 use crate::icalls::{raising, store_out};
 use crate::inspection;
 use crate::object::{ArrayRef, ObjectRef};
@@ -26,17 +25,6 @@ impl ThreadTrace {
     pub fn is_current(&self) -> bool {
         self.addresses.0 == std::ptr::from_ref(&*Thread::current()) as usize
     }
-}
-
-/// `Thread.Name`; empty for none.
-fn name_of(thread: ObjectRef) -> String {
-    let internal: ObjectRef = INTERNAL.get(thread);
-    let chars: *const u16 = NAME_CHARS.get(internal);
-    if chars.is_null() {
-        return String::new();
-    }
-    // SAFETY: `set_name` stored an area of that many units.
-    String::from_utf16_lossy(unsafe { counted_units(chars, NAME_LENGTH.get(internal)) })
 }
 
 /// What a look at a thread finds.
@@ -68,9 +56,10 @@ fn trace_of(record: &Arc<Record>) -> Result<Option<(ObjectRef, ThreadTrace)>> {
         });
         match sight {
             Some(Sight::Seen(thread, places, frames)) => {
+                let name = names::name_of(INTERNAL.get(thread)).map_or_else(String::new, |name| String::from_utf16_lossy(&name));
                 let frames = frames.into_iter().flat_map(stack_trace::frames_at);
                 let frames = frames.filter(|frame| !stack_trace::is_hidden(frame.method)).collect();
-                return Ok(Some((thread, ThreadTrace { name: name_of(thread), addresses: places, frames })));
+                return Ok(Some((thread, ThreadTrace { name, addresses: places, frames })));
             }
             Some(Sight::Unnamed) => new = new_thread(record.clone())?,
             Some(Sight::Elsewhere) | None => return Ok(None),
