@@ -13,12 +13,16 @@ class Program
     static void Apartments()
     {
         Console.WriteLine("main " + Thread.CurrentThread.GetApartmentState());
+        var started = new ManualResetEvent(false);
         var thread = new Thread(() => {
+            started.WaitOne();
             Console.WriteLine("in " + Thread.CurrentThread.GetApartmentState());
             Try("set", () => Thread.CurrentThread.SetApartmentState(ApartmentState.STA));
         });
         Console.WriteLine("new " + thread.GetApartmentState());
         thread.Start();
+        Console.WriteLine("started " + thread.GetApartmentState());
+        started.Set();
         thread.Join();
         var single = new Thread(() => Console.WriteLine("in " + Thread.CurrentThread.GetApartmentState()));
         single.SetApartmentState(ApartmentState.STA);

@@ -335,6 +335,9 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         if state.fetch_and(!STATE_UNSTARTED, Ordering::AcqRel) & STATE_UNSTARTED == 0 {
             return Err(Exception::new("System.Threading", "ThreadStateException", "Thread has already been started."));
         }
+        if APARTMENT.get::<u8>(internal) == UNKNOWN_APARTMENT {
+            APARTMENT.set(internal, MULTI_THREADED);
+        }
         LIVE.lock().push(record.clone());
         let parcels = [Parcel::new(this), Parcel::new(delegate), Parcel::new(START_ARGUMENT.get(this))];
         let own = record.clone();
@@ -388,11 +391,6 @@ pub fn end_with_process() {
 fn run_thread(parcels: [Parcel; 3]) {
     let [thread, delegate, argument] = parcels.map(Parcel::open);
     Thread::current().set_root(ROOT_MANAGED_THREAD, thread);
-    for internal in own_internals() {
-        if APARTMENT.get::<u8>(internal) == UNKNOWN_APARTMENT {
-            APARTMENT.set(internal, MULTI_THREADED);
-        }
-    }
     if let Err(exception) = run_start(delegate, argument) {
         end_thread_with(exception);
     }
