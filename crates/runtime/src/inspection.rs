@@ -4,7 +4,7 @@ use crate::abort::{self, Abortable};
 use crate::gc::Suspender;
 use crate::runtime;
 use crate::stack_walk::{Step, Walk};
-use crate::thread::Thread;
+use crate::thread::{Thread, in_native_code};
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
@@ -62,13 +62,4 @@ pub fn look_at<T>(thread: &Abortable, mut look: impl FnMut(&Thread, Vec<usize>) 
         }
         in_native_code(|| std::thread::sleep(PAUSE));
     }
-}
-
-/// Waits in such a way that collections go on, and that others may look at this thread.
-fn in_native_code<T>(wait: impl FnOnce() -> T) -> T {
-    let heap = Thread::current().heap();
-    heap.enter_native();
-    let result = wait();
-    heap.leave_native();
-    result
 }

@@ -120,6 +120,16 @@ thread_local! {
     static ATTACHED: Cell<Option<Attached>> = const { Cell::new(None) };
 }
 
+/// Runs native code, which may wait or call back, while collections go on without this thread and others may look at its stack. Nothing of the
+/// caller's may need a drop: an exception may pass over it.
+pub fn in_native_code<T>(body: impl FnOnce() -> T) -> T {
+    let heap = Thread::current().heap();
+    heap.enter_native();
+    let result = body();
+    heap.leave_native();
+    result
+}
+
 impl Thread {
     /// The current thread.
     ///

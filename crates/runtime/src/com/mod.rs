@@ -11,7 +11,7 @@ use crate::invoke::{self, Argument};
 use crate::marshal::values::find_method;
 use crate::method_table::method_table;
 use crate::object::{Object, ObjectRef};
-use crate::thread::Thread;
+use crate::thread::in_native_code;
 use crate::{casts, runtime};
 use compiler::marshal::Interface;
 use il::types::{MethodId, TypeId};
@@ -50,14 +50,6 @@ struct UnknownTable {
 unsafe fn table(interface: usize) -> *const UnknownTable {
     // SAFETY: the caller's promise: an interface is a pointer to its table.
     unsafe { (interface as *const *const UnknownTable).read() }
-}
-
-/// Runs native code, which may wait or call back. Nothing of the caller's may need a drop: an exception may pass over it.
-fn in_native_code<R>(body: impl FnOnce() -> R) -> R {
-    Thread::current().heap().enter_native();
-    let result = body();
-    Thread::current().heap().leave_native();
-    result
 }
 
 /// `IUnknown.QueryInterface`: an error code, and the interface at `result`.

@@ -86,8 +86,7 @@ fn is_sharing_violated(stat: &libc::stat64, access: i32, share: i32) -> bool {
     let files = OPEN_FILES.lock();
     let first = files.iter().find(|file| file.device == stat.st_dev as u64 && file.inode == stat.st_ino as u64);
     first.is_some_and(|first| match first.share {
-        _ if share == SHARE_NONE => true,
-        SHARE_NONE => true,
+        own if own == SHARE_NONE || share == SHARE_NONE => true,
         SHARE_READ => access != ACCESS_READ,
         SHARE_WRITE => access != ACCESS_WRITE,
         _ => false,

@@ -1,29 +1,22 @@
 //! `Mono.Security.Cryptography.KeyPairPersistence`: who may read the files that keep keys. Other files need nothing of this.
 
-use super::native_text::{path_of, terminated_units};
+use super::paths::{as_path, path_argument};
 use super::{InternalCall, icall};
-use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-
-fn path_argument(path: *const u16) -> PathBuf {
-    // SAFETY: the caller passes a pinned string, which ends with a 0.
-    PathBuf::from(OsStr::from_bytes(path_of(unsafe { terminated_units(path) }).as_bytes()))
-}
 
 /// Whether a file is there and grants none of these permissions.
 fn grants_none(path: *const u16, permissions: u32) -> bool {
-    fs::metadata(path_argument(path)).is_ok_and(|found| found.permissions().mode() & permissions == 0)
+    fs::metadata(as_path(&path_argument(path))).is_ok_and(|found| found.permissions().mode() & permissions == 0)
 }
 
 /// Gives a file the permissions of files, or a folder those of both kinds.
 fn protect(path: *const u16, of_files: u32, more_of_folders: u32) -> bool {
     let path = path_argument(path);
-    let Ok(found) = fs::metadata(&path) else { return false };
+    let path = as_path(&path);
+    let Ok(found) = fs::metadata(path) else { return false };
     let mode = if found.is_dir() { of_files | more_of_folders } else { of_files };
-    fs::set_permissions(&path, Permissions::from_mode(mode)).is_ok()
+    fs::set_permissions(path, Permissions::from_mode(mode)).is_ok()
 }
 
 extern "C" fn can_secure(_path: *const u16) -> bool {

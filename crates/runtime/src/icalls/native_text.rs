@@ -2,7 +2,7 @@
 
 use crate::exceptions::Result;
 use crate::object::{ArrayRef, StringRef};
-use crate::thread::Thread;
+use crate::thread::in_native_code;
 use il::types::TypeId;
 use std::ffi::{CStr, CString, c_char};
 
@@ -71,9 +71,5 @@ pub(super) fn last_errno() -> i32 {
 /// Runs something that may take long while collections go on without this thread. It may touch no object, except memory of objects to
 /// which the caller's frame has a reference in memory.
 pub(super) fn blocking<T>(action: impl FnOnce() -> T) -> T {
-    let heap = Thread::current().heap();
-    heap.enter_native();
-    let result = action();
-    heap.leave_native();
-    result
+    in_native_code(action)
 }

@@ -28,12 +28,13 @@ struct FileStat {
     write_time: i64,
 }
 
-fn path_argument(path: *const u16) -> CString {
+/// The path in a string that the class library passes by its address.
+pub(super) fn path_argument(path: *const u16) -> CString {
     // SAFETY: the caller passes a pinned string, which ends with a 0.
     path_of(unsafe { terminated_units(path) })
 }
 
-fn as_path(path: &CStr) -> &Path {
+pub(super) fn as_path(path: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(path.to_bytes()))
 }
 

@@ -116,6 +116,13 @@ pub(super) fn fresh_number() -> u64 {
     NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
+/// From now on a thread is among those that run managed code. Those that native code made may have ended without a word.
+fn note_attached(record: &Arc<Record>) {
+    let mut attached = ATTACHED.lock();
+    attached.retain(|record| record.strong_count() != 0);
+    attached.push(Arc::downgrade(record));
+}
+
 /// The current thread's record, made at the first use.
 fn current_record() -> Arc<Record> {
     let new = || {
@@ -123,7 +130,7 @@ fn current_record() -> Arc<Record> {
         let is_main = unsafe { libc::gettid() == libc::getpid() };
         let record = Record::new(if is_main { MAIN_NUMBER } else { fresh_number() });
         record.abortable.begin();
-        ATTACHED.lock().push(Arc::downgrade(&record));
+        note_attached(&record);
         record
     };
     CURRENT.with(|current| current.borrow_mut().get_or_insert_with(new).clone())
@@ -344,7 +351,7 @@ extern "C" fn start(this: ObjectRef, delegate: ObjectRef) -> bool {
         let domain = domain::current();
         let started = spawn(STACK_SIZE.get::<i32>(internal).max(0) as usize, move || {
             own.abortable.begin();
-            ATTACHED.lock().push(Arc::downgrade(&own));
+            note_attached(&own);
             CURRENT.set(Some(own.clone()));
             ENDING.set(Some(Ending(own)));
             domain::enter(domain, || {

@@ -53,12 +53,14 @@ pub(super) fn forget(internal: ObjectRef) {
 
 /// Gives a thread of the pool the name that it has before each piece of work.
 pub(super) fn name_pool_thread(internal: ObjectRef) {
-    let name: Vec<u16> = POOL_THREAD.encode_utf16().collect();
-    if name_of(internal).is_some_and(|known| known == name) {
+    let _guard = NAMES.lock();
+    let flags: usize = FLAGS.get(internal);
+    // Only a program gives another one.
+    if flags & IS_FINAL == 0 && !CHARS.get::<*const u16>(internal).is_null() {
         return;
     }
-    let _guard = NAMES.lock();
-    FLAGS.set(internal, FLAGS.get::<usize>(internal) & !IS_FINAL);
+    let name: Vec<u16> = POOL_THREAD.encode_utf16().collect();
+    FLAGS.set(internal, flags & !IS_FINAL);
     // Without memory for it the thread has no name, or its last one.
     let _ = store(internal, &name);
 }

@@ -1,13 +1,13 @@
 //! What all threads are doing: their stacks, as `Thread.Mono_GetStackTraces` gives them.
 
-use super::{ATTACHED, INTERNAL, Record, current_record, current_thread, names, new_thread};
+use super::{ATTACHED, INTERNAL, Record, class, current_record, current_thread, names, new_thread};
+use crate::domain;
 use crate::exceptions::Result;
 use crate::icalls::{raising, store_out};
 use crate::inspection;
 use crate::object::{ArrayRef, ObjectRef};
 use crate::stack_trace::{self, TracedFrame};
 use crate::thread::{ROOT_MANAGED_THREAD, Thread};
-use crate::{domain, exceptions, runtime};
 use std::sync::{Arc, Weak};
 
 /// A thread and its frames.
@@ -85,23 +85,13 @@ pub fn all_traces() -> Result<Vec<ThreadTrace>> {
 
 /// Gives `each` the `Thread` objects of the current domain, one by one, with what the threads are doing.
 fn for_each_trace(mut each: impl FnMut(ObjectRef, ThreadTrace) -> Result<()>) -> Result<()> {
-    let records: Vec<Arc<Record>> = {
-        let mut attached = ATTACHED.lock();
-        attached.retain(|record| record.strong_count() != 0);
-        attached.iter().filter_map(Weak::upgrade).collect()
-    };
+    let records: Vec<Arc<Record>> = ATTACHED.lock().iter().filter_map(Weak::upgrade).collect();
     for record in records {
         if let Some((thread, trace)) = trace_of(&record)? {
             each(thread, trace)?;
         }
     }
     Ok(())
-}
-
-fn class(namespace: &str, name: &str) -> Result<il::types::TypeId> {
-    let types = &runtime().types;
-    let found = types.find_type(types.corlib(), namespace, name)?;
-    found.ok_or_else(|| exceptions::Exception::engine(format!("the core library lacks {namespace}.{name}")))
 }
 
 /// An array with one more element.
@@ -114,7 +104,7 @@ fn with_element(array: ArrayRef, element: ObjectRef) -> Result<ArrayRef> {
 
 pub(super) extern "C" fn stack_traces(threads: *mut ObjectRef, stacks: *mut ObjectRef) {
     raising(|| {
-        let mut found = ArrayRef::new(class("System.Threading", "Thread")?, 0)?;
+        let mut found = ArrayRef::new(class("Thread")?, 0)?;
         let mut frames = ArrayRef::new(il::types::TypeId::OBJECT, 0)?;
         for_each_trace(|thread, trace| {
             found = with_element(found, thread)?;
