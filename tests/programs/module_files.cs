@@ -20,7 +20,7 @@ class P {
   }
 
   static void Main() {
-    folder = Path.Combine(Path.GetTempPath(), "saki_module_files");
+    folder = Path.Combine(Path.GetTempPath(), "saki-module-files-" + Guid.NewGuid());
     Directory.CreateDirectory(folder);
     try {
       Save("Whole", true); Save("Partial", false);

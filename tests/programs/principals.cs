@@ -1,10 +1,9 @@
-// Users and groups of the system, keys that are kept in files, normal forms of text, and drives.
+// Users and groups of the system, normal forms of text, and drives.
 using System;
 using System.IO;
 using System.Linq;
 using System.Reflection;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using System.Security.Principal;
 using System.Text;
 
@@ -25,24 +24,6 @@ class Program
         try { Console.WriteLine(new WindowsIdentity("nobody knows this user").Token); }
         catch (Exception exception) { Console.WriteLine(exception.GetType().Name); }
         Console.WriteLine("anonymous [" + WindowsIdentity.GetAnonymous().Name + "]");
-    }
-
-    static void Keys()
-    {
-        var parameters = new CspParameters { KeyContainerName = "saki test " + Guid.NewGuid() };
-        byte[] data = { 1, 2, 3 }, signature;
-        using (var rsa = new RSACryptoServiceProvider(512, parameters)) {
-            Console.WriteLine(rsa.PersistKeyInCsp);
-            signature = rsa.SignData(data, "SHA1");
-        }
-        using (var rsa = new RSACryptoServiceProvider(512, parameters)) {
-            Console.WriteLine(rsa.VerifyData(data, "SHA1", signature));
-            rsa.PersistKeyInCsp = false;
-        }
-        using (var rsa = new RSACryptoServiceProvider(512, parameters)) {
-            Console.WriteLine(rsa.VerifyData(data, "SHA1", signature));
-            rsa.PersistKeyInCsp = false;
-        }
     }
 
     static string Codes(string text) { return string.Join(" ", text.Select(unit => ((int)unit).ToString("x4"))); }
@@ -67,7 +48,6 @@ class Program
     static void Main()
     {
         Users();
-        Keys();
         NormalForms();
         Drives();
     }

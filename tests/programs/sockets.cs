@@ -221,8 +221,10 @@ class Program
             arguments.Completed += (sender, e) => { Console.WriteLine(e.LastOperation + " " + e.BytesTransferred); done.Set(); };
             if (!one.ReceiveAsync(arguments))
                 done.Set();
-            two.BeginSend(new byte[4], 0, 4, SocketFlags.None, result => two.EndSend(result), null);
+            var sent = new ManualResetEvent(false);
+            two.BeginSend(new byte[4], 0, 4, SocketFlags.None, result => { two.EndSend(result); sent.Set(); }, null);
             done.WaitOne();
+            sent.WaitOne();
         });
     }
 
