@@ -1,11 +1,12 @@
 //! `cargo xtask conformance classes`: the tests of Mono's class library, under Mono and under Saki. Their sources and those of the test framework
 //! (NUnitLite) are in Debian's source package; they run against the class library that is installed.
 
-use crate::shell::{build_saki, cache_folder, capture, root, run as run_command, saki, target_folder};
+use crate::cross::{self, TARGETS, Target};
+use crate::shell::{cache_folder, capture, root, run as run_command, target_folder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const VERSION: &str = "mono-6.8.0.105+dfsg";
 const SOURCE: &str = "http://deb.debian.org/debian/pool/main/m/mono/mono_6.8.0.105+dfsg.orig.tar.xz";
@@ -67,24 +68,42 @@ const EXCLUDED: &str = "-exclude:NotOnMac,MacNotWorking,CAS,NotWorking,LinuxNotW
 /// Seconds for one assembly's tests.
 const TIME: &str = "900";
 
-/// Runs them; the arguments name folders of `mcs/class`. The error counts the tests that pass under Mono alone.
-pub fn run(chosen: &[String]) -> Result<(), String> {
+/// Runs them; arguments name folders of `mcs/class`, `--target NAME` whose `saki` runs them, and `--images` has all compiled ahead of time at
+/// `-O=all`. What passes under Mono is kept beside the tests. The error counts the tests that pass under Mono alone.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let (target, mut chosen) = cross::take_target(arguments)?;
+    let target = target.unwrap_or(&TARGETS[0]);
+    let from_images = chosen.iter().any(|word| word == "--images");
+    chosen.retain(|word| word != "--images");
     crate::packages::install()?;
     crate::packages::install_from(crate::packages::DOWNLOADS)?;
-    build_saki()?;
+    let host = cross::release_saki(&TARGETS[0])?;
+    let runtime = cross::release_saki(target)?;
     let source = unpacked_source()?;
     let folder = target_folder().join("class-libraries");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    fs::create_dir_all(folder.join("mono")).map_err(|error| format!("{}: {error}", folder.display()))?;
     build_framework(&source, &folder)?;
-    let folders: Vec<&str> = match chosen {
+    let images = from_images.then(|| Images { compiler: host, target, folder: folder.join(format!("images-{}", target.name)) });
+    let mut saki: Vec<String> = target.runner().split_whitespace().map(str::to_owned).collect();
+    saki.push(runtime.display().to_string());
+    if let Some(images) = &images {
+        images.make(&class_libraries()?)?;
+        images.make(&["nunitlite.dll", "runner.exe"].map(|file| folder.join(file)))?;
+        saki.push(format!("--aot-path={}", images.folder.display()));
+    }
+    let folders: Vec<&str> = match &chosen[..] {
         [] => FOLDERS.to_vec(),
         _ => chosen.iter().map(String::as_str).collect(),
     };
     let (mut passed, mut all) = (0, 0);
     for name in folders {
         let tests = build_tests(&source, name, &folder)?;
-        let under = |runtime: &str| run_tests(&source, name, &tests, runtime, &folder);
-        let (expected, actual) = (under("mono")?, under(&saki().to_string_lossy())?);
+        if let Some(images) = &images {
+            images.make(&[folder.join(format!("{tests}.dll"))])?;
+        }
+        let expected = passed_under_mono(&source, name, &tests, &folder)?;
+        let place = folder.join(format!("run-{}{}", target.name, if from_images { "-images" } else { "" }));
+        let actual = run_tests(&source, name, &tests, &saki, &folder, &place)?;
         let missing: Vec<&String> = expected.difference(&actual).collect();
         println!("{name}: {} of the {} tests that pass under Mono", expected.len() - missing.len(), expected.len());
         missing.iter().for_each(|test| println!("  {test}"));
@@ -93,6 +112,50 @@ pub fn run(chosen: &[String]) -> Result<(), String> {
     }
     println!("{passed} of {all} tests of the class library that pass under Mono");
     if passed == all { Ok(()) } else { Err(format!("{} fail", all - passed)) }
+}
+
+/// Where images of a target go.
+struct Images {
+    compiler: PathBuf,
+    target: &'static Target,
+    folder: PathBuf,
+}
+
+impl Images {
+    fn make(&self, assemblies: &[PathBuf]) -> Result<(), String> {
+        fs::create_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        for assembly in assemblies {
+            let image = self.folder.join(format!("{}.so", assembly.file_name().unwrap_or_default().to_string_lossy()));
+            let mut command = Command::new(&self.compiler);
+            command.arg(format!("--target={}", self.target.name)).arg("-O=all");
+            run_command(command.arg(format!("--aot=outfile={}", image.display())).arg(assembly).stdout(Stdio::null()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The class libraries that are installed.
+fn class_libraries() -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for folder in [LIBRARY, &format!("{LIBRARY}/Facades")] {
+        for entry in fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))? {
+            found.push(entry.map_err(|error| format!("{folder}: {error}"))?.path());
+        }
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "dll"));
+    Ok(found)
+}
+
+/// The names of the tests that pass under Mono: of the first run, which is kept.
+fn passed_under_mono(source: &Path, name: &str, tests: &str, folder: &Path) -> Result<BTreeSet<String>, String> {
+    let kept = folder.join("mono").join(tests);
+    if let Ok(text) = fs::read_to_string(&kept) {
+        return Ok(text.lines().map(str::to_owned).collect());
+    }
+    let passed = run_tests(source, name, tests, &["mono".to_owned()], folder, &folder.join("run-mono"))?;
+    let text: String = passed.iter().flat_map(|test| [test, "\n"]).collect();
+    fs::write(&kept, text).map_err(|error| format!("{}: {error}", kept.display()))?;
+    Ok(passed)
 }
 
 /// The unpacked source package, got at the first use.
@@ -227,20 +290,25 @@ fn matching(place: &Path, pattern: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// Runs the tests of an assembly in a folder of its own; gives the names of those that pass. What runs when the time is up does not.
-fn run_tests(source: &Path, name: &str, tests: &str, runtime: &str, folder: &Path) -> Result<BTreeSet<String>, String> {
-    let place = folder.join("run");
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+/// Runs the tests of an assembly in a folder `place` of their own; gives the names of those that pass. What runs when the time is up does not.
+fn run_tests(
+    source: &Path,
+    name: &str,
+    tests: &str,
+    runtime: &[String],
+    folder: &Path,
+    place: &Path,
+) -> Result<BTreeSet<String>, String> {
+    let _ = fs::remove_dir_all(place);
+    fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
     for file in ["nunitlite.dll", "runner.exe", &format!("{tests}.dll"), &format!("{tests}.dll.mdb")] {
         fs::copy(folder.join(file), place.join(file)).map_err(|error| format!("{file}: {error}"))?;
     }
     let data = source.join("mcs/class").join(name).join("Test");
     std::os::unix::fs::symlink(&data, place.join("Test")).map_err(|error| format!("{}: {error}", data.display()))?;
-    let results = folder.join("results");
-    let _ = fs::remove_file(&results);
+    let results = place.join("results");
     let mut command = Command::new("timeout");
-    command.args([TIME, runtime, "runner.exe", tests, "-noheader", EXCLUDED]).current_dir(&place);
+    command.arg(TIME).args(runtime).args(["runner.exe", tests, "-noheader", EXCLUDED]).current_dir(place);
     command.env("SAKI_TEST_RESULTS", &results).env("MONO_TESTS_IN_PROGRESS", "yes");
     capture(&mut command)?;
     let text = fs::read_to_string(&results).map_err(|error| format!("{}: {error}", results.display()))?;
