@@ -1,5 +1,6 @@
 //! Delegates: what their constructor stores. `Invoke` jumps through `invoke_impl`, which is one of a few pieces of code.
 
+use crate::class_library::declared_method;
 use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -57,8 +58,7 @@ impl DelegateStubs {
 
 /// The `Invoke` method of a delegate class.
 pub fn invoke_method(class: TypeId) -> Result<MethodId> {
-    let found = runtime().types.find_method(class, "Invoke", None)?;
-    found.ok_or_else(|| Exception::engine("a delegate class lacks Invoke"))
+    declared_method(class, "Invoke", None)
 }
 
 fn closed_invoke() -> Result<usize> {

@@ -1,5 +1,6 @@
 //! Exceptions as the runtime's own functions see them: a `Result` whose error is a managed exception, made late.
 
+use crate::class_library::{core_class, declared_method};
 use crate::invoke::{self, Argument};
 use crate::method_table::method_table;
 use crate::object::{self, ObjectRef, StringRef};
@@ -182,14 +183,9 @@ impl Exception {
 }
 
 fn create(namespace: &str, class: &str, arguments: &[Option<String>]) -> Result<ObjectRef> {
-    let types = &runtime().types;
-    let ty = types
-        .find_type(types.corlib(), namespace, class)?
-        .ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{class}")))?;
+    let ty = core_class(namespace, class)?;
     let parameters = vec![TypeId::STRING; arguments.len()];
-    let constructor = types
-        .find_method(ty, ".ctor", Some(&parameters))?
-        .ok_or_else(|| Exception::engine(format!("{namespace}.{class} lacks a constructor")))?;
+    let constructor = declared_method(ty, ".ctor", Some(&parameters))?;
     let object = object::allocate(method_table(ty)?)?;
     let mut values = smallvec::SmallVec::<[Argument; 4]>::new();
     values.push(Argument::reference(object));
@@ -273,9 +269,7 @@ pub fn is_exception(object: ObjectRef) -> bool {
 pub fn type_initialization(ty: TypeId, inner: ObjectRef) -> Result<ObjectRef> {
     let types = &runtime().types;
     let exception = types.well_known().type_initialization_exception;
-    let constructor = types
-        .find_method(exception, ".ctor", Some(&[TypeId::STRING, types.well_known().exception]))?
-        .ok_or_else(|| Exception::engine("System.TypeInitializationException lacks a constructor"))?;
+    let constructor = declared_method(exception, ".ctor", Some(&[TypeId::STRING, types.well_known().exception]))?;
     let object = object::allocate(method_table(exception)?)?;
     let name = StringRef::new(&types.reflection_name(ty))?;
     invoke::call(constructor, &[Argument::reference(object), Argument::reference(name.object()), Argument::reference(inner)])?;

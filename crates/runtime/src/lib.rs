@@ -9,6 +9,7 @@ pub mod aot;
 pub mod casts;
 pub mod cells;
 pub mod class_init;
+mod class_library;
 pub mod code_heap;
 pub mod code_map;
 pub mod com;

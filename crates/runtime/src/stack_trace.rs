@@ -1,5 +1,6 @@
 //! Traces: the addresses that an exception keeps, and their text.
 
+use crate::class_library::core_class;
 use crate::emit::releasing;
 use crate::exceptions::Result;
 use crate::fields::KnownField;
@@ -285,10 +286,7 @@ pub fn managed_frames(exception: ObjectRef, skip: usize, with_source: bool) -> R
 
 /// An array of `StackFrame`s for the frames of a trace from `skip` on; `with_source`: and where in the source they are.
 pub fn frame_objects(all: &[TracedFrame], skip: usize, with_source: bool) -> Result<ArrayRef> {
-    let types = &runtime().types;
-    let class = types
-        .find_type(types.corlib(), "System.Diagnostics", "StackFrame")?
-        .ok_or_else(|| exceptions::Exception::engine("the core library lacks System.Diagnostics.StackFrame"))?;
+    let class = core_class("System.Diagnostics", "StackFrame")?;
     let exact = exact_frames::exact_methods(all);
     let frames = all.iter().zip(exact).skip(skip);
     let array = ArrayRef::new(class, frames.len())?;

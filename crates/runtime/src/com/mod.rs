@@ -6,6 +6,7 @@
 pub mod objects;
 pub mod wrappers;
 
+use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::invoke::{self, Argument};
 use crate::marshal::values::find_method;
@@ -79,20 +80,14 @@ pub unsafe fn release(interface: usize) -> i32 {
     in_native_code(|| unsafe { ((*table(interface)).release)(interface) })
 }
 
-fn corlib_class(namespace: &str, name: &str) -> Result<TypeId> {
-    let types = &runtime().types;
-    let found = types.find_type(types.corlib(), namespace, name)?;
-    found.ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{name}")))
-}
-
 /// `Mono.Interop.IUnknown`, which stands for the interface that every object has.
 pub fn unknown_interface() -> Result<TypeId> {
-    corlib_class("Mono.Interop", "IUnknown")
+    core_class("Mono.Interop", "IUnknown")
 }
 
 /// `Mono.Interop.IDispatch`
 pub fn dispatch_interface() -> Result<TypeId> {
-    corlib_class("Mono.Interop", "IDispatch")
+    core_class("Mono.Interop", "IDispatch")
 }
 
 fn object_at(address: usize) -> ObjectRef {
@@ -102,7 +97,7 @@ fn object_at(address: usize) -> ObjectRef {
 
 /// A method of `System.Runtime.InteropServices.Marshal`.
 pub fn marshal_method(name: &str, params: &[TypeId]) -> Result<MethodId> {
-    find_method(corlib_class("System.Runtime.InteropServices", "Marshal")?, name, Some(params))
+    find_method(core_class("System.Runtime.InteropServices", "Marshal")?, name, Some(params))
 }
 
 /// The exception of an error code.

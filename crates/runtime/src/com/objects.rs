@@ -5,6 +5,7 @@
 //! each interface once and keeps it until it is released or collected.
 
 use super::{Identity, codes, exception_of, query_interface, release};
+use crate::class_library::core_class;
 use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -45,7 +46,7 @@ fn proxy_class() -> Result<TypeId> {
     if let Some(&class) = CLASS.get() {
         return Ok(class);
     }
-    let class = super::corlib_class("Mono.Interop", "ComInteropProxy")?;
+    let class = core_class("Mono.Interop", "ComInteropProxy")?;
     Ok(*CLASS.get_or_init(|| class))
 }
 

@@ -2,6 +2,7 @@
 
 use super::reflection::{assembly_object, assembly_of_object, calling_assembly};
 use super::{InternalCall, assembly_events, icall, raising};
+use crate::class_library::{core_class, declared_method};
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -78,11 +79,7 @@ fn domain_of(object: ObjectRef) -> Result<&'static Domain> {
 }
 
 fn instance_of(namespace: &'static str, name: &str) -> Result<ObjectRef> {
-    let types = &runtime().types;
-    let class: TypeId = types
-        .find_type(types.corlib(), namespace, name)?
-        .ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{name}")))?;
-    object::allocate(method_table(class)?)
+    object::allocate(method_table(core_class(namespace, name)?)?)
 }
 
 /// The `AppDomain` of a domain, an object of that domain.
@@ -146,10 +143,7 @@ pub fn raise_unhandled_exception(exception: ObjectRef) -> bool {
 fn ask_unhandled_handlers(exception: ObjectRef) -> bool {
     let raised = raise_event(&UNHANDLED_EXCEPTION, || {
         let arguments = instance_of("System", "UnhandledExceptionEventArgs")?;
-        let constructor = runtime()
-            .types
-            .find_method(arguments.type_id(), ".ctor", Some(&[TypeId::OBJECT, TypeId::BOOLEAN]))?
-            .ok_or_else(|| Exception::engine("UnhandledExceptionEventArgs lacks a constructor"))?;
+        let constructor = declared_method(arguments.type_id(), ".ctor", Some(&[TypeId::OBJECT, TypeId::BOOLEAN]))?;
         let is_terminating = Argument::integer(1);
         invoke::call(constructor, &[Argument::reference(arguments), Argument::reference(exception), is_terminating])?;
         Ok(arguments)
@@ -358,10 +352,7 @@ pub(super) fn shown_assemblies(context: LoadContext) -> Vec<AssemblyId> {
 
 extern "C" fn loaded_assemblies(_this: ObjectRef, reflection_only: u8) -> ArrayRef {
     raising(|| {
-        let types = &runtime().types;
-        let class = types
-            .find_type(types.corlib(), "System.Reflection", "Assembly")?
-            .ok_or_else(|| Exception::engine("the core library lacks System.Reflection.Assembly"))?;
+        let class = core_class("System.Reflection", "Assembly")?;
         let shown = shown_assemblies(assembly_events::context_of(reflection_only));
         let array = ArrayRef::new(class, shown.len())?;
         for (index, &assembly) in shown.iter().enumerate() {
@@ -395,8 +386,7 @@ fn cannot_unload(reason: &str) -> Exception {
 /// `AppDomain.DomainUnload`, in the domain itself.
 fn raise_domain_unload(domain: &'static Domain) -> Result<()> {
     let object = app_domain(domain)?;
-    let method = runtime().types.find_method(object.type_id(), "DoDomainUnload", None)?;
-    let method = method.ok_or_else(|| Exception::engine("the core library lacks AppDomain.DoDomainUnload"))?;
+    let method = declared_method(object.type_id(), "DoDomainUnload", None)?;
     invoke::call(method, &[Argument::reference(object)]).map(|_| ())
 }
 

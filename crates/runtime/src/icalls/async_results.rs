@@ -5,12 +5,13 @@ use super::reflection::fields::{self, Place};
 use super::reflection::invocation;
 use super::remoting::{self, CallKind, variable};
 use super::{InternalCall, icall, owner_of, raising};
+use crate::class_library::{core_class, declared_method};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
 use crate::object::{self, ArrayRef, ObjectRef};
 use crate::{delegates, handles, method_table, proxies, runtime};
-use il::types::{MethodId, TypeId, TypeKind};
+use il::types::{TypeId, TypeKind};
 
 const SPACE: &str = "System.Runtime.Remoting.Messaging";
 
@@ -26,17 +27,6 @@ const ARGUMENTS: usize = 0;
 const RESULT: usize = 1;
 const EXCEPTION: usize = 2;
 
-fn class(namespace: &str, name: &str) -> Result<TypeId> {
-    let types = &runtime().types;
-    let found = types.find_type(types.corlib(), namespace, name)?;
-    found.ok_or_else(|| Exception::engine("the core library lacks a class of asynchronous calls"))
-}
-
-fn method(class: TypeId, name: &str) -> Result<MethodId> {
-    let found = runtime().types.find_method(class, name, None)?;
-    found.ok_or_else(|| Exception::engine("the core library lacks a method of asynchronous calls"))
-}
-
 /// Starts a call. `arguments` are the addresses of those of `BeginInvoke`.
 ///
 /// # Safety
@@ -50,7 +40,7 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     let params = &types.method_signature(delegates::invoke_method(delegate.type_id())?)?.params;
     // SAFETY: the caller's promise: the callback and the state come last.
     let extra = |index: usize| unsafe { *(arguments.add(params.len() + index).read() as *const ObjectRef) };
-    let result = object::allocate(method_table::method_table(class(SPACE, "AsyncResult")?)?)?;
+    let result = object::allocate(method_table::method_table(core_class(SPACE, "AsyncResult")?)?)?;
     DELEGATE.set_ref(result, delegate);
     CALLBACK.set_ref(result, extra(0));
     STATE.set_ref(result, extra(1));
@@ -73,7 +63,7 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     let call = ArrayRef::new(TypeId::OBJECT, EXCEPTION + 1)?;
     call.set_ref(ARGUMENTS, values.object());
     CALL.set_ref(result, call.object());
-    let queue = method(class("System.Threading", "ThreadPool")?, "UnsafeQueueCustomWorkItem")?;
+    let queue = declared_method(core_class("System.Threading", "ThreadPool")?, "UnsafeQueueCustomWorkItem", None)?;
     invoke::call(queue, &[Argument::reference(result), Argument::integer(0)])?;
     Ok(result)
 }
@@ -90,7 +80,7 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
         (0..signature.params.len()).filter(|&index| matches!(types.kind(signature.params[index]), TypeKind::ByRef(_))).collect();
     // SAFETY: the caller's promise: the result of `BeginInvoke` comes last.
     let asynchronous = unsafe { *(arguments.add(by_reference.len()).read() as *const ObjectRef) };
-    let class = class(SPACE, "AsyncResult")?;
+    let class = core_class(SPACE, "AsyncResult")?;
     let invalid = |message: &str| Exception::new("System", "InvalidOperationException", message);
     if asynchronous.argument("result")?.type_id() != class || DELEGATE.get::<ObjectRef>(asynchronous) != delegate {
         return Err(invalid("The IAsyncResult object provided does not match this delegate."));
@@ -100,7 +90,7 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
     }
     IS_ENDED.set(asynchronous, true);
     if let Some(proxy) = remoting::remote_target(delegate) {
-        let end = method(delegate.type_id(), "EndInvoke")?;
+        let end = declared_method(delegate.type_id(), "EndInvoke", None)?;
         // SAFETY: the caller's promise.
         unsafe {
             let message = remoting::message(end, arguments, CallKind::End, asynchronous)?;
@@ -112,7 +102,7 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
             return fields::store(signature.ret, Place { owner: ObjectRef::NULL, address: result }, value);
         }
     }
-    invoke::call(method(class, "EndInvoke")?, &[Argument::reference(asynchronous)])?;
+    invoke::call(declared_method(class, "EndInvoke", None)?, &[Argument::reference(asynchronous)])?;
     let call = CALL.get::<ObjectRef>(asynchronous).as_array();
     let call = call.ok_or_else(|| invalid("The IAsyncResult object provided does not match this delegate."))?;
     if let Some(exception) = call.get_ref(EXCEPTION).non_null() {
@@ -152,7 +142,7 @@ extern "C" fn run(this: ObjectRef) -> ObjectRef {
             Err(exception) => call.set_ref(EXCEPTION, exception.into_object()),
         }
         // Marks it as completed, wakes who waits, and calls back.
-        let complete = method(this.type_id(), "SyncProcessMessage")?;
+        let complete = declared_method(this.type_id(), "SyncProcessMessage", None)?;
         invoke::call(complete, &[Argument::reference(this), Argument::reference(ObjectRef::NULL)])?;
         Ok(call.get_ref(RESULT))
     })

@@ -4,8 +4,9 @@
 use super::app_domains::{domain_with, unloaded};
 use super::reflection::fields::{self, Place};
 use super::reflection::invocation;
-use super::remoting::{class, method, out_parameters, pass_from_its_domain, store_outs, variable};
+use super::remoting::{out_parameters, pass_from_its_domain, store_outs, variable};
 use super::threads;
+use crate::class_library::{core_class, declared_method};
 use crate::domain::{Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -57,8 +58,9 @@ fn call_for_object(method: MethodId, argument: ObjectRef) -> Result<ObjectRef> {
 /// # Safety
 /// The arguments and the variable at `result` are of the method's types.
 pub unsafe fn call(real_proxy: ObjectRef, called: MethodId, arguments: *const usize, result: *mut u8) -> Result<()> {
-    let services = class(REMOTING, "RemotingServices")?;
-    let (serialize, deserialize) = (method(services, "SerializeCallData")?, method(services, "DeserializeCallData")?);
+    let services = core_class(REMOTING, "RemotingServices")?;
+    let (serialize, deserialize) =
+        (declared_method(services, "SerializeCallData", None)?, declared_method(services, "DeserializeCallData", None)?);
     let (home, target) = (domain::current(), domain_with(TARGET_DOMAIN.get(real_proxy))?);
     let signature = runtime().types.method_signature(called)?;
     let values = ArrayRef::new(TypeId::OBJECT, signature.params.len())?;
@@ -82,7 +84,7 @@ pub unsafe fn call(real_proxy: ObjectRef, called: MethodId, arguments: *const us
         Ok(answer) => call_for_object(deserialize, domain_copy::copy(answer, home)?)?,
         Err(exception) => {
             let exception = pass_from_its_domain(exception)?;
-            let fix = method(runtime().types.well_known().exception, "FixRemotingException")?;
+            let fix = declared_method(runtime().types.well_known().exception, "FixRemotingException", None)?;
             return Err(Exception::from_object(call_for_object(fix, exception)?));
         }
     };
@@ -99,13 +101,13 @@ pub unsafe fn call(real_proxy: ObjectRef, called: MethodId, arguments: *const us
 
 /// The object of the current domain that has this address there.
 fn server(uri: ObjectRef) -> Result<ObjectRef> {
-    let services = class(REMOTING, "RemotingServices")?;
-    let identity = call_for_object(method(services, "GetIdentityForUri")?, uri)?;
+    let services = core_class(REMOTING, "RemotingServices")?;
+    let identity = call_for_object(declared_method(services, "GetIdentityForUri", None)?, uri)?;
     let Some(identity) = identity.non_null() else {
         let uri = uri.as_string().map_or_else(String::new, |uri| uri.text());
         return Err(Exception::new(REMOTING, "RemotingException", format!("Server for uri '{uri}' not found")));
     };
-    let get_server = method(class(REMOTING, "ClientActivatedIdentity")?, "GetServerObject")?;
+    let get_server = declared_method(core_class(REMOTING, "ClientActivatedIdentity")?, "GetServerObject", None)?;
     call_for_object(get_server, identity)?.check()
 }
 

@@ -4,11 +4,11 @@
 use super::cultures::{self, Column, Culture, cultures, find_culture, find_culture_by_lcid};
 use super::native_text::{counted_units, string_array};
 use super::{InternalCall, icall, raising};
+use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
-use crate::runtime;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -142,10 +142,7 @@ extern "C" fn current_locale_name() -> StringRef {
 
 extern "C" fn all_cultures(neutral: u8, specific: u8, _installed: u8) -> ArrayRef {
     raising(|| {
-        let types = &runtime().types;
-        let class = types
-            .find_type(types.corlib(), SPACE, "CultureInfo")?
-            .ok_or_else(|| Exception::engine("the core library lacks System.Globalization.CultureInfo"))?;
+        let class = core_class(SPACE, "CultureInfo")?;
         let wanted = |culture: Culture| if culture.text(Column::Territory).is_empty() { neutral != 0 } else { specific != 0 };
         let indices: Vec<usize> = (0..cultures().len()).filter(|&index| wanted(cultures()[index])).collect();
         // The first place is that of the invariant culture, which the class library fills.

@@ -3,6 +3,7 @@
 
 use super::app_domains::shown_assemblies;
 use super::{InternalCall, icall, processes, raising};
+use crate::class_library::class_in;
 use crate::exceptions::{Exception, Result};
 use crate::method_table::method_table;
 use crate::named_fields::Fields;
@@ -55,10 +56,7 @@ impl Classes {
     fn of(process: ObjectRef) -> Result<Classes> {
         let types = &runtime().types;
         let (assembly, _) = types.definition_of(process.check()?.type_id()).ok_or_else(Exception::null_reference)?;
-        let find = |name: &str| {
-            let class = types.find_type(assembly, "System.Diagnostics", name)?;
-            class.ok_or_else(|| Exception::engine(format!("the class library lacks System.Diagnostics.{name}")))
-        };
+        let find = |name: &str| class_in(assembly, "System.Diagnostics", name);
         Ok(Classes { module: find("ProcessModule")?, version_info: find("FileVersionInfo")? })
     }
 

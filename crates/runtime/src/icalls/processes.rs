@@ -4,6 +4,7 @@
 use super::native_text::blocking;
 use super::wait_handles::{self, ProcessState};
 use super::{InternalCall, icall, io_errors, raising};
+use crate::class_library::class_in;
 use crate::exceptions::{Exception, Result};
 use crate::named_fields::{Fields, offset_of};
 use crate::object::{ArrayRef, ObjectRef, StringRef};
@@ -36,7 +37,7 @@ fn information_type(start_info: ObjectRef) -> Result<TypeId> {
     let types = &runtime().types;
     let missing = || Exception::engine("the class library has no System.Diagnostics.Process.ProcInfo");
     let (assembly, _) = types.definition_of(start_info.type_id()).ok_or_else(missing)?;
-    let process = types.find_type(assembly, "System.Diagnostics", "Process")?.ok_or_else(missing)?;
+    let process = class_in(assembly, "System.Diagnostics", "Process")?;
     types.nested_type(process, "ProcInfo").ok_or_else(missing)
 }
 

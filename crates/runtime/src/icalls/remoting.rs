@@ -5,6 +5,7 @@ use super::reflection::fields::{self, Place};
 use super::reflection::{invocation, method_object, method_of, type_of};
 use super::{InternalCall, icall, owner_of, raising, store_out};
 use super::{app_domains, domain_calls};
+use crate::class_library::{core_class, declared_method};
 use crate::com::objects;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -54,17 +55,6 @@ mod argument_kinds {
 /// `ParamAttributes.Out`
 const PARAM_OUT: u16 = 2;
 
-pub(super) fn class(namespace: &'static str, name: &str) -> Result<TypeId> {
-    let types = &runtime().types;
-    let found = types.find_type(types.corlib(), namespace, name)?;
-    found.ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{name}")))
-}
-
-pub(super) fn method(class: TypeId, name: &str) -> Result<MethodId> {
-    let found = runtime().types.find_method(class, name, None)?;
-    found.ok_or_else(|| Exception::engine(format!("the core library lacks a method {name} of remoting")))
-}
-
 /// What an object of another domain is to the current one: a copy, or a proxy if its class is one that is passed by reference.
 pub(super) fn pass_from_its_domain(object: ObjectRef) -> Result<ObjectRef> {
     let home = domain::current();
@@ -73,8 +63,9 @@ pub(super) fn pass_from_its_domain(object: ObjectRef) -> Result<ObjectRef> {
     if std::ptr::eq(domain, home) {
         return Ok(object);
     }
-    let serializer = class("System.Runtime.Remoting.Channels", "CADSerializer")?;
-    let (serialize, deserialize) = (method(serializer, "SerializeObject")?, method(serializer, "DeserializeObject")?);
+    let serializer = core_class("System.Runtime.Remoting.Channels", "CADSerializer")?;
+    let (serialize, deserialize) =
+        (declared_method(serializer, "SerializeObject", None)?, declared_method(serializer, "DeserializeObject", None)?);
     let serialized =
         domain::enter(domain, || invoke::call(serialize, &[Argument::reference(object)]).map_err(Exception::into_object));
     let stream = match serialized {
@@ -89,12 +80,12 @@ pub(super) fn pass_from_its_domain(object: ObjectRef) -> Result<ObjectRef> {
 
 /// `IRemotingTypeInfo`
 pub fn type_info_interface() -> Result<TypeId> {
-    class("System.Runtime.Remoting", "IRemotingTypeInfo")
+    core_class("System.Runtime.Remoting", "IRemotingTypeInfo")
 }
 
 /// Asks a `RealProxy` whether its proxy can be cast to a type.
 pub fn can_cast_to(real_proxy: ObjectRef, to: TypeId, proxy: ObjectRef) -> Result<bool> {
-    let ask = method(type_info_interface()?, "CanCastTo")?;
+    let ask = declared_method(type_info_interface()?, "CanCastTo", None)?;
     let arguments = [Argument::reference(handles::type_object(to)?), Argument::reference(proxy)];
     Ok(invoke::call_virtual(ask, real_proxy, &arguments)? & 0xff != 0)
 }
@@ -177,7 +168,7 @@ pub(super) unsafe fn message(
     asynchronous: ObjectRef,
 ) -> Result<ObjectRef> {
     let params = &runtime().types.method_signature(method)?.params;
-    let message = object::allocate(method_table(class(MESSAGING, "MonoMethodMessage")?)?)?;
+    let message = object::allocate(method_table(core_class(MESSAGING, "MonoMethodMessage")?)?)?;
     let values = initialize_message(message, method, ArrayRef::NULL)?;
     for (index, &param) in params.iter().enumerate() {
         // SAFETY: the caller's promise.
@@ -196,7 +187,7 @@ pub(super) unsafe fn message(
 pub(super) fn send(real_proxy: ObjectRef, message: ObjectRef) -> Result<(ObjectRef, ArrayRef)> {
     let mut exception = ObjectRef::NULL;
     let mut outs = ObjectRef::NULL;
-    let private_invoke = method(class(PROXIES, "RealProxy")?, "PrivateInvoke")?;
+    let private_invoke = declared_method(core_class(PROXIES, "RealProxy")?, "PrivateInvoke", None)?;
     let arguments = [
         Argument::reference(real_proxy),
         Argument::reference(message),
@@ -255,8 +246,7 @@ pub(super) unsafe fn store_outs(method: MethodId, arguments: *const usize, outs:
 fn copy_array(target: ArrayRef, source: ArrayRef) -> Result<()> {
     let types = &runtime().types;
     let params = [types.well_known().array, types.well_known().array, TypeId::I4];
-    let copy = types.find_method(types.well_known().array, "Copy", Some(&params))?;
-    let copy = copy.ok_or_else(|| Exception::engine("the core library lacks Array.Copy"))?;
+    let copy = declared_method(types.well_known().array, "Copy", Some(&params))?;
     let length = source.len().min(target.len());
     let arguments =
         [Argument::reference(source.object()), Argument::reference(target.object()), Argument::integer(length as i64)];
@@ -337,8 +327,8 @@ pub unsafe fn call(proxy: ObjectRef, method: MethodId, arguments: *const usize, 
 /// The arguments of `Object.FieldGetter` and `FieldSetter`: names of the class and the field, and the value.
 fn field_message(name: &str, field: FieldId, value: ObjectRef) -> Result<ObjectRef> {
     let types = &runtime().types;
-    let accessor = method(TypeId::OBJECT, name)?;
-    let message = object::allocate(method_table(class(MESSAGING, "MonoMethodMessage")?)?)?;
+    let accessor = declared_method(TypeId::OBJECT, name, None)?;
+    let message = object::allocate(method_table(core_class(MESSAGING, "MonoMethodMessage")?)?)?;
     let arguments = initialize_message(message, accessor, ArrayRef::NULL)?;
     let owner = types.reflection_name(types.field(field).owner);
     arguments.set_ref(0, StringRef::new(&owner)?.object());
@@ -406,7 +396,7 @@ pub unsafe fn store_field(proxy: ObjectRef, field: FieldId, value: *const u8) ->
 /// What `newobj` makes: an object, or a proxy where the class library wants one in its place.
 pub fn new_object(table: &MethodTable) -> Result<ObjectRef> {
     if table.has(method_table_flags::BEGINS_AS_PROXY) {
-        let create = method(class(ACTIVATION, "ActivationServices")?, "CreateProxyForType")?;
+        let create = declared_method(core_class(ACTIVATION, "ActivationServices")?, "CreateProxyForType", None)?;
         let made = invoke::call(create, &[Argument::reference(handles::type_object(table.ty())?)])?;
         // SAFETY: the method gives a reference.
         if let Some(proxy) = unsafe { ObjectRef::from_raw(made as *mut _) }.non_null() {

@@ -2,9 +2,10 @@
 
 use super::native_text::blocking;
 use super::{InternalCall, icall, threads};
+use crate::class_library::{core_class, declared_method};
 use crate::domain::{self, Domain, DomainState};
-use crate::exceptions::{Exception, Result};
-use crate::{invoke, runtime};
+use crate::exceptions::Result;
+use crate::invoke;
 use il::types::MethodId;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -66,10 +67,7 @@ impl Pool {
 
 /// `_ThreadPoolWaitCallback.PerformWaitCallback`, which works off the queues.
 fn callback() -> Result<MethodId> {
-    let types = &runtime().types;
-    let class = types.find_type(types.corlib(), "System.Threading", "_ThreadPoolWaitCallback")?;
-    let method = class.map(|class| types.find_method(class, "PerformWaitCallback", Some(&[]))).transpose()?.flatten();
-    method.ok_or_else(|| Exception::engine("the core library lacks _ThreadPoolWaitCallback.PerformWaitCallback"))
+    declared_method(core_class("System.Threading", "_ThreadPoolWaitCallback")?, "PerformWaitCallback", Some(&[]))
 }
 
 fn add_worker(pool: &mut Pool) {

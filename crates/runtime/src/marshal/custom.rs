@@ -1,6 +1,7 @@
 //! Marshalling by classes that implement `System.Runtime.InteropServices.ICustomMarshaler`.
 
 use super::values::find_method;
+use crate::class_library::{core_class, declared_method};
 use crate::domain;
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
@@ -76,11 +77,7 @@ fn instance(conversion: &Conversion) -> Result<ObjectRef> {
 }
 
 fn interface_method(name: &str) -> Result<MethodId> {
-    let types = &runtime().types;
-    let interface = types.find_type(types.corlib(), "System.Runtime.InteropServices", "ICustomMarshaler")?;
-    let interface = interface.ok_or_else(|| Exception::engine("ICustomMarshaler is missing"))?;
-    let found = types.find_method(interface, name, None)?;
-    found.ok_or_else(|| Exception::missing_method(format!("ICustomMarshaler.{name}")))
+    declared_method(core_class("System.Runtime.InteropServices", "ICustomMarshaler")?, name, None)
 }
 
 fn call(conversion: &Conversion, name: &str, argument: Argument) -> Result<usize> {

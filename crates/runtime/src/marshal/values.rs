@@ -5,6 +5,7 @@
 
 use super::custom;
 use super::text::{allocate, fill_in_place, free, free_text, managed_string, native_string, string_in_place};
+use crate::class_library::{core_class, declared_method};
 use crate::exceptions::{Exception, Result};
 use crate::icalls::store_unknown;
 use crate::invoke::{self, Argument};
@@ -392,10 +393,7 @@ fn variant_to_managed(native: *const u8) -> Result<ObjectRef> {
 
 /// Frees what a variant owns, by `System.Variant.Clear`.
 fn clear_variant(native: *mut u8) -> Result<()> {
-    let types = &runtime().types;
-    let class = types.find_type(types.corlib(), "System", "Variant")?;
-    let class = class.ok_or_else(|| Exception::engine("System.Variant is missing"))?;
-    invoke::call(find_method(class, "Clear", Some(&[]))?, &[Argument::integer(native as i64)])?;
+    invoke::call(declared_method(core_class("System", "Variant")?, "Clear", Some(&[]))?, &[Argument::integer(native as i64)])?;
     Ok(())
 }
 
@@ -443,8 +441,7 @@ pub unsafe fn to_managed(conversion: &Conversion, native: *const u8, managed: *m
                 let builder = match word_at(native) {
                     address if address.is_null() => ObjectRef::NULL,
                     address => {
-                        let class = runtime().types.find_type(runtime().types.corlib(), "System.Text", "StringBuilder")?;
-                        let builder = construct(class.ok_or_else(|| Exception::engine("StringBuilder is missing"))?)?;
+                        let builder = construct(core_class("System.Text", "StringBuilder")?)?;
                         update_builder(*text, address, builder)?;
                         builder
                     }

@@ -4,11 +4,12 @@ use super::assembly_names::{self, NativeAssemblyName};
 use super::methods::frames;
 use super::native::{free, pointer_array, text_at};
 use super::objects::{
-    allocate, assembly_object, assembly_of_handle, assembly_of_object, core_type, method_object, module_object, object_array,
+    allocate, assembly_object, assembly_of_handle, assembly_of_object, method_object, module_object, object_array,
     resource_module_object,
 };
 use super::type_names::{Lookup, Meaning, find_type, meaning_of};
 use super::{Handle, names};
+use crate::class_library::{core_class, declared_method};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, assembly_events, icall, raising, store_out};
@@ -220,9 +221,7 @@ fn not_all_loaded(loaded: ArrayRef, failures: Vec<il::Error>) -> Result<Exceptio
     }
     let object = allocate("ReflectionTypeLoadException")?;
     let parameters = [types.sz_array(well_known.type_), types.sz_array(well_known.exception)];
-    let constructor = types
-        .find_method(object.type_id(), ".ctor", Some(&parameters))?
-        .ok_or_else(|| Exception::engine("ReflectionTypeLoadException lacks a constructor"))?;
+    let constructor = declared_method(object.type_id(), ".ctor", Some(&parameters))?;
     invoke::call(constructor, &[object, loaded.object(), reasons.object()].map(Argument::reference))?;
     Ok(Exception::from_object(object))
 }
@@ -316,7 +315,7 @@ extern "C" fn modules(this: ObjectRef) -> ArrayRef {
         let metadata = types.metadata(assembly);
         let files: Vec<(u32, FileRow)> = metadata.rows::<FileRow>().collect();
         let mut modules = types.modules_of(assembly)?.into_iter();
-        let array = ArrayRef::new(core_type("System.Reflection", "Module")?, files.len() + 1)?;
+        let array = ArrayRef::new(core_class("System.Reflection", "Module")?, files.len() + 1)?;
         array.set_ref(0, module_object(modules.next().unwrap_or(assembly))?);
         for (index, (row, columns)) in files.into_iter().enumerate() {
             let module = match columns.flags & file_attributes::NO_METADATA {

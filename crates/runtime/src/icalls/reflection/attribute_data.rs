@@ -1,8 +1,9 @@
 //! Custom attributes as data, without instances: `CustomAttributeData`.
 
 use super::attributes::{Attribute, NamedMember, attributes_of, decode, named_member};
-use super::objects::{assembly_object, assembly_of_object, core_type, field_object, method_object, method_of, object_array};
+use super::objects::{assembly_object, assembly_of_object, field_object, method_object, method_of, object_array};
 use super::properties::property_handle;
+use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising, store_out};
 use crate::invoke::{self, Argument};
@@ -29,7 +30,7 @@ fn constructor(class: TypeId, params: &[&str]) -> Result<MethodId> {
 
 extern "C" fn attribute_data(object: ObjectRef) -> ArrayRef {
     raising(|| {
-        let class = core_type(REFLECTION, "CustomAttributeData")?;
+        let class = core_class(REFLECTION, "CustomAttributeData")?;
         let constructor = constructor(class, &["ConstructorInfo", "Assembly", "IntPtr", "UInt32"])?;
         let found = attributes_of(object, None)?;
         object_array(class, found.len(), |index| {
@@ -52,7 +53,7 @@ extern "C" fn attribute_data(object: ObjectRef) -> ArrayRef {
 
 /// A boxed `CustomAttributeTypedArgument`.
 fn typed_argument(ty: TypeId, value: ObjectRef) -> Result<ObjectRef> {
-    let class = core_type(REFLECTION, "CustomAttributeTypedArgument")?;
+    let class = core_class(REFLECTION, "CustomAttributeTypedArgument")?;
     let constructor = constructor(class, &["Type", "Object"])?;
     let type_object = handles::type_object(ty)?;
     let holder = object::allocate(method_table(class)?)?;
@@ -63,7 +64,7 @@ fn typed_argument(ty: TypeId, value: ObjectRef) -> Result<ObjectRef> {
 
 /// A boxed `CustomAttributeNamedArgument`.
 fn named_argument(member: ObjectRef, value: ObjectRef) -> Result<ObjectRef> {
-    let class = core_type(REFLECTION, "CustomAttributeNamedArgument")?;
+    let class = core_class(REFLECTION, "CustomAttributeNamedArgument")?;
     let constructor = constructor(class, &["MemberInfo", "Object"])?;
     let holder = object::allocate(method_table(class)?)?;
     let this = Argument::integer(holder.payload::<u8>() as i64);

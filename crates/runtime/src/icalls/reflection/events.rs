@@ -2,8 +2,9 @@
 
 use super::Handle;
 use super::members::accessor;
-use super::objects::{Kind, allocate, cached, core_type, method_object, object_array};
+use super::objects::{Kind, allocate, cached, method_object, object_array};
 use super::properties::{RowHandles, row_handle, row_of_handle};
+use crate::class_library::core_class;
 use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -90,7 +91,7 @@ extern "C" fn event_info(this: ObjectRef, info: *mut u8) {
             .map(|row| types.method_on(owner, row.method))
             .collect();
         if !others.is_empty() {
-            let class = core_type(REFLECTION, "MethodInfo")?;
+            let class = core_class(REFLECTION, "MethodInfo")?;
             let array = object_array(class, others.len(), |index| method_object(others[index], Some(reflected)))?;
             put(&INFO_OTHERS, array.object());
         }

@@ -1,7 +1,7 @@
 //! Marshalling descriptors as `MarshalAsAttribute` objects.
 
-use super::objects::core_type;
 use super::type_names::{Lookup, find_type};
+use crate::class_library::core_class;
 use crate::exceptions::Result;
 use crate::fields::KnownField;
 use crate::method_table::method_table;
@@ -30,7 +30,7 @@ pub(super) fn marshal_object(assembly: AssemblyId, parent: Token) -> Result<Obje
     let metadata = types.metadata(assembly);
     let Some(row) = metadata.field_marshal(parent) else { return Ok(ObjectRef::NULL) };
     let descriptor = MarshalDescriptor::parse(metadata.blob(row.native_type)?)?;
-    let object = object::allocate(method_table(core_type(NAMESPACE, CLASS)?)?)?;
+    let object = object::allocate(method_table(core_class(NAMESPACE, CLASS)?)?)?;
     let set_kind = |kind: u8| UNMANAGED_TYPE.set(object, i32::from(kind));
     let set_element = |element: Option<u8>| ELEMENT_TYPE.set(object, i32::from(element.unwrap_or(0)));
     match descriptor {

@@ -4,12 +4,11 @@ use super::Handle;
 use super::constants::{constant, optional_string};
 use super::fields::core_static;
 use super::marshalling::marshal_object;
-use super::objects::{
-    allocate, core_type, method_object, method_of, object_array, reflected_type_of_method, type_array, types_of,
-};
+use super::objects::{allocate, method_object, method_of, object_array, reflected_type_of_method, type_array, types_of};
 use super::parameters::{OpenContext, method_parameters, type_parameters};
 use super::relations::{base_type, is_bare};
 use super::runtime_types::satisfies_constraints;
+use crate::class_library::core_class;
 use crate::emit::bodies::written_code;
 use crate::emit::{releasing, tokens};
 use crate::exceptions::{Exception, Result};
@@ -109,7 +108,7 @@ extern "C" fn parameter_info(handle: Handle, member: ObjectRef) -> ArrayRef {
     raising(|| {
         let method = method_of_handle(handle)?;
         let (_, params) = shown_signature(method)?;
-        let class = core_type(REFLECTION, "ParameterInfo")?;
+        let class = core_class(REFLECTION, "ParameterInfo")?;
         object_array(class, params.len(), |index| parameter_object(method, member, index, params[index]))
     })
 }
@@ -328,7 +327,7 @@ extern "C" fn method_body(handle: Handle) -> ObjectRef {
         let Some(body) = types.method_body(method)? else { return Ok(ObjectRef::NULL) };
         let context = OpenContext::of_method(method);
         let locals = types.locals(method, &body)?;
-        let local_class = core_type(REFLECTION, "LocalVariableInfo")?;
+        let local_class = core_class(REFLECTION, "LocalVariableInfo")?;
         let locals = object_array(local_class, locals.len(), |index| {
             let ty = handles::type_object(context.reveal(locals[index].ty))?;
             let object = allocate("RuntimeLocalVariableInfo").or_else(|_| allocate("LocalVariableInfo"))?;
@@ -337,7 +336,7 @@ extern "C" fn method_body(handle: Handle) -> ObjectRef {
             LOCAL_POSITION.set(object, index as u16);
             Ok(object)
         })?;
-        let clause_class = core_type(REFLECTION, "ExceptionHandlingClause")?;
+        let clause_class = core_class(REFLECTION, "ExceptionHandlingClause")?;
         let clauses = object_array(clause_class, body.clauses.len(), |index| {
             let clause = &body.clauses[index];
             let object = allocate("RuntimeExceptionHandlingClause").or_else(|_| allocate("ExceptionHandlingClause"))?;

@@ -1,5 +1,6 @@
 //! Reflection objects: one of each kind for a member and the type it was asked of, kept for good so that identity holds.
 
+use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
@@ -61,17 +62,9 @@ pub(super) fn cached(kind: Kind, member: u32, reflected: u32, make: impl FnOnce(
     Ok(read(kept))
 }
 
-/// A class of the core library.
-pub(super) fn core_type(namespace: &str, name: &str) -> Result<TypeId> {
-    let types = &runtime().types;
-    types
-        .find_type(types.corlib(), namespace, name)?
-        .ok_or_else(|| Exception::engine(format!("the core library lacks {namespace}.{name}")))
-}
-
 /// A zeroed object of a class of `System.Reflection`.
 pub(super) fn allocate(name: &str) -> Result<ObjectRef> {
-    object::allocate(method_table(core_type(REFLECTION, name)?)?)
+    object::allocate(method_table(core_class(REFLECTION, name)?)?)
 }
 
 /// Whether an object is exactly of a class of `System.Reflection` with this name.

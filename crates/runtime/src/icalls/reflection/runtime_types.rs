@@ -1,11 +1,12 @@
 //! Internal calls of `System.RuntimeType` but for the listing of members.
 
 use super::names::{self, Style};
-use super::objects::{core_type, method_object, method_of, object_array, type_array, type_of, types_of};
+use super::objects::{method_object, method_of, object_array, type_array, type_of, types_of};
 use super::parameters::{
     OpenContext, hide_argument, is_definition, is_open, parameter_of, self_instance_to_definition, type_parameters,
 };
 use super::relations::{constraint, interfaces, is_assignable, is_bare};
+use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising, store_out};
 use crate::method_table::method_table;
@@ -300,7 +301,7 @@ extern "C" fn interface_map(ty: ObjectRef, interface: ObjectRef, targets: *mut O
                 types.instantiate_method(found, context.reveal(method.owner), &method.method_args)
             }));
         }
-        let class = core_type("System.Reflection", "MethodInfo")?;
+        let class = core_class("System.Reflection", "MethodInfo")?;
         let found = object_array(class, declared.len(), |index| match implementations[index] {
             Some(method) => method_object(method, None),
             None => Ok(ObjectRef::NULL),

@@ -2,7 +2,8 @@
 //! address; families have other numbers, and an IPv6 address ends with its scope, lowest byte first.
 
 use super::errors;
-use crate::exceptions::{Exception, Result};
+use crate::class_library::class_in;
+use crate::exceptions::Result;
 use crate::icalls::native_text::last_errno;
 use crate::method_table::method_table;
 use crate::named_fields::Fields;
@@ -165,6 +166,5 @@ pub(super) fn class_beside_caller(namespace: &str, name: &str) -> Result<TypeId>
         Step::Frame(frame) => frame.method(),
         Step::Entry { .. } => None,
     });
-    let class = method.map(|method| types.find_type(types.method(method).assembly, namespace, name)).transpose()?;
-    class.flatten().ok_or_else(|| Exception::engine(format!("the class library lacks {namespace}.{name}")))
+    class_in(method.map_or(types.corlib(), |method| types.method(method).assembly), namespace, name)
 }

@@ -1,6 +1,7 @@
 //! `System.IOSelector`: one thread waits for all sockets with asynchronous operations, and puts the jobs of those that are ready into the
 //! thread pool's queue.
 
+use crate::class_library::{core_class, declared_method};
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
@@ -9,7 +10,6 @@ use crate::icalls::{raising, threads};
 use crate::invoke::{self, Argument};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
-use crate::runtime;
 use il::types::{MethodId, TypeId};
 use parking_lot::Mutex;
 
@@ -93,13 +93,9 @@ impl Selector {
 
 /// `ThreadPool.UnsafeQueueCustomWorkItem`
 fn queue() -> Result<MethodId> {
-    let types = &runtime().types;
-    let find = |class| types.find_type(types.corlib(), "System.Threading", class);
-    let (Some(pool), Some(item)) = (find("ThreadPool")?, find("IThreadPoolWorkItem")?) else {
-        return Err(Exception::engine("the core library lacks its thread pool"));
-    };
-    let method = types.find_method(pool, "UnsafeQueueCustomWorkItem", Some(&[item, TypeId::BOOLEAN]))?;
-    method.ok_or_else(|| Exception::engine("the core library lacks ThreadPool.UnsafeQueueCustomWorkItem"))
+    let item = core_class("System.Threading", "IThreadPoolWorkItem")?;
+    let pool = core_class("System.Threading", "ThreadPool")?;
+    declared_method(pool, "UnsafeQueueCustomWorkItem", Some(&[item, TypeId::BOOLEAN]))
 }
 
 /// The thread.

@@ -11,6 +11,7 @@ pub use traces::{ThreadTrace, all_traces, own_trace};
 use super::native_text::blocking;
 use super::{InternalCall, icall, raising, wait_handles};
 use crate::abort::Abortable;
+use crate::class_library::core_class;
 use crate::domain::{self, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -170,9 +171,7 @@ fn internal_of(thread: ObjectRef) -> Result<ObjectRef> {
 }
 
 fn class(name: &str) -> Result<TypeId> {
-    let types = &runtime().types;
-    let found = types.find_type(types.corlib(), "System.Threading", name)?;
-    found.ok_or_else(|| Exception::engine(format!("the core library lacks System.Threading.{name}")))
+    core_class("System.Threading", name)
 }
 
 /// A new `InternalThread` for a record.
