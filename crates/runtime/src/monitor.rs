@@ -22,7 +22,6 @@ const OWNER_MASK: u32 = RECURSION_ONE - 1;
 struct Inflated {
     state: Mutex<State>,
     entering: Condvar,
-    waiting: Condvar,
     hash: u32,
 }
 
@@ -30,10 +29,8 @@ struct Inflated {
 struct State {
     owner: u32,
     recursion: u32,
-    /// The ticket of the next thread that waits.
-    next_ticket: u64,
-    /// Tickets of the threads that wait for a pulse, in their order.
-    queue: VecDeque<u64>,
+    /// The threads that wait for a pulse, in their order: what wakes each of them.
+    queue: VecDeque<Arc<Condvar>>,
 }
 
 /// The monitors beside the heap. Those of dead objects are looked for when the table has become twice as large as after the last look.
@@ -166,7 +163,7 @@ fn inflate(object: ObjectRef, word: u32) {
         state.owner = word & OWNER_MASK;
         state.recursion = word >> 16;
     }
-    let monitor = Arc::new(Inflated { state: Mutex::new(state), entering: Condvar::new(), waiting: Condvar::new(), hash });
+    let monitor = Arc::new(Inflated { state: Mutex::new(state), entering: Condvar::new(), hash });
     let handle = gc::allocate_handle(object.raw().cast(), gc::HandleKind::WeakTrackResurrection);
     let mut table = MONITORS.write();
     table.sweep_if_due();
@@ -249,6 +246,10 @@ fn wait_until(change: &Condvar, state: &mut MutexGuard<'_, State>, deadline: Opt
     }
 }
 
+fn wake(woken: &Condvar) {
+    woken.notify_one();
+}
+
 /// Runs a wait for a change of a monitor, during which collections go on, and [`wake_blocked`] wakes the thread.
 fn while_blocked<T>(monitor: &Arc<Inflated>, wait: impl FnOnce() -> std::result::Result<T, Interruption>) -> Result<T> {
     BLOCKED.lock().push(monitor.clone());
@@ -265,9 +266,9 @@ fn while_blocked<T>(monitor: &Arc<Inflated>, wait: impl FnOnce() -> std::result:
 pub fn wake_blocked() {
     let blocked: Vec<Arc<Inflated>> = BLOCKED.lock().clone();
     for monitor in blocked {
-        let _state = monitor.state.lock();
+        let state = monitor.state.lock();
         monitor.entering.notify_all();
-        monitor.waiting.notify_all();
+        state.queue.iter().for_each(|woken| wake(woken));
     }
 }
 
@@ -330,24 +331,24 @@ pub fn wait(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
         return Err(not_owner());
     }
     let recursion = std::mem::take(&mut state.recursion);
-    let ticket = state.next_ticket;
-    state.next_ticket += 1;
-    state.queue.push_back(ticket);
+    let woken = Arc::new(Condvar::new());
+    state.queue.push_back(woken.clone());
     state.owner = 0;
     monitor.entering.notify_one();
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     while_blocked(&monitor, || {
         let mut result = Ok(true);
-        while state.queue.contains(&ticket) {
+        let is_queued = |state: &State| state.queue.iter().any(|waiting| Arc::ptr_eq(waiting, &woken));
+        while is_queued(&state) {
             if let Some(interruption) = threads::take_interruption() {
                 result = Err(interruption);
-            } else if wait_until(&monitor.waiting, &mut state, deadline) && state.queue.contains(&ticket) {
+            } else if wait_until(&woken, &mut state, deadline) && is_queued(&state) {
                 result = Ok(false);
             } else {
                 continue;
             }
             // A later pulse must reach somebody who still waits.
-            state.queue.retain(|&waiting| waiting != ticket);
+            state.queue.retain(|waiting| !Arc::ptr_eq(waiting, &woken));
             break;
         }
         while state.owner != 0 {
@@ -367,11 +368,7 @@ pub fn pulse(object: ObjectRef, all: bool) -> Result<()> {
     if state.owner != own_number() {
         return Err(not_owner());
     }
-    if all {
-        state.queue.clear();
-    } else {
-        state.queue.pop_front();
-    }
-    monitor.waiting.notify_all();
+    let pulsed = if all { state.queue.len() } else { state.queue.len().min(1) };
+    state.queue.drain(..pulsed).for_each(|woken| wake(&woken));
     Ok(())
 }

@@ -1,12 +1,16 @@
-//! Kernel-like objects that threads wait for: events, mutexes, semaphores, ended threads. One lock and one condition
-//! variable serve them all; every change wakes all waiting threads, which look again.
+//! Kernel-like objects that threads wait for: events, mutexes, semaphores, processes. One lock serves them all. Threads queue for what they wait for, and
+//! whoever changes an object hands it to them in their order: who was woken has it already, and nobody wakes who gets nothing. Waits for other things,
+//! of which somebody tells (`wake_watchers`), and sleep are here, too, since all of them can be interrupted.
 
 use super::native_text::counted_units;
 use super::threads::{self, Interruption};
 use super::{InternalCall, icall, io_errors, raising};
 use crate::exceptions::Exception;
-use parking_lot::{Condvar, Mutex};
-use rustc_hash::FxHashMap;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// `WaitHandle.WaitTimeout`
@@ -43,17 +47,35 @@ struct Object {
     /// Handles to it; a named object can have several.
     handles: u32,
     name: Option<String>,
+    /// The numbers of threads that wait for it, first come first served.
+    queue: VecDeque<u64>,
+}
+
+/// A thread that waits.
+struct Blocked {
+    /// What for; nothing if it is no objects.
+    handles: SmallVec<[isize; 4]>,
+    all: bool,
+    /// Whether it looks for something else, of which [`wake_watchers`] tells.
+    is_watching: bool,
+    /// What the wait gives, once it got what it waits for; then it is in no queue any more.
+    result: Option<i32>,
+    /// Told of a result, and of interruptions.
+    woken: Arc<Condvar>,
 }
 
 #[derive(Default)]
 struct World {
     objects: FxHashMap<isize, Object>,
     names: FxHashMap<String, isize>,
+    /// Those of the objects that are mutexes.
+    mutexes: FxHashSet<isize>,
+    /// By the threads' numbers.
+    blocked: FxHashMap<u64, Blocked>,
     next: isize,
 }
 
 static WORLD: Mutex<Option<World>> = Mutex::new(None);
-static CHANGED: Condvar = Condvar::new();
 
 fn with_world<T>(action: impl FnOnce(&mut World) -> T) -> T {
     action(WORLD.lock().get_or_insert_with(World::default))
@@ -61,8 +83,12 @@ fn with_world<T>(action: impl FnOnce(&mut World) -> T) -> T {
 
 /// Wakes all waiting threads, so that they look for interruptions.
 pub(super) fn wake_all() {
-    let _guard = WORLD.lock();
-    CHANGED.notify_all();
+    with_world(|world| world.wake(|_| true));
+}
+
+/// Wakes those that wait in [`wait_until`], so that they look again.
+pub(super) fn wake_watchers() {
+    with_world(|world| world.wake(|blocked| blocked.is_watching));
 }
 
 impl World {
@@ -80,12 +106,135 @@ impl World {
         if let Some(name) = &name {
             self.names.insert(name.clone(), handle);
         }
-        self.objects.insert(handle, Object { waitable, handles: 1, name });
+        if matches!(waitable, Waitable::Mutex { .. }) {
+            self.mutexes.insert(handle);
+        }
+        self.objects.insert(handle, Object { waitable, handles: 1, name, queue: VecDeque::new() });
         (handle, true)
     }
 
-    fn is_signalled(&mut self, handle: isize, thread: u64) -> bool {
-        match self.objects.get_mut(&handle).map(|object| &mut object.waitable) {
+    /// Closes a handle. An object that is gone counts as signalled.
+    fn close(&mut self, handle: isize) {
+        let Some(object) = self.objects.get_mut(&handle) else { return };
+        object.handles -= 1;
+        if object.handles > 0 {
+            return;
+        }
+        self.mutexes.remove(&handle);
+        let Some(object) = self.objects.remove(&handle) else { return };
+        if let Some(name) = object.name {
+            self.names.remove(&name);
+        }
+        for thread in object.queue {
+            self.hand_over(thread);
+        }
+    }
+
+    /// Changes the object of a handle, then hands it to those that wait for it. Gives what `change` gives, or nothing where there is no such object.
+    fn change<T>(&mut self, handle: isize, change: impl FnOnce(&mut Waitable) -> T) -> Option<T> {
+        let object = self.objects.get_mut(&handle)?;
+        let result = change(&mut object.waitable);
+        if !object.queue.is_empty() {
+            self.serve(handle);
+        }
+        Some(result)
+    }
+
+    /// Hands an object to those that wait for it as long as it is signalled. A mutex is not handed over: who releases it often takes it again at once,
+    /// and would wait for its turn each time; so the first who could have it is woken and tries.
+    fn serve(&mut self, handle: isize) {
+        let is_mutex = self.mutexes.contains(&handle);
+        let mut passed_over = 0;
+        while let Some(&thread) = self.objects.get(&handle).and_then(|object| object.queue.get(passed_over)) {
+            if !self.is_signalled(handle, thread) {
+                return;
+            }
+            if is_mutex && self.wake_if_served(thread) {
+                return;
+            }
+            // Some need more than this object.
+            if is_mutex || !self.hand_over(thread) {
+                passed_over += 1;
+            }
+        }
+    }
+
+    /// Wakes a waiting thread if all that it waits for is there.
+    fn wake_if_served(&self, thread: u64) -> bool {
+        let Some(blocked) = self.blocked.get(&thread) else { return false };
+        let can_end = !blocked.all || blocked.handles.iter().all(|&handle| self.is_signalled(handle, thread));
+        if can_end {
+            blocked.woken.notify_one();
+        }
+        can_end
+    }
+
+    /// After a thread that was woken for a mutex took none, or another object: the next may have it.
+    fn pass_on_mutexes(&mut self, handles: &[isize]) {
+        for &handle in handles {
+            if self.mutexes.contains(&handle) {
+                self.serve(handle);
+            }
+        }
+    }
+
+    /// Gives a waiting thread what it waits for, if all of that is there.
+    fn hand_over(&mut self, thread: u64) -> bool {
+        let Some(blocked) = self.blocked.get_mut(&thread) else { return false };
+        let (handles, all) = (std::mem::take(&mut blocked.handles), blocked.all);
+        let result = self.attempt(&handles, all, thread);
+        if result.is_some() {
+            self.leave_queues(&handles, thread);
+        }
+        if let Some(blocked) = self.blocked.get_mut(&thread) {
+            (blocked.handles, blocked.result) = (handles, result);
+            if result.is_some() {
+                blocked.woken.notify_one();
+            }
+        }
+        result.is_some()
+    }
+
+    /// Notes that a thread waits. It has the lock until it waits for what this gives, and calls [`World::unblock`] afterwards.
+    fn block(&mut self, thread: u64, handles: &[isize], all: bool, is_watching: bool) -> Arc<Condvar> {
+        for handle in handles {
+            match self.objects.get_mut(handle) {
+                Some(object) if !object.queue.contains(&thread) => object.queue.push_back(thread),
+                _ => {}
+            }
+        }
+        let woken = Arc::new(Condvar::new());
+        let handles = SmallVec::from_slice(handles);
+        self.blocked.insert(thread, Blocked { handles, all, is_watching, result: None, woken: woken.clone() });
+        woken
+    }
+
+    /// Wakes some of those that wait.
+    fn wake(&self, is_meant: impl Fn(&Blocked) -> bool) {
+        for blocked in self.blocked.values().filter(|blocked| is_meant(blocked)) {
+            blocked.woken.notify_one();
+        }
+    }
+
+    /// Ends a thread's wait; gives its result if there is one.
+    fn unblock(&mut self, thread: u64) -> Option<i32> {
+        let blocked = self.blocked.remove(&thread)?;
+        if blocked.result.is_none() {
+            self.leave_queues(&blocked.handles, thread);
+        }
+        blocked.result
+    }
+
+    fn leave_queues(&mut self, handles: &[isize], thread: u64) {
+        for handle in handles {
+            if let Some(object) = self.objects.get_mut(handle) {
+                object.queue.retain(|&waiting| waiting != thread);
+            }
+        }
+    }
+
+    fn is_signalled(&self, handle: isize, thread: u64) -> bool {
+        match self.objects.get(&handle).map(|object| &object.waitable) {
             Some(Waitable::Event { set, .. }) => *set,
             Some(Waitable::Mutex { owner, .. }) => *owner == 0 || *owner == thread,
             Some(Waitable::Semaphore { count, .. }) => *count > 0,
@@ -144,29 +293,56 @@ pub(super) fn deadline_of(milliseconds: i32) -> Option<Instant> {
     u64::try_from(milliseconds).ok().map(|milliseconds| Instant::now() + Duration::from_millis(milliseconds))
 }
 
-/// Waits until `attempt` gives something. It is asked whenever [`wake_all`] was called or an object changed, and may use neither.
+/// Waits until `attempt` gives something. It is asked whenever [`wake_watchers`] or [`wake_all`] was called, and may use neither.
 pub(super) fn wait_until<T>(
+    deadline: Option<Instant>,
+    attempt: impl FnMut() -> Option<T>,
+) -> std::result::Result<Option<T>, Interruption> {
+    wait_outside_queues(true, deadline, attempt)
+}
+
+/// Waits until the time has come.
+pub(super) fn sleep(deadline: Option<Instant>) -> std::result::Result<(), Interruption> {
+    wait_outside_queues(false, deadline, || None::<()>).map(|_| ())
+}
+
+fn wait_outside_queues<T>(
+    is_watching: bool,
     deadline: Option<Instant>,
     mut attempt: impl FnMut() -> Option<T>,
 ) -> std::result::Result<Option<T>, Interruption> {
+    let thread = threads::current_number();
     threads::while_waiting(|| {
         let mut guard = WORLD.lock();
-        loop {
+        let mut woken = None;
+        let outcome = loop {
             if let Some(interruption) = threads::take_interruption() {
-                return Err(interruption);
+                break Err(interruption);
             }
             if let Some(result) = attempt() {
-                return Ok(Some(result));
+                break Ok(Some(result));
             }
-            match deadline {
-                None => CHANGED.wait(&mut guard),
-                Some(deadline) if Instant::now() >= deadline => return Ok(None),
-                Some(deadline) => {
-                    CHANGED.wait_until(&mut guard, deadline);
-                }
+            if is_over(deadline) {
+                break Ok(None);
             }
-        }
+            let block = || guard.get_or_insert_with(World::default).block(thread, &[], false, is_watching);
+            pause(woken.get_or_insert_with(block), &mut guard, deadline);
+        };
+        guard.as_mut().and_then(|world| world.unblock(thread));
+        outcome
     })
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Gives up the lock until the thread is woken or the time has come.
+fn pause(woken: &Condvar, guard: &mut MutexGuard<'_, Option<World>>, deadline: Option<Instant>) {
+    match deadline {
+        None => woken.wait(guard),
+        Some(deadline) => drop(woken.wait_until(guard, deadline)),
+    }
 }
 
 fn wait_for(handles: &[isize], all: bool, milliseconds: i32) -> std::result::Result<i32, Interruption> {
@@ -174,23 +350,29 @@ fn wait_for(handles: &[isize], all: bool, milliseconds: i32) -> std::result::Res
     let thread = threads::current_number();
     threads::while_waiting(|| {
         let mut guard = WORLD.lock();
+        let world = guard.get_or_insert_with(World::default);
+        if let Some(interruption) = threads::take_interruption() {
+            return Err(interruption);
+        }
+        if let Some(result) = world.attempt(handles, all, thread) {
+            return Ok(result);
+        }
+        if is_over(deadline) {
+            return Ok(TIMED_OUT);
+        }
+        let must_poll = world.must_be_polled(handles);
+        let woken = world.block(thread, handles, all, false);
         loop {
+            let poll = must_poll.then(|| Instant::now() + POLL_INTERVAL);
+            pause(&woken, &mut guard, deadline.into_iter().chain(poll).min());
             let world = guard.get_or_insert_with(World::default);
-            if let Some(interruption) = threads::take_interruption() {
-                return Err(interruption);
-            }
-            if let Some(result) = world.attempt(handles, all, thread) {
-                return Ok(result);
-            }
-            let poll = if world.must_be_polled(handles) { Some(Instant::now() + POLL_INTERVAL) } else { None };
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(TIMED_OUT);
-            }
-            match deadline.into_iter().chain(poll).min() {
-                None => CHANGED.wait(&mut guard),
-                Some(until) => {
-                    CHANGED.wait_until(&mut guard, until);
-                }
+            let has_result = world.blocked.get(&thread).is_none_or(|blocked| blocked.result.is_some()) || world.hand_over(thread);
+            let interruption = if has_result { None } else { threads::take_interruption() };
+            let ends = has_result || interruption.is_some() || is_over(deadline);
+            let result = if ends { world.unblock(thread) } else { None };
+            world.pass_on_mutexes(handles);
+            if ends {
+                return interruption.map_or(Ok(result.unwrap_or(TIMED_OUT)), Err);
             }
         }
     })
@@ -212,18 +394,18 @@ extern "C" fn wait(handles: *const isize, count: i32, all: u8, milliseconds: i32
 
 extern "C" fn signal_and_wait(signal: isize, handle: isize, milliseconds: i32) -> i32 {
     raising(|| {
-        with_world(|world| match world.objects.get_mut(&signal).map(|object| &mut object.waitable) {
-            Some(Waitable::Event { set, .. }) => *set = true,
-            Some(Waitable::Semaphore { count, .. }) => *count += 1,
-            Some(Waitable::Mutex { owner, count, .. }) => {
+        let change = |object: &mut Waitable| match object {
+            Waitable::Event { set, .. } => *set = true,
+            Waitable::Semaphore { count, .. } => *count += 1,
+            Waitable::Mutex { owner, count, .. } => {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
                     *owner = 0;
                 }
             }
-            _ => {}
-        });
-        wake_all();
+            Waitable::Process { .. } => {}
+        };
+        with_world(|world| world.change(signal, change));
         wait_for(&[handle], false, milliseconds).map_err(Interruption::into_exception)
     })
 }
@@ -237,17 +419,14 @@ extern "C" fn create_event(manual: u8, initial: u8, name: *const u16, length: i3
 }
 
 fn change_event(handle: isize, value: bool) -> bool {
-    let found = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
-        Some(Waitable::Event { set, .. }) => {
+    let change = |object: &mut Waitable| match object {
+        Waitable::Event { set, .. } => {
             *set = value;
             true
         }
         _ => false,
-    });
-    if value {
-        CHANGED.notify_all();
-    }
-    found
+    };
+    with_world(|world| world.change(handle, change)).unwrap_or(false)
 }
 
 extern "C" fn set_event(handle: isize) -> bool {
@@ -260,15 +439,7 @@ extern "C" fn reset_event(handle: isize) -> bool {
 
 /// Closes a handle of any kind.
 pub(super) extern "C" fn close_handle(handle: isize) {
-    with_world(|world| {
-        let Some(object) = world.objects.get_mut(&handle) else { return };
-        object.handles -= 1;
-        if object.handles == 0 {
-            if let Some(name) = world.objects.remove(&handle).and_then(|object| object.name) {
-                world.names.remove(&name);
-            }
-        }
-    });
+    with_world(|world| world.close(handle));
 }
 
 /// Notes that a handle is to be closed once more; gives whether it is one of these.
@@ -293,12 +464,12 @@ pub(super) struct ProcessWatch(isize);
 
 /// Notes the end of a child; if its handle was closed meanwhile, nothing.
 pub(super) fn process_ended(watch: &ProcessWatch, exit_code: i32) {
-    with_world(|world| {
-        if let Some(Waitable::Process { state, .. }) = world.objects.get_mut(&watch.0).map(|object| &mut object.waitable) {
+    let change = |object: &mut Waitable| {
+        if let Waitable::Process { state, .. } = object {
             *state = ProcessState::Ended(exit_code);
         }
-    });
-    CHANGED.notify_all();
+    };
+    with_world(|world| world.change(watch.0, change));
 }
 
 /// Number and state of the process of a handle.
@@ -343,8 +514,8 @@ extern "C" fn create_mutex(initially_owned: u8, name: *const u16, length: i32, c
 
 extern "C" fn release_mutex(handle: isize) -> bool {
     let thread = threads::current_number();
-    let released = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
-        Some(Waitable::Mutex { owner, count, .. }) if *owner == thread => {
+    let change = |object: &mut Waitable| match object {
+        Waitable::Mutex { owner, count, .. } if *owner == thread => {
             *count -= 1;
             if *count == 0 {
                 *owner = 0;
@@ -352,25 +523,24 @@ extern "C" fn release_mutex(handle: isize) -> bool {
             true
         }
         // Whoever finds a mutex abandoned may release it.
-        Some(Waitable::Mutex { abandoned: true, .. }) => true,
+        Waitable::Mutex { abandoned: true, .. } => true,
         _ => false,
-    });
-    CHANGED.notify_all();
-    released
+    };
+    with_world(|world| world.change(handle, change)).unwrap_or(false)
 }
 
 /// Gives up the mutexes of a thread that ends.
 pub(super) fn abandon_mutexes(thread: u64) {
+    let give_up = |object: &mut Waitable| match object {
+        Waitable::Mutex { owner, count, abandoned } if *owner == thread => (*owner, *count, *abandoned) = (0, 0, true),
+        _ => {}
+    };
     with_world(|world| {
-        for object in world.objects.values_mut() {
-            if let Waitable::Mutex { owner, count, abandoned } = &mut object.waitable {
-                if *owner == thread {
-                    (*owner, *count, *abandoned) = (0, 0, true);
-                }
-            }
+        let mutexes: Vec<isize> = world.mutexes.iter().copied().collect();
+        for mutex in mutexes {
+            world.change(mutex, give_up);
         }
     });
-    CHANGED.notify_all();
 }
 
 extern "C" fn create_semaphore(initial: i32, maximum: i32, name: *const u16, length: i32, error: *mut i32) -> isize {
@@ -382,8 +552,8 @@ extern "C" fn create_semaphore(initial: i32, maximum: i32, name: *const u16, len
 }
 
 extern "C" fn release_semaphore(handle: isize, release: i32, previous: *mut i32) -> bool {
-    let released = with_world(|world| match world.objects.get_mut(&handle).map(|object| &mut object.waitable) {
-        Some(Waitable::Semaphore { count, maximum }) => {
+    let change = |object: &mut Waitable| match object {
+        Waitable::Semaphore { count, maximum } => {
             // SAFETY: the address of the caller's variable.
             unsafe { previous.write(*count) };
             let fits = count.checked_add(release).is_some_and(|sum| sum <= *maximum);
@@ -393,9 +563,8 @@ extern "C" fn release_semaphore(handle: isize, release: i32, previous: *mut i32)
             fits
         }
         _ => false,
-    });
-    CHANGED.notify_all();
-    released
+    };
+    with_world(|world| world.change(handle, change)).unwrap_or(false)
 }
 
 impl Interruption {

@@ -45,7 +45,7 @@ pub fn note_exit(domain: &Domain) {
     }
     drop(visitors);
     if domain.state() != DomainState::Live {
-        wait_handles::wake_all();
+        wait_handles::wake_watchers();
     }
 }
 

@@ -409,7 +409,7 @@ fn finish(record: &Arc<Record>) {
     ATTACHED.lock().retain(|attached| attached.as_ptr() != Arc::as_ptr(record));
     wait_handles::abandon_mutexes(record.number);
     record.finished.store(true, Ordering::Release);
-    wait_handles::wake_all();
+    wait_handles::wake_watchers();
 }
 
 /// Waits until all started threads but background ones have ended: what a process does after `Main`.
@@ -475,8 +475,7 @@ extern "C" fn sleep(milliseconds: i32) {
             blocking(std::thread::yield_now);
             return Ok(());
         }
-        let deadline = wait_handles::deadline_of(milliseconds);
-        wait_handles::wait_until(deadline, || None::<()>).map(|_| ()).map_err(Interruption::into_exception)
+        wait_handles::sleep(wait_handles::deadline_of(milliseconds)).map_err(Interruption::into_exception)
     })
 }
 
@@ -564,7 +563,7 @@ extern "C" fn get_state(internal: ObjectRef) -> i32 {
 fn note_background(internal: ObjectRef, flags: i32, background: bool) -> Result<()> {
     if flags & STATE_BACKGROUND != 0 {
         record_of(internal)?.background.store(background, Ordering::Release);
-        wait_handles::wake_all();
+        wait_handles::wake_watchers();
     }
     Ok(())
 }
