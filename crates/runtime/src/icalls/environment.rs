@@ -7,8 +7,8 @@ use crate::object::{ArrayRef, ObjectRef, StringRef};
 use crate::{pinvoke, runtime};
 use std::ffi::{CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the class libraries' configuration is.
@@ -204,8 +204,10 @@ extern "C" fn fail_fast(message: StringRef, exception: ObjectRef, _source: Strin
     crate::unhandled::fail_fast(text.as_deref(), exception.non_null())
 }
 
-extern "C" fn processor_count() -> i32 {
-    std::thread::available_parallelism().map_or(1, |count| count.get() as i32)
+/// How many processors the process may use: found out once, since that means reading files of the system and thread pools ask with each piece of work.
+pub(super) extern "C" fn processor_count() -> i32 {
+    static COUNT: LazyLock<i32> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |count| count.get() as i32));
+    *COUNT
 }
 
 extern "C" fn is_64_bit_operating_system() -> bool {

@@ -1,5 +1,6 @@
 //! `System.Threading.ThreadPool`: the native threads under the class library's queues.
 
+use super::environment::processor_count;
 use super::native_text::blocking;
 use super::{InternalCall, icall, threads};
 use crate::class_library::{core_class, declared_method};
@@ -55,13 +56,9 @@ pub(super) fn threads() -> i64 {
     i64::from(POOL.lock().workers)
 }
 
-fn processors() -> i32 {
-    std::thread::available_parallelism().map_or(1, |count| count.get() as i32)
-}
-
 impl Pool {
     fn minimum(&self) -> i32 {
-        if self.minimum == 0 { processors() } else { self.minimum }
+        if self.minimum == 0 { processor_count() } else { self.minimum }
     }
 }
 
@@ -219,7 +216,7 @@ extern "C" fn set_minimum(workers: i32, ports: i32) -> bool {
 
 extern "C" fn set_maximum(workers: i32, ports: i32) -> bool {
     let mut pool = POOL.lock();
-    let fits = workers >= pool.minimum() && ports > 0 && workers >= processors();
+    let fits = workers >= pool.minimum() && ports > 0 && workers >= processor_count();
     if fits {
         pool.maximum = workers.min(LARGEST_MAXIMUM);
     }
