@@ -31,6 +31,23 @@ struct State {
     recursion: u32,
     /// The threads that wait for a pulse, in their order: what wakes each of them.
     queue: VecDeque<Arc<Condvar>>,
+    /// Those that got one. They are woken when the monitor is free: before, they could do nothing.
+    pulsed: VecDeque<Arc<Condvar>>,
+}
+
+impl State {
+    /// Frees the monitor; gives who comes next, if that is one that got a pulse.
+    fn release(&mut self) -> Option<Arc<Condvar>> {
+        self.owner = 0;
+        self.pulsed.pop_front()
+    }
+}
+
+impl Inflated {
+    /// Wakes who comes next, else one that wants to enter.
+    fn wake(&self, next: Option<Arc<Condvar>>) {
+        next.as_deref().unwrap_or(&self.entering).notify_one();
+    }
 }
 
 /// The monitors beside the heap. Those of dead objects are looked for when the table has become twice as large as after the last look.
@@ -246,10 +263,6 @@ fn wait_until(change: &Condvar, state: &mut MutexGuard<'_, State>, deadline: Opt
     }
 }
 
-fn wake(woken: &Condvar) {
-    woken.notify_one();
-}
-
 /// Runs a wait for a change of a monitor, during which collections go on, and [`wake_blocked`] wakes the thread.
 fn while_blocked<T>(monitor: &Arc<Inflated>, wait: impl FnOnce() -> std::result::Result<T, Interruption>) -> Result<T> {
     BLOCKED.lock().push(monitor.clone());
@@ -268,7 +281,9 @@ pub fn wake_blocked() {
     for monitor in blocked {
         let state = monitor.state.lock();
         monitor.entering.notify_all();
-        state.queue.iter().for_each(|woken| wake(woken));
+        for woken in &state.queue {
+            woken.notify_one();
+        }
     }
 }
 
@@ -305,8 +320,9 @@ pub fn exit(object: ObjectRef) -> Result<()> {
     if state.recursion > 0 {
         state.recursion -= 1;
     } else {
-        state.owner = 0;
-        monitor.entering.notify_one();
+        let next = state.release();
+        drop(state);
+        monitor.wake(next);
     }
     Ok(())
 }
@@ -333,8 +349,7 @@ pub fn wait(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
     let recursion = std::mem::take(&mut state.recursion);
     let woken = Arc::new(Condvar::new());
     state.queue.push_back(woken.clone());
-    state.owner = 0;
-    monitor.entering.notify_one();
+    monitor.wake(state.release());
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     while_blocked(&monitor, || {
         let mut result = Ok(true);
@@ -351,6 +366,7 @@ pub fn wait(object: ObjectRef, timeout: Option<Duration>) -> Result<bool> {
             state.queue.retain(|waiting| !Arc::ptr_eq(waiting, &woken));
             break;
         }
+        state.pulsed.retain(|waiting| !Arc::ptr_eq(waiting, &woken));
         while state.owner != 0 {
             monitor.entering.wait(&mut state);
         }
@@ -369,6 +385,7 @@ pub fn pulse(object: ObjectRef, all: bool) -> Result<()> {
         return Err(not_owner());
     }
     let pulsed = if all { state.queue.len() } else { state.queue.len().min(1) };
-    state.queue.drain(..pulsed).for_each(|woken| wake(&woken));
+    let State { queue, pulsed: woken, .. } = &mut *state;
+    woken.extend(queue.drain(..pulsed));
     Ok(())
 }
