@@ -43,6 +43,11 @@ impl<T: Default + Sync> IdTable<T> {
         }
     }
 
+    /// The entry `id`, made if need be; nothing beyond the table's four million.
+    pub fn entry_within(&self, id: u32) -> Option<&T> {
+        ((id >> CHUNK_BITS) < CHUNKS as u32).then(|| self.entry(id))
+    }
+
     #[cold]
     fn grow(&self, id: u32) -> &T {
         let slot = &self.chunks[(id >> CHUNK_BITS) as usize];
@@ -80,6 +85,8 @@ mod tests {
         let first = table.entry(5000);
         first.store(7, Ordering::Relaxed);
         table.entry(100_000);
+        assert!(table.entry_within(CHUNKS as u32 * CHUNK as u32 - 1).is_some());
+        assert!(table.entry_within(CHUNKS as u32 * CHUNK as u32).is_none());
         assert!(std::ptr::eq(first, table.entry(5000)));
         assert_eq!(table.get(5000).map(|entry| entry.load(Ordering::Relaxed)), Some(7));
     }

@@ -6,11 +6,14 @@
 use crate::exceptions::{Exception, Result};
 use crate::gc;
 use crate::icalls::threads::{self, Interruption};
+use crate::id_table::IdTable;
 use crate::object::ObjectRef;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 const HASH: u32 = 1 << 31;
@@ -60,7 +63,6 @@ struct Table {
 }
 
 struct Entry {
-    /// Shared with the threads that are blocked in it: their object may die before they go on.
     monitor: Arc<Inflated>,
     /// The weak handle by which the object is seen to be dead. It tracks resurrection, since finalisers may lock.
     object: usize,
@@ -72,6 +74,8 @@ const FIRST_SWEEP: usize = 1024;
 /// Monitors in which threads are blocked, one entry for each thread.
 static BLOCKED: Mutex<Vec<Arc<Inflated>>> = Mutex::new(Vec::new());
 static MONITORS: RwLock<Table> = RwLock::new(Table { entries: Vec::new(), free: Vec::new(), sweep_at: FIRST_SWEEP });
+/// Where the monitors of the table are, for those that use one: without its lock, which all threads would share.
+static PLACES: LazyLock<IdTable<AtomicPtr<Inflated>>> = LazyLock::new(IdTable::new);
 static NEXT_HASH: AtomicU32 = AtomicU32::new(0x1234_5678);
 /// Numbers of threads that have ended, the first of them first, and the lowest that no thread had yet.
 static NUMBERS: Mutex<(VecDeque<u32>, u32)> = Mutex::new((VecDeque::new(), 1));
@@ -115,6 +119,9 @@ impl Table {
             self.entries.push(None);
             self.entries.len() - 1
         });
+        if let Some(place) = PLACES.entry_within(number as u32) {
+            place.store(Arc::as_ptr(&entry.monitor).cast_mut(), Ordering::Release);
+        }
         self.entries[number] = Some(entry);
         number as u32
     }
@@ -143,7 +150,7 @@ pub fn hash_code(object: ObjectRef) -> i32 {
             return (word & !HASH) as i32;
         }
         if word & INFLATED != 0 {
-            return inflated(word).hash as i32;
+            return inflated(object, word).hash as i32;
         }
         if word == 0 {
             let hash = next_hash();
@@ -162,11 +169,38 @@ fn next_hash() -> u32 {
     (mixed ^ mixed >> 12) & (INFLATED - 1)
 }
 
-/// The monitor of a live object with this word.
-fn inflated(word: u32) -> Arc<Inflated> {
-    let table = MONITORS.read();
-    let entry = table.entries[(word & (INFLATED - 1)) as usize].as_ref();
-    entry.expect("a live object's monitor is in the table").monitor.clone()
+/// The monitor of an object. Both live as long as this does.
+struct Held {
+    object: ObjectRef,
+    monitor: ManuallyDrop<Arc<Inflated>>,
+}
+
+impl Deref for Held {
+    type Target = Arc<Inflated>;
+
+    fn deref(&self) -> &Arc<Inflated> {
+        &self.monitor
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Until here the collector finds the object on the stack, so the table keeps its monitor.
+        std::hint::black_box(&self.object);
+    }
+}
+
+/// The monitor of an object with this word.
+fn inflated(object: ObjectRef, word: u32) -> Held {
+    let number = word & (INFLATED - 1);
+    let place = PLACES.get(number).map(|place| place.load(Ordering::Acquire).cast_const());
+    let address = place.unwrap_or_else(|| {
+        let table = MONITORS.read();
+        let entry = table.entries[number as usize].as_ref();
+        Arc::as_ptr(&entry.expect("a live object's monitor is in the table").monitor)
+    });
+    // SAFETY: the table counts this monitor for as long as the object lives, and what is made here gives up no count.
+    Held { object, monitor: ManuallyDrop::new(unsafe { Arc::from_raw(address) }) }
 }
 
 /// Replaces the word, which is `word` now, by a monitor in the table. Another word is left alone.
@@ -194,11 +228,11 @@ fn inflate(object: ObjectRef, word: u32) {
 }
 
 /// The object's monitor in the table.
-fn monitor_of(object: ObjectRef) -> Arc<Inflated> {
+fn monitor_of(object: ObjectRef) -> Held {
     loop {
         let word = object.header().sync.load(Ordering::Acquire);
         if word & INFLATED != 0 && word & HASH == 0 {
-            return inflated(word);
+            return inflated(object, word);
         }
         inflate(object, word);
     }
@@ -333,7 +367,7 @@ pub fn is_entered(object: ObjectRef) -> bool {
     match word {
         0 => false,
         word if word & HASH != 0 => false,
-        word if word & INFLATED != 0 => inflated(word).state.lock().owner == own_number(),
+        word if word & INFLATED != 0 => inflated(object, word).state.lock().owner == own_number(),
         word => word & OWNER_MASK == own_number(),
     }
 }
