@@ -82,8 +82,16 @@ class Program
         }
     }
 
+    // As much as 32 bits cannot address.
+    static bool IsRefused(long capacity)
+    {
+        try { MemoryMappedFile.CreateNew("saki" + Guid.NewGuid(), capacity).Dispose(); return false; }
+        catch (ArgumentOutOfRangeException exception) { return exception.ParamName == "capacity"; }
+    }
+
     static void Main()
     {
+        Console.WriteLine(IntPtr.Size == 8 || IsRefused((long)uint.MaxValue + 1));
         var folder = Path.Combine(Path.GetTempPath(), "saki" + Guid.NewGuid());
         Directory.CreateDirectory(folder);
         try

@@ -20,6 +20,7 @@ mod errors {
     pub(super) const CAPACITY_WITHOUT_FILE: i32 = 7;
     pub(super) const CANNOT_MAP: i32 = 9;
     pub(super) const ACCESS_DENIED: i32 = 10;
+    pub(super) const CAPACITY_BEYOND_ADDRESS_SPACE: i32 = 11;
 }
 
 /// Values of `FileMode`.
@@ -141,6 +142,9 @@ fn open_memory(name: Option<String>, mode: i32, capacity: i64) -> Result<(isize,
         (None, _) => {}
     }
     let capacity = u64::try_from(capacity).ok().filter(|&capacity| capacity > 0).ok_or(errors::CAPACITY_WITHOUT_FILE)?;
+    if usize::try_from(capacity).is_err() {
+        return Err(errors::CAPACITY_BEYOND_ADDRESS_SPACE);
+    }
     // SAFETY: a name that ends with a 0; the descriptor has no other owner.
     let file = unsafe {
         match libc::memfd_create(c"memory map".as_ptr(), libc::MFD_CLOEXEC) {
