@@ -7,6 +7,7 @@ mod conformance;
 mod cross;
 mod demo;
 mod packages;
+mod services;
 mod shell;
 mod stress;
 mod test;
@@ -36,7 +37,7 @@ const CHORES: &[Chore] = &[
     ("environment", "x86|arm", "prints the variables that «cross» sets, for a shell", cross::print_environment),
     (
         "conformance",
-        "apps [NAMES] | classes [NAMES] | [passes] [--target NAME] [OPTIONS OF THE SUITES' RUNNER]",
+        "apps [NAMES] | classes [--images] [--target NAME] [NAMES] | [passes] [--target NAME] [OPTIONS OF THE SUITES' RUNNER]",
         "runs programs of Debian's packages or the class library's tests beside Mono, or Mono's own suites with their runner (SAKI_SUITES names its folder), mini also with each pass off and alone",
         conformance::run,
     ),
@@ -51,6 +52,12 @@ const CHORES: &[Chore] = &[
         "[OPTIONS OF THE BENCHMARKS' RUNNER]",
         "runs the benchmarks beside Mono (SAKI_BENCH names their folder)",
         benchmark::run,
+    ),
+    (
+        "services",
+        "[NAME]",
+        "measures what services of the runtime and its class library cost, beside Mono: all, or those whose names contain NAME",
+        services::run,
     ),
 ];
 
