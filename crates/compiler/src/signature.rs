@@ -14,7 +14,7 @@ use ir::types::Access;
 use smallvec::{SmallVec, smallvec};
 
 /// How one CIL value is passed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Passing {
     /// Not at all (`void`, empty structures).
     Nothing,

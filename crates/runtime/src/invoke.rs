@@ -1,4 +1,6 @@
 //! Calling managed code from the runtime: `Main`, class initialisers, reflection. An exception that leaves it comes back as an error.
+//!
+//! How the arguments of a method travel is found out once, as a [`CallShape`], which the method's record knows from then on.
 
 use crate::emit::releasing;
 use crate::exceptions::{Exception, Result};
@@ -8,11 +10,14 @@ use crate::object::ObjectRef;
 use crate::stack_walk::Activation;
 use crate::thread::{ROOT_EXCEPTION, Thread};
 use crate::{methods, runtime};
-use compiler::signature::{AbiSignature, Passing, method_signature, takes_argument_list};
-use il::types::{MethodId, Storage};
+use compiler::signature::{Passed, Passing, method_signature, takes_argument_list};
+use il::types::MethodId;
 use ir::Type;
 use ir::types::Access;
+use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 use smallvec::{SmallVec, smallvec};
+use std::sync::LazyLock;
 
 /// An argument of at most a word: a reference, a pointer, an integer, or a float by its bits.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +36,72 @@ impl Argument {
 
 const WORD: usize = size_of::<usize>();
 
+/// How the arguments and the result of a call travel. There is one object for all methods that are called alike, kept for good.
+#[derive(PartialEq, Eq, Hash)]
+pub struct CallShape {
+    /// Arguments with `this` first.
+    params: Vec<Place>,
+    result: Place,
+    has_this: bool,
+    /// Whether an argument list comes last that the runtime's own calls leave empty.
+    takes_list: bool,
+    /// Words for the structures that are passed by address.
+    area: usize,
+}
+
+/// A value as calls see it.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    passing: Passing,
+    /// In bytes.
+    size: usize,
+}
+
+impl Place {
+    fn new(passed: &Passed) -> Place {
+        Place { passing: passed.passing.clone(), size: passed.storage.size(runtime().types.layout()) as usize }
+    }
+
+    fn is_by_address(&self) -> bool {
+        matches!(self.passing, Passing::Reference | Passing::Stack)
+    }
+}
+
+static SHAPES: LazyLock<Mutex<FxHashSet<&'static CallShape>>> = LazyLock::new(Mutex::default);
+
+impl CallShape {
+    /// The shape of calls of a method's code. [`methods::call_shape`] remembers it.
+    pub fn of(method: MethodId) -> Result<&'static CallShape> {
+        let runtime = runtime();
+        let abi = method_signature(&JitEnv { runtime }, runtime.types.canonical_method(method))?;
+        let params: Vec<Place> = abi.params.iter().map(Place::new).collect();
+        let result = Place::new(&abi.result);
+        let by_address = params.iter().chain([&result]).filter(|place| place.is_by_address());
+        let area = by_address.map(|place| room_for(place.size)).sum();
+        let takes_list = takes_argument_list(&runtime.types, method)?;
+        let shape = CallShape { params, result, has_this: abi.has_this, takes_list, area };
+        let mut shapes = SHAPES.lock();
+        if let Some(known) = shapes.get(&shape) {
+            return Ok(known);
+        }
+        let shape: &'static CallShape = Box::leak(Box::new(shape));
+        shapes.insert(shape);
+        Ok(shape)
+    }
+}
+
+/// As many argument registers as no back end exceeds, of each kind.
+const MOST_REGISTERS: usize = 8;
+/// What follows the integer registers: the generic context and the key of an interface call.
+const CONTEXT_REGISTERS: usize = 2;
+
 /// What is placed for a call.
 #[derive(Default)]
 struct Placed {
-    integers: SmallVec<[usize; 10]>,
-    floats: SmallVec<[u64; 8]>,
+    integers: [usize; MOST_REGISTERS + CONTEXT_REGISTERS],
+    integer_count: usize,
+    floats: [u64; MOST_REGISTERS],
+    float_count: usize,
     stack: SmallVec<[usize; 8]>,
 }
 
@@ -45,14 +111,18 @@ struct Limits {
 }
 
 impl Placed {
+    #[inline]
     fn push(&mut self, limits: &Limits, ty: Type, bits: u64) {
-        if is_float(ty) && self.floats.len() < limits.floats {
-            self.floats.push(bits);
+        let is_float = is_float(ty);
+        if is_float && self.float_count < limits.floats {
+            self.floats[self.float_count] = bits;
+            self.float_count += 1;
             return;
         }
         for part in words_of(ty, bits) {
-            if !is_float(ty) && self.integers.len() < limits.integers {
-                self.integers.push(part);
+            if !is_float && self.integer_count < limits.integers {
+                self.integers[self.integer_count] = part;
+                self.integer_count += 1;
             } else {
                 self.stack.push(part);
             }
@@ -65,9 +135,9 @@ fn is_float(ty: Type) -> bool {
 }
 
 /// The words that hold a value: one, or low and high word of 64 bits on a 32-bit machine.
-fn words_of(ty: Type, bits: u64) -> SmallVec<[usize; 2]> {
+fn words_of(ty: Type, bits: u64) -> impl Iterator<Item = usize> {
     let count = (ty.bytes(WORD as u32) as usize).div_ceil(WORD);
-    (0..count.min(size_of::<u64>() / WORD)).map(|index| (bits >> (8 * WORD * index)) as usize).collect()
+    (0..count.min(size_of::<u64>() / WORD)).map(move |index| (bits >> (8 * WORD * index)) as usize)
 }
 
 /// Reads a value as a location of this access holds it, widened.
@@ -95,10 +165,14 @@ unsafe fn load(access: Access, address: *const u8) -> u64 {
 /// # Safety
 /// There is room for a value of this access.
 unsafe fn store(access: Access, address: *mut u8, bits: u64) {
-    // SAFETY: the caller's promise; the low bytes come first on all supported hosts.
+    // SAFETY: the caller's promise.
     unsafe {
-        let size = access.bytes(WORD as u32) as usize;
-        std::ptr::copy_nonoverlapping((&raw const bits).cast::<u8>(), address, size);
+        match access.bytes(WORD as u32) {
+            1 => address.write(bits as u8),
+            2 => address.cast::<u16>().write_unaligned(bits as u16),
+            4 => address.cast::<u32>().write_unaligned(bits as u32),
+            _ => address.cast::<u64>().write_unaligned(bits),
+        }
     }
 }
 
@@ -113,30 +187,29 @@ pub unsafe fn call_code(
     args: &[*const u8],
     result: *mut u8,
 ) -> Result<()> {
-    let runtime = runtime();
-    let abi = method_signature(&JitEnv { runtime }, runtime.types.canonical_method(method))?;
-    let list = empty_list();
-    let mut args: SmallVec<[*const u8; 8]> = SmallVec::from_slice(args);
-    if takes_argument_list(&runtime.types, method)? {
+    let shape = methods::call_shape(method)?;
+    if shape.takes_list {
+        let list = empty_list();
+        let mut args: SmallVec<[*const u8; 8]> = SmallVec::from_slice(args);
         args.push((&raw const list).cast());
+        // SAFETY: the caller's promise.
+        return unsafe { call_with(shape, code, context, &args, result, false) };
     }
     // SAFETY: the caller's promise.
-    unsafe { call_with(&abi, code, context, &args, result, false) }
+    unsafe { call_with(shape, code, context, args, result, false) }
 }
 
 /// Likewise calls `code`, that of a delegate's `Invoke`, for native code.
 ///
 /// # Safety
 /// As for [`call_code`].
-pub unsafe fn call_from_native(invoke: MethodId, code: usize, args: &[*const u8], result: *mut u8) -> Result<()> {
-    let runtime = runtime();
-    let abi = method_signature(&JitEnv { runtime }, runtime.types.canonical_method(invoke))?;
+pub unsafe fn call_from_native(invoke: &CallShape, code: usize, args: &[*const u8], result: *mut u8) -> Result<()> {
     // SAFETY: the caller's promise.
-    unsafe { call_with(&abi, code, None, args, result, true) }
+    unsafe { call_with(invoke, code, None, args, result, true) }
 }
 
 unsafe fn call_with(
-    abi: &AbiSignature,
+    shape: &CallShape,
     code: usize,
     context: Option<usize>,
     args: &[*const u8],
@@ -144,32 +217,33 @@ unsafe fn call_with(
     from_native: bool,
 ) -> Result<()> {
     let runtime = runtime();
-    if args.len() != abi.params.len() {
+    if args.len() != shape.params.len() {
         return Err(Exception::engine("a method was called with another number of arguments"));
     }
     let registers = runtime.backend.entry_registers();
     let limits = Limits { integers: registers.integers as usize, floats: registers.floats as usize };
     let mut placed = Placed::default();
-    let by_address = |passing: &Passing| matches!(passing, Passing::Reference | Passing::Stack);
-    let structures = abi.params.iter().chain([&abi.result]).filter(|param| by_address(&param.passing));
-    let mut area = StructureArea::new(structures.map(|param| room_for(param.storage)).sum());
+    let mut area = StructureArea::default();
+    if shape.area > 0 {
+        area.reserve(shape.area);
+    }
     // Compiled code takes the place of a result for part of a frame and uses no write barrier, so it may not be an object.
-    let result_place = match abi.result.passing {
-        Passing::Reference => area.take(room_for(abi.result.storage)),
+    let result_place = match shape.result.passing {
+        Passing::Reference => area.take(room_for(shape.result.size)),
         _ => std::ptr::null_mut(),
     };
-    let hidden_place = usize::from(abi.has_this);
-    for index in 0..=abi.params.len() {
-        if index == hidden_place && abi.result.passing == Passing::Reference {
+    let hidden_place = usize::from(shape.has_this);
+    for index in 0..=shape.params.len() {
+        if index == hidden_place && shape.result.passing == Passing::Reference {
             placed.push(&limits, Type::Iptr, result_place as u64);
         }
-        let (Some(param), Some(&address)) = (abi.params.get(index), args.get(index)) else { break };
+        let (Some(param), Some(&address)) = (shape.params.get(index), args.get(index)) else { break };
         match &param.passing {
             Passing::Nothing => {}
             // SAFETY: the caller's promise.
             Passing::Scalar(access) => placed.push(&limits, access.value_type(), unsafe { load(*access, address) }),
             Passing::Pieces(pieces) => {
-                let copy = copy_of(param.storage, address);
+                let copy = copy_of(param.size, address);
                 for &(ty, offset) in pieces {
                     // SAFETY: the copy is readable in whole words.
                     let bits = unsafe { load(Access::Full(ty), copy.as_ptr().cast::<u8>().add(offset as usize)) };
@@ -178,27 +252,24 @@ unsafe fn call_with(
             }
             // Structures passed by address belong to the callee: it gets copies.
             Passing::Reference | Passing::Stack => {
-                let copy = area.take(room_for(param.storage));
+                let copy = area.take(room_for(param.size));
                 // SAFETY: the copy is at least as large as the value, whose address the caller gave.
-                unsafe { std::ptr::copy_nonoverlapping(address, copy.cast::<u8>(), size_of_storage(param.storage)) };
+                unsafe { std::ptr::copy_nonoverlapping(address, copy.cast::<u8>(), param.size) };
                 placed.push(&limits, Type::Mptr, copy as u64);
             }
         }
     }
-    placed.integers.resize(limits.integers, 0);
-    placed.integers.push(context.unwrap_or(0));
-    placed.integers.push(0);
-    placed.floats.resize(limits.floats.max(1), 0);
+    placed.integers[limits.integers] = context.unwrap_or(0);
     let mut results = [0u64; 4];
     // SAFETY: the arguments are placed as the code's convention wants them.
     unsafe { enter(code, &placed, &mut results, from_native)? };
     // SAFETY: the caller's promise.
     unsafe {
-        match abi.result.passing {
+        match shape.result.passing {
             Passing::Reference => {
-                std::ptr::copy_nonoverlapping(result_place.cast::<u8>(), result, size_of_storage(abi.result.storage));
+                std::ptr::copy_nonoverlapping(result_place.cast::<u8>(), result, shape.result.size);
             }
-            _ => store_result(abi, &results, result),
+            _ => store_result(shape, &results, result),
         }
     }
     Ok(())
@@ -206,23 +277,24 @@ unsafe fn call_with(
 
 /// Memory for structures that are passed by address. The collector finds the references in it: as long as it is small because it lies
 /// on the stack, else because it is told.
+#[derive(Default)]
 pub(crate) struct StructureArea {
     memory: SmallVec<[u64; 32]>,
     used: usize,
 }
 
 impl StructureArea {
-    pub(crate) fn new(words: usize) -> StructureArea {
-        let memory: SmallVec<[u64; 32]> = smallvec![0; words];
-        if memory.spilled() {
-            let start = memory.as_ptr() as usize;
+    /// Makes room for so many words, once. Then the area may not be moved any more.
+    pub(crate) fn reserve(&mut self, words: usize) {
+        self.memory.resize(words, 0);
+        if self.memory.spilled() {
+            let start = self.memory.as_ptr() as usize;
             // SAFETY: it stays there until it is dropped.
             unsafe { Thread::current().heap().add_ambiguous_range(start..start + words * size_of::<u64>()) };
         }
-        StructureArea { memory, used: 0 }
     }
 
-    /// The next `words` words. The area may not be moved any more.
+    /// The next `words` words.
     pub(crate) fn take(&mut self, words: usize) -> *mut u64 {
         let taken = &mut self.memory[self.used..self.used + words];
         self.used += words;
@@ -238,19 +310,15 @@ impl Drop for StructureArea {
     }
 }
 
-fn size_of_storage(storage: Storage) -> usize {
-    storage.size(runtime().types.layout()) as usize
+/// Number of 64-bit words that hold a value of `size` bytes and can be read in whole registers up to its end.
+fn room_for(size: usize) -> usize {
+    size.div_ceil(size_of::<u64>()) + 1
 }
 
-/// Number of 64-bit words that hold a value and can be read in whole registers up to its end.
-fn room_for(storage: Storage) -> usize {
-    size_of_storage(storage).div_ceil(size_of::<u64>()) + 1
-}
-
-fn copy_of(storage: Storage, address: *const u8) -> Vec<u64> {
-    let mut copy = vec![0u64; room_for(storage)];
+fn copy_of(size: usize, address: *const u8) -> SmallVec<[u64; 8]> {
+    let mut copy: SmallVec<[u64; 8]> = smallvec![0; room_for(size)];
     // SAFETY: the caller of `call_code` gave the address of a value of this size.
-    unsafe { std::ptr::copy_nonoverlapping(address, copy.as_mut_ptr().cast::<u8>(), size_of_storage(storage)) };
+    unsafe { std::ptr::copy_nonoverlapping(address, copy.as_mut_ptr().cast::<u8>(), size) };
     copy
 }
 
@@ -274,16 +342,16 @@ impl Results<'_> {
     }
 }
 
-unsafe fn store_result(abi: &AbiSignature, results: &[u64; 4], result: *mut u8) {
+unsafe fn store_result(shape: &CallShape, results: &[u64; 4], result: *mut u8) {
     let mut results = Results { integers: &results[..2], floats: &results[2..] };
-    match &abi.result.passing {
+    match &shape.result.passing {
         Passing::Scalar(access) => {
             // SAFETY: the caller's promise.
             unsafe { store(*access, result, results.take(access.value_type())) };
         }
         Passing::Pieces(pieces) => {
-            let size = abi.result.storage.size(runtime().types.layout()) as usize;
-            let mut whole = vec![0u64; size.div_ceil(8) + 1];
+            let size = shape.result.size;
+            let mut whole: SmallVec<[u64; 8]> = smallvec![0u64; room_for(size)];
             for &(ty, offset) in pieces {
                 // SAFETY: pieces lie in the structure, which the copy holds in whole words.
                 unsafe { store(Access::Full(ty), whole.as_mut_ptr().cast::<u8>().add(offset as usize), results.take(ty)) };

@@ -6,6 +6,7 @@ use crate::domain::{self, Domain};
 use crate::emit::{releasing, resolving};
 use crate::exceptions::{Exception, Result};
 use crate::id_table::IdTable;
+use crate::invoke::CallShape;
 use crate::method_table::{MethodTable, method_table};
 use crate::object::{ABI, ObjectRef};
 use crate::{aot, compile, handles, lookup_answers, proxies, runtime, stubs};
@@ -16,7 +17,7 @@ use ir::function::SymbolRef;
 use ir::mach::StubKind;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// What the process knows of a method. Zero means: not made yet.
 #[derive(Default)]
@@ -35,6 +36,10 @@ pub struct MethodRecord {
     dictionary: AtomicUsize,
     /// Code of what a virtual call of it reaches, by the object's method table: see [`lookup_answers`].
     virtual_code: AtomicUsize,
+    /// How the runtime's calls of it travel.
+    call_shape: AtomicPtr<CallShape>,
+    /// Whether reflection may call it, as far as that depends on the method alone.
+    is_invocable: AtomicBool,
 }
 
 /// The tables of this module.
@@ -112,6 +117,28 @@ pub fn code(method: MethodId) -> Result<usize> {
     }
 }
 
+/// How calls of a method's code by the runtime travel.
+pub fn call_shape(method: MethodId) -> Result<&'static CallShape> {
+    let known = &record(method).call_shape;
+    // SAFETY: null or a shape, which are kept for good.
+    if let Some(shape) = unsafe { known.load(Ordering::Acquire).as_ref() } {
+        return Ok(shape);
+    }
+    let shape = CallShape::of(method)?;
+    known.store(std::ptr::from_ref(shape).cast_mut(), Ordering::Release);
+    Ok(shape)
+}
+
+/// Whether reflection may call a method, as far as that depends on the method alone; `check` tells, once it says yes.
+pub fn check_invocable(method: MethodId, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    let known = &record(method).is_invocable;
+    if !known.load(Ordering::Acquire) {
+        check()?;
+        known.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
 /// The code of a method if it was compiled.
 pub fn existing_code(method: MethodId) -> Option<usize> {
     let method = runtime().types.canonical_method(method);
@@ -129,7 +156,7 @@ pub fn jump_entry(method: MethodId) -> Result<usize> {
     stubs::publish_for(runtime, CodeKind::Stub, &code, Some(method))
 }
 
-/// Forgets the code of a dynamic method, if it has any, and gives its address. What else was made for the number of the method, an entry cell
+/// Forgets how a dynamic method is called and its code, if it has any, and gives the code's address. What else was made for the number of the method, an entry cell
 /// and code that jumps through it, serves the next one.
 ///
 /// # Safety
@@ -139,6 +166,8 @@ pub unsafe fn forget_code(domain: &Domain, method: MethodId) -> Option<usize> {
     if let Some(cell) = record.entry_cell.load(Ordering::Acquire).checked_sub(1) {
         runtime().code.cell(cell).store(record.thunk.load(Ordering::Acquire), Ordering::Release);
     }
+    record.call_shape.store(std::ptr::null_mut(), Ordering::Release);
+    record.is_invocable.store(false, Ordering::Release);
     let code = record.code.swap(0, Ordering::AcqRel);
     let _ = record.function_pointer.compare_exchange(code, 0, Ordering::AcqRel, Ordering::Acquire);
     Some(code).filter(|&code| code != 0)

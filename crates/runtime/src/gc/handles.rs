@@ -4,6 +4,7 @@ use super::ephemerons::{object_at, survivor};
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::SimpleSlot;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Kinds of handles, numbered as `System.Runtime.InteropServices.GCHandleType`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +22,7 @@ pub enum HandleKind {
 struct Entry {
     kind: HandleKind,
     /// Address of the object or 0. Boxed, so that the collector has a slot that stays.
-    target: Box<usize>,
+    target: Box<AtomicUsize>,
 }
 
 struct Handles {
@@ -41,7 +42,7 @@ static HANDLES: Mutex<Handles> = Mutex::new(Handles { entries: Vec::new(), free:
 /// A new handle for `target` (or null). Never 0.
 pub fn allocate_handle(target: *mut u8, kind: HandleKind) -> usize {
     let mut handles = HANDLES.lock();
-    let entry = Some(Entry { kind, target: Box::new(target as usize) });
+    let entry = Some(Entry { kind, target: Box::new(AtomicUsize::new(target as usize)) });
     match handles.free.pop() {
         Some(free) => {
             handles.entries[free] = entry;
@@ -56,12 +57,17 @@ pub fn allocate_handle(target: *mut u8, kind: HandleKind) -> usize {
 
 /// The target, or null if it is gone or there is no such handle.
 pub fn handle_target(handle: usize) -> *mut u8 {
-    with_entry(handle, |entry| *entry.target as *mut u8).unwrap_or(std::ptr::null_mut())
+    with_entry(handle, |entry| entry.target.load(Ordering::Acquire) as *mut u8).unwrap_or(std::ptr::null_mut())
+}
+
+/// Where the target's address is, to be read without a lock; null if there is no such handle. It stays there until the handle is freed.
+pub fn handle_place(handle: usize) -> *const AtomicUsize {
+    with_entry(handle, |entry| std::ptr::from_ref(&*entry.target)).unwrap_or(std::ptr::null())
 }
 
 /// Gives the handle another target.
 pub fn set_handle_target(handle: usize, target: *mut u8) {
-    with_entry(handle, |entry| *entry.target = target as usize);
+    with_entry(handle, |entry| entry.target.store(target as usize, Ordering::Release));
 }
 
 /// The kind, or `None` if there is no such handle.
@@ -88,9 +94,9 @@ pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
     let mut slots = Vec::new();
     let mut pinned = Vec::new();
     for entry in HANDLES.lock().iter_mut() {
-        let Some(object) = object_at(*entry.target) else { continue };
+        let Some(object) = object_at(entry.target.load(Ordering::Relaxed)) else { continue };
         match entry.kind {
-            HandleKind::Normal => slots.push(SimpleSlot::from_address(Address::from_mut_ptr(&raw mut *entry.target))),
+            HandleKind::Normal => slots.push(SimpleSlot::from_address(Address::from_mut_ptr(entry.target.as_ptr()))),
             HandleKind::Pinned => pinned.push(object),
             HandleKind::Weak | HandleKind::WeakTrackResurrection => {}
         }
@@ -101,14 +107,16 @@ pub(super) fn strong_roots() -> (Vec<SimpleSlot>, Vec<ObjectReference>) {
 /// After tracing: forgets or follows the targets of weak handles of a kind.
 pub(super) fn update_weak(kind: HandleKind) {
     for entry in HANDLES.lock().iter_mut().filter(|entry| entry.kind == kind) {
-        if *entry.target == 0 {
+        let target = entry.target.load(Ordering::Relaxed);
+        if target == 0 {
             continue;
         }
-        *entry.target = survivor(*entry.target).unwrap_or_else(|| {
+        let survivor = survivor(target).unwrap_or_else(|| {
             if kind == HandleKind::WeakTrackResurrection {
                 super::finalizers::expect_notice();
             }
             0
         });
+        entry.target.store(survivor, Ordering::Relaxed);
     }
 }

@@ -25,7 +25,7 @@ pub use finalizers::{
     expect_notice, queue_all_finalizers, queue_finalizers, register_finalizer, set_finalization_notice, suppress_finalizer,
     take_finalizable,
 };
-pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_target, set_handle_target};
+pub use handles::{HandleKind, allocate_handle, free_handle, handle_kind, handle_place, handle_target, set_handle_target};
 pub use object_model::object_size;
 pub use reference_map::ReferenceMap;
 pub use roots::{add_root_range, remove_root_range};

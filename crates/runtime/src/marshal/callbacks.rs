@@ -11,11 +11,12 @@ use crate::domain::{self, Domain};
 use crate::exceptions::{self, Exception, Result};
 use crate::fields::KnownField;
 use crate::gc::{self, HandleKind};
-use crate::invoke::{StructureArea, call_from_native};
+use crate::id_table::IdTable;
+use crate::invoke::{CallShape, StructureArea, call_from_native};
 use crate::jit_env::JitEnv;
 use crate::object::{Object, ObjectRef};
 use crate::thread::Thread;
-use crate::{com, delegates, runtime, stubs, unhandled};
+use crate::{com, delegates, methods, runtime, stubs, unhandled};
 use compiler::marshal::Conversion;
 use compiler::marshal::signature::{NativeParam, NativeSignature};
 use compiler::signature::{AbiSignature, Passed, Passing, native_abi};
@@ -25,7 +26,9 @@ use ir::legalize::split_signature;
 use ir::mach::CallbackLayout;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 static TRAMPOLINE: KnownField = KnownField::new("System", "Delegate", "delegate_trampoline");
 
@@ -34,12 +37,17 @@ const WORD: u32 = size_of::<usize>() as u32;
 /// The functions that native code may call.
 #[derive(Default)]
 pub struct Callbacks {
+    /// By number. Calls read them without a lock; who holds that of the table writes them.
+    entries: IdTable<Entry>,
     table: Mutex<Table>,
+    /// What was found out about methods that native code calls.
+    functions: Mutex<FxHashMap<MethodId, &'static Function>>,
 }
 
 #[derive(Default)]
 struct Table {
-    entries: Vec<Entry>,
+    /// Number of the entries.
+    count: usize,
     by_address: FxHashMap<usize, usize>,
     /// Addresses of the methods of COM interfaces.
     com_methods: FxHashMap<MethodId, usize>,
@@ -47,25 +55,21 @@ struct Table {
     look_at: usize,
 }
 
+/// A function that native code may call. A number is given to another delegate only when the former is gone, and nobody may call its function.
+#[derive(Default)]
 struct Entry {
-    address: usize,
-    target: Target,
-}
-
-#[derive(Clone)]
-enum Target {
-    Delegate {
-        /// Weak handle of the delegate.
-        delegate: usize,
-        function: Arc<Function>,
-        /// The delegate's domain.
-        domain: &'static Domain,
-    },
-    ComMethod {
-        method: MethodId,
-        /// Unless its arguments cannot be converted, which is raised when it is called.
-        function: Option<Arc<Function>>,
-    },
+    /// Of the thunk.
+    address: AtomicUsize,
+    /// Weak handle of a delegate, the entry's own for good; 0 for a method of a COM interface.
+    handle: AtomicUsize,
+    /// Where that has the delegate's address.
+    delegate: AtomicPtr<AtomicUsize>,
+    /// Null if the arguments of the COM method cannot be converted, which is raised when it is called.
+    function: AtomicPtr<Function>,
+    /// The delegate's domain.
+    domain: AtomicPtr<Domain>,
+    /// The number of the COM method.
+    method: AtomicU32,
 }
 
 /// What is the same for all delegates of a class, or all objects with a COM interface.
@@ -73,13 +77,36 @@ pub(super) struct Function {
     /// `Invoke` of the delegates, or the method.
     pub(super) method: MethodId,
     pub(super) signature: Arc<NativeSignature>,
-    params: Vec<Vec<Move>>,
+    /// Whether all values are small and the same on both sides.
+    is_plain: bool,
+    /// How the method is called.
+    shape: &'static CallShape,
+    params: Vec<Param>,
     result: Vec<Move>,
+    /// Words for the managed result.
+    result_words: usize,
+    /// Words for both forms of all arguments and of the result.
+    pub(super) words: usize,
     /// Where the caller's address for a structure is, and where it goes as the result.
     struct_return: Option<(u32, u32)>,
     /// What the stub wants to know.
     pub(super) ending: usize,
 }
+
+/// How a parameter is taken.
+struct Param {
+    /// The parts of the native value.
+    moves: Vec<Move>,
+    native_words: usize,
+    /// Words for the managed value; none if it is the native one.
+    managed_words: usize,
+    /// Words for what a `ref` parameter refers to that has to be converted.
+    target_words: usize,
+}
+
+/// Most parameters, and most bytes of a value, of a function that is called the short way.
+const PLAIN_PARAMS: usize = 8;
+const PLAIN_BYTES: u32 = size_of::<u64>() as u32;
 
 /// A part of a value: its offset in the stub's area, in the value, and its bytes.
 #[derive(Clone, Copy)]
@@ -89,47 +116,63 @@ struct Move {
     bytes: u32,
 }
 
-/// The delegate with this handle, or null if it is gone.
-fn delegate_of(handle: usize) -> ObjectRef {
-    // SAFETY: a handle holds an object or null.
-    unsafe { ObjectRef::from_raw(gc::handle_target(handle) as *mut Object) }
-}
-
 impl Entry {
-    /// The delegate, unless the entry is none of one or it is gone.
+    /// The delegate, or null if it is gone; `None` if the entry is that of a COM method.
     fn delegate(&self) -> Option<ObjectRef> {
-        match self.target {
-            Target::Delegate { delegate, .. } => delegate_of(delegate).non_null(),
-            Target::ComMethod { .. } => None,
+        // SAFETY: null or the place of a handle that is never freed.
+        let place = unsafe { self.delegate.load(Ordering::Acquire).as_ref() }?;
+        // SAFETY: a handle holds an object or null.
+        Some(unsafe { ObjectRef::from_raw(place.load(Ordering::Acquire) as *mut Object) })
+    }
+
+    /// Makes the entry that of a delegate of the current domain.
+    fn set_delegate(&self, delegate: ObjectRef, function: &'static Function) {
+        self.function.store(std::ptr::from_ref(function).cast_mut(), Ordering::Relaxed);
+        self.domain.store(std::ptr::from_ref(domain::current()).cast_mut(), Ordering::Relaxed);
+        // Who sees the delegate sees its function, too.
+        match self.handle.load(Ordering::Relaxed) {
+            0 => {
+                let handle = gc::allocate_handle(delegate.raw().cast(), HandleKind::Weak);
+                self.handle.store(handle, Ordering::Relaxed);
+                self.delegate.store(gc::handle_place(handle).cast_mut(), Ordering::Release);
+            }
+            handle => gc::set_handle_target(handle, delegate.raw().cast()),
         }
     }
-
-    fn is_unused(&self) -> bool {
-        matches!(self.target, Target::Delegate { delegate, .. } if delegate_of(delegate).is_null())
-    }
 }
 
-impl Table {
-    /// A number for another delegate: that of one that is gone, with its thunk, or a new one.
-    fn unused(&mut self) -> Option<usize> {
+impl Callbacks {
+    /// A number for another delegate: that of one that is gone, with its thunk.
+    fn unused(&self, table: &mut Table) -> Option<&Entry> {
         const FIRST_LOOK: usize = 64;
-        if self.entries.len() < self.look_at.max(FIRST_LOOK) {
+        if table.count < table.look_at.max(FIRST_LOOK) {
             return None;
         }
-        let unused = self.entries.iter().position(Entry::is_unused);
+        let unused = (0..table.count)
+            .map(|index| self.entries.entry(index as u32))
+            .find(|entry| entry.delegate().is_some_and(ObjectRef::is_null));
         if unused.is_none() {
-            self.look_at = 2 * self.entries.len();
+            table.look_at = 2 * table.count;
         }
         unused
     }
 
-    /// A thunk for a new entry.
-    fn add(&mut self, target: Target) -> Result<usize> {
-        let index = self.entries.len();
+    /// A new entry, with a thunk.
+    fn add(&self, table: &mut Table) -> Result<&Entry> {
+        let index = table.count;
         let address = stubs::thunk(runtime(), index as u64, runtime().stubs().callback_cell)?;
-        self.entries.push(Entry { address, target });
-        self.by_address.insert(address, index);
-        Ok(address)
+        let entry = self.entries.entry(index as u32);
+        entry.address.store(address, Ordering::Relaxed);
+        table.count += 1;
+        table.by_address.insert(address, index);
+        Ok(entry)
+    }
+
+    /// The delegate whose thunk is at `address`.
+    fn delegate_at(&self, address: usize) -> Option<ObjectRef> {
+        let table = self.table.lock();
+        let index = *table.by_address.get(&address)?;
+        self.entries.entry(index as u32).delegate()?.non_null()
     }
 }
 
@@ -138,26 +181,19 @@ pub fn function_pointer(delegate: ObjectRef) -> Result<usize> {
     let callbacks = &runtime().marshalling.callbacks;
     let known: usize = TRAMPOLINE.get(delegate);
     if known != 0 {
-        let table = callbacks.table.lock();
         // A clone has the address of its original.
-        if table.by_address.get(&known).is_some_and(|&index| table.entries[index].delegate() == Some(delegate)) {
+        if callbacks.delegate_at(known) == Some(delegate) {
             return Ok(known);
         }
     }
     let function = function_of(delegates::invoke_method(delegate.type_id())?)?;
-    let handle = gc::allocate_handle(delegate.raw().cast(), HandleKind::Weak);
-    let target = Target::Delegate { delegate: handle, function, domain: domain::current() };
     let mut table = callbacks.table.lock();
-    let address = match table.unused() {
-        Some(index) => {
-            let entry = &mut table.entries[index];
-            if let Target::Delegate { delegate, .. } = std::mem::replace(&mut entry.target, target) {
-                gc::free_handle(delegate);
-            }
-            entry.address
-        }
-        None => table.add(target)?,
+    let entry = match callbacks.unused(&mut table) {
+        Some(entry) => entry,
+        None => callbacks.add(&mut table)?,
     };
+    entry.set_delegate(delegate, function);
+    let address = entry.address.load(Ordering::Relaxed);
     drop(table);
     TRAMPOLINE.set(delegate, address);
     Ok(address)
@@ -165,14 +201,10 @@ pub fn function_pointer(delegate: ObjectRef) -> Result<usize> {
 
 /// A delegate that calls the function at `pointer`: the one that the pointer was made from, of whatever class, if there is such a one.
 pub fn delegate_for(pointer: usize, class: TypeId) -> Result<ObjectRef> {
-    let known = {
-        let table = runtime().marshalling.callbacks.table.lock();
-        table.by_address.get(&pointer).and_then(|&index| table.entries[index].delegate())
-    };
-    if let Some(known) = known {
-        return Ok(known);
+    match runtime().marshalling.callbacks.delegate_at(pointer) {
+        Some(known) => Ok(known),
+        None => delegates::over_native(class, pointer),
     }
-    delegates::over_native(class, pointer)
 }
 
 /// The address at which native code may call a method of a COM interface, whose object it passes first.
@@ -181,13 +213,26 @@ pub fn com_method_pointer(method: MethodId) -> Result<usize> {
     if let Some(&known) = callbacks.table.lock().com_methods.get(&method) {
         return Ok(known);
     }
-    let target = Target::ComMethod { method, function: function_of(method).ok() };
+    let function = function_of(method).map_or(std::ptr::null_mut(), |function| std::ptr::from_ref(function).cast_mut());
     let mut table = callbacks.table.lock();
-    let address = table.add(target)?;
+    let entry = callbacks.add(&mut table)?;
+    entry.method.store(method.0, Ordering::Relaxed);
+    entry.function.store(function, Ordering::Release);
+    let address = entry.address.load(Ordering::Relaxed);
     Ok(*table.com_methods.entry(method).or_insert(address))
 }
 
-pub(super) fn function_of(method: MethodId) -> Result<Arc<Function>> {
+/// What native code's calls of a method need, found out once.
+fn function_of(method: MethodId) -> Result<&'static Function> {
+    let functions = &runtime().marshalling.callbacks.functions;
+    if let Some(known) = functions.lock().get(&method) {
+        return Ok(known);
+    }
+    let function = find_function(method)?;
+    Ok(functions.lock().entry(method).or_insert_with(|| Box::leak(Box::new(function))))
+}
+
+fn find_function(method: MethodId) -> Result<Function> {
     let runtime = runtime();
     let signature = super::signature(method)?;
     check_sizes(&signature)?;
@@ -197,7 +242,7 @@ pub(super) fn function_of(method: MethodId) -> Result<Arc<Function>> {
         split_signature(&mut lowered);
     }
     let layout = runtime.backend.callback_layout(&lowered).map_err(|error| Exception::not_supported(&error.message))?;
-    Ok(Arc::new(placed(method, signature, &abi, &layout)))
+    placed(method, signature, &abi, &layout)
 }
 
 /// Refuses arrays whose length is to come from what is no number.
@@ -229,13 +274,33 @@ fn parts(ty: Type, offset: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..count).map(move |index| (offset + index * step, step))
 }
 
-fn placed(method: MethodId, signature: Arc<NativeSignature>, abi: &AbiSignature, layout: &CallbackLayout) -> Function {
+fn placed(method: MethodId, signature: Arc<NativeSignature>, abi: &AbiSignature, layout: &CallbackLayout) -> Result<Function> {
     let mut places = layout.params.iter().copied();
     let returned = layout.struct_return;
     let struct_return = (abi.result.passing == Passing::Reference).then(|| places.next().map(|place| (place, returned)));
-    let params = abi.params.iter().map(|param| moves(param, &mut places)).collect();
+    let mut params = Vec::with_capacity(signature.params.len());
+    for (param, passed) in signature.params.iter().zip(&abi.params) {
+        let is_same = matches!(param.conversion, Conversion::Same(_));
+        let managed_bytes = managed_bytes(param.ty)?;
+        params.push(Param {
+            moves: moves(passed, &mut places),
+            native_words: words(param.form.size.max(if is_same { managed_bytes } else { 0 })),
+            managed_words: if is_same { 0 } else { words(managed_bytes) },
+            target_words: target_type(param).map_or(Ok(0), |ty| self::managed_bytes(ty).map(words))?,
+        });
+    }
     let result = moves(&abi.result, &mut layout.results.iter().copied());
-    Function { method, signature, params, result, struct_return: struct_return.flatten(), ending: layout.ending }
+    let result_words = words(managed_bytes(signature.result.ty)?);
+    let arguments = params.iter().map(|param| param.native_words + param.managed_words + param.target_words);
+    let words = arguments.sum::<usize>() + result_words + words(signature.result.form.size);
+    let shape = methods::call_shape(method)?;
+    let struct_return = struct_return.flatten();
+    let is_small = |param: &NativeParam| param.form.size <= PLAIN_BYTES && matches!(param.conversion, Conversion::Same(_));
+    let is_plain = struct_return.is_none()
+        && params.len() <= PLAIN_PARAMS
+        && signature.params.iter().all(is_small)
+        && (signature.result.ty == TypeId::VOID || is_small(&signature.result));
+    Ok(Function { method, signature, is_plain, shape, params, result, result_words, words, struct_return, ending: layout.ending })
 }
 
 fn moves(passed: &Passed, places: &mut impl Iterator<Item = u32>) -> Vec<Move> {
@@ -273,9 +338,12 @@ pub(crate) extern "C" fn enter(number: usize, area: *mut u8) -> usize {
     }
 }
 
+/// The arguments of a call in progress.
+pub(super) type Arguments = SmallVec<[Argument; 6]>;
+
 /// A managed argument of a call in progress.
 pub(super) struct Argument {
-    /// Where the argument is.
+    /// Where the argument is: the native value itself if it is the same in managed code.
     pub(super) managed: *mut u8,
     /// Where the value is that a `ref` argument refers to, if it was converted.
     target: *mut u8,
@@ -284,16 +352,23 @@ pub(super) struct Argument {
 }
 
 unsafe fn run(index: usize, area: *mut u8) -> Result<usize> {
-    let target = runtime().marshalling.callbacks.table.lock().entries.get(index).map(|entry| entry.target.clone());
-    match target.ok_or_else(|| Exception::engine("a callback that does not exist"))? {
-        Target::Delegate { delegate, function, domain } => {
+    let entry = runtime().marshalling.callbacks.entries.get(index as u32);
+    let entry = entry.ok_or_else(|| Exception::engine("a callback that does not exist"))?;
+    let delegate = entry.delegate();
+    // SAFETY: null or a function, which are kept for good.
+    let function = unsafe { entry.function.load(Ordering::Relaxed).as_ref() };
+    // SAFETY: null or a domain, which are kept for good.
+    let domain = unsafe { entry.domain.load(Ordering::Relaxed).as_ref() };
+    match (delegate, function, domain) {
+        (Some(delegate), Some(function), Some(domain)) => {
             // SAFETY: the caller's promise.
-            domain::enter(domain, || unsafe { call(&function, delegate_of(delegate), area) })
+            domain::enter(domain, || unsafe { call(function, delegate, area) })
         }
-        Target::ComMethod { method, function } => {
+        _ => {
+            let method = MethodId(entry.method.load(Ordering::Relaxed));
             let function = function.map_or_else(|| function_of(method), Ok)?;
             // SAFETY: likewise.
-            unsafe { com_callbacks::run(&function, area) }
+            unsafe { com_callbacks::run(function, area) }
         }
     }
 }
@@ -304,19 +379,24 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
         unhandled::fatal("native code called a delegate that has been collected");
     }
     let signature = &function.signature;
-    let mut memory = StructureArea::new(words_needed(function)?);
+    if function.is_plain {
+        // SAFETY: the caller's promise.
+        return unsafe { call_plain(function, delegate, area) };
+    }
+    let mut memory = StructureArea::default();
+    memory.reserve(function.words);
     // SAFETY: the caller's promise.
-    let arguments = unsafe { take_arguments(function, area, &mut memory)? };
+    let arguments = unsafe { take_arguments(function, area, &mut memory) };
     // SAFETY: each argument has memory for both of its forms.
     unsafe {
         for (param, argument) in signature.params.iter().zip(&arguments) {
             convert(signature, param, argument, &arguments)?;
         }
-        let result = memory.take(words(managed_bytes(signature.result.ty)?)).cast::<u8>();
+        let result = memory.take(function.result_words).cast::<u8>();
         let this = delegate.raw();
-        let mut addresses = vec![(&raw const this).cast::<u8>()];
+        let mut addresses: SmallVec<[*const u8; 8]> = smallvec![(&raw const this).cast::<u8>()];
         addresses.extend(arguments.iter().map(|argument| argument.managed.cast_const()));
-        call_from_native(function.method, delegates::INVOKE.get(delegate), &addresses, result)?;
+        call_from_native(function.shape, delegates::INVOKE.get(delegate), &addresses, result)?;
         for (param, argument) in signature.params.iter().zip(&arguments) {
             if param.output {
                 bring_back(param, argument)?;
@@ -329,22 +409,45 @@ unsafe fn call(function: &Function, delegate: ObjectRef, area: *mut u8) -> Resul
     Ok(function.ending)
 }
 
+/// Likewise, where nothing has to be converted.
+unsafe fn call_plain(function: &Function, delegate: ObjectRef, area: *mut u8) -> Result<usize> {
+    let this = delegate.raw();
+    let mut values = [0u64; PLAIN_PARAMS];
+    let mut addresses = [(&raw const this).cast::<u8>(); 1 + PLAIN_PARAMS];
+    for (index, param) in function.params.iter().enumerate() {
+        let value = (&raw mut values[index]).cast::<u8>();
+        addresses[1 + index] = value;
+        // SAFETY: the layout's offsets lie in the stub's area or the caller's arguments; a value is at most as large as its place.
+        unsafe { copy_parts(&param.moves, value, PLAIN_BYTES, |part| (area.add(part.area as usize), true)) };
+    }
+    let mut result = 0u64;
+    let native = (&raw mut result).cast::<u8>();
+    // SAFETY: the arguments are those of the signature, and the result fits.
+    unsafe {
+        call_from_native(function.shape, delegates::INVOKE.get(delegate), &addresses[..=function.params.len()], native)?;
+        widen(&function.signature.result, native);
+        copy_parts(&function.result, native, PLAIN_BYTES, |part| (area.add(part.area as usize), false));
+    }
+    Ok(function.ending)
+}
+
 /// The arguments in the stub's area, with memory for their managed forms.
 ///
 /// # Safety
 /// The stub saved arguments of the function's signature.
-pub(super) unsafe fn take_arguments(function: &Function, area: *mut u8, memory: &mut StructureArea) -> Result<Vec<Argument>> {
+pub(super) unsafe fn take_arguments(function: &Function, area: *mut u8, memory: &mut StructureArea) -> Arguments {
     let params = function.signature.params.iter().zip(&function.params);
-    let take = |(param, moves): (&NativeParam, &Vec<Move>)| {
-        let native = memory.take(words(param.form.size)).cast::<u8>();
+    let take = |(native_param, param): (&NativeParam, &Param)| {
+        let native = memory.take(param.native_words).cast::<u8>();
+        let size = native_param.form.size;
         // SAFETY: the layout's offsets lie in the stub's area or the caller's arguments; the value has room for its parts.
-        unsafe { copy_parts(moves, native, param.form.size, |part| (area.add(part.area as usize), true)) };
-        let managed = memory.take(words(managed_bytes(param.ty)?)).cast::<u8>();
-        let target = match target_type(param) {
-            Some(ty) => memory.take(words(managed_bytes(ty)?)).cast::<u8>(),
-            None => std::ptr::null_mut(),
+        unsafe { copy_parts(&param.moves, native, size, |part| (area.add(part.area as usize), true)) };
+        let managed = if param.managed_words == 0 { native } else { memory.take(param.managed_words).cast::<u8>() };
+        let target = match param.target_words {
+            0 => std::ptr::null_mut(),
+            words => memory.take(words).cast::<u8>(),
         };
-        Ok(Argument { managed, target, native })
+        Argument { managed, target, native }
     };
     params.map(take).collect()
 }
@@ -369,17 +472,6 @@ pub(super) fn words(bytes: u32) -> usize {
     bytes as usize / size_of::<u64>() + 1
 }
 
-pub(super) fn words_needed(function: &Function) -> Result<usize> {
-    let mut sum = 0;
-    for param in function.signature.params.iter().chain([&function.signature.result]) {
-        sum += words(param.form.size) + words(managed_bytes(param.ty)?);
-        if let Some(ty) = target_type(param) {
-            sum += words(managed_bytes(ty)?);
-        }
-    }
-    Ok(sum)
-}
-
 /// Copies parts of a value of `size` bytes; `place` gives the other side and whether that is the source.
 unsafe fn copy_parts(moves: &[Move], value: *mut u8, size: u32, place: impl Fn(&Move) -> (*mut u8, bool)) {
     for part in moves {
@@ -388,10 +480,12 @@ unsafe fn copy_parts(moves: &[Move], value: *mut u8, size: u32, place: impl Fn(&
         // SAFETY: the caller's promise.
         unsafe {
             let value = value.add(part.value as usize);
-            if inwards {
-                std::ptr::copy_nonoverlapping(other, value, bytes);
-            } else {
-                std::ptr::copy_nonoverlapping(value, other, bytes);
+            let (from, to) = if inwards { (other, value) } else { (value, other) };
+            match bytes {
+                // Registers, without a call.
+                4 => to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned()),
+                8 => to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned()),
+                _ => std::ptr::copy_nonoverlapping(from, to, bytes),
             }
         }
     }
@@ -407,6 +501,7 @@ pub(super) unsafe fn convert(
     // SAFETY: the caller's promise; native code passes values of the signature.
     unsafe {
         match &param.conversion {
+            Conversion::Same(_) => Ok(()),
             Conversion::Array { element, element_type, size_param, count } => {
                 let address = native.cast::<*const u8>().read();
                 if size_param.is_none() && count.is_none() {
@@ -497,8 +592,12 @@ pub(super) unsafe fn give_result(
             return Ok(());
         }
         let native = memory.take(words(result.form.size)).cast::<u8>();
-        to_native(&result.conversion, managed, native, true)?;
-        give_reference(&result.conversion, native);
+        if let Conversion::Same(_) = result.conversion {
+            std::ptr::copy_nonoverlapping(managed, native, result.form.size as usize);
+        } else {
+            to_native(&result.conversion, managed, native, true)?;
+            give_reference(&result.conversion, native);
+        }
         // Callers may look at the whole register of a narrow result.
         widen(result, native);
         let size = words(result.form.size) as u32 * size_of::<u64>() as u32;

@@ -5,7 +5,6 @@
 
 use super::callbacks::{
     Argument, Function, bring_back, clean_up, convert, give_reference, give_result, managed_bytes, take_arguments, words,
-    words_needed,
 };
 use super::values::{native_size, to_native};
 use crate::com::{self, codes};
@@ -22,10 +21,11 @@ use il::types::TypeId;
 /// # Safety
 /// The stub saved arguments of the function's signature, the first of which is an interface of a managed object.
 pub(super) unsafe fn run(function: &Function, area: *mut u8) -> Result<usize> {
-    let mut memory = StructureArea::new(words_needed(function)? + words(managed_bytes(returned_type(function)?)?));
+    let mut memory = StructureArea::default();
+    memory.reserve(function.words + words(managed_bytes(returned_type(function)?)?));
     // SAFETY: the caller's promise.
     unsafe {
-        let arguments = take_arguments(function, area, &mut memory)?;
+        let arguments = take_arguments(function, area, &mut memory);
         let (object, home) = com::wrappers::target_of(arguments[0].native.cast::<usize>().read());
         if object.is_null() {
             unhandled::fatal("native code called an object that has been collected");

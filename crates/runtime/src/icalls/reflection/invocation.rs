@@ -1,7 +1,7 @@
 //! Calling methods with arguments as objects: `MethodBase.Invoke`, and what custom attributes need.
 //!
-//! Arguments are first all put in place in the heap (the parameters' array or one beside it), where they stay alive; then their
-//! addresses are taken, and nothing is allocated from there until the call.
+//! Arguments are first all put in place in memory that the collector scans, where they stay alive: not in the caller's array, whose elements other
+//! threads may replace when they have been checked. Then their addresses are taken, and nothing is allocated from there until the call.
 
 use super::fields::{pointer_in, pointer_object};
 use super::objects::method_of;
@@ -12,6 +12,7 @@ use crate::domain::{self, Domain};
 use crate::emit::assemblies::can_run;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, domain_calls, icall, raising, remoting, store_out};
+use crate::invoke::StructureArea;
 use crate::method_table::method_table;
 use crate::object::{self, ArrayRef, ObjectRef, write_barrier};
 use crate::thread::Thread;
@@ -22,13 +23,13 @@ use smallvec::SmallVec;
 /// Where the value of an argument is when the call is made.
 #[derive(Clone, Copy)]
 enum Source {
-    /// The reference itself, in the array.
+    /// The reference itself, in its slot.
     Slot,
-    /// The payload of the boxed value in the array.
+    /// The payload of the boxed value in the slot.
     Payload,
-    /// The address of the reference in the array.
+    /// The address of the slot.
     SlotAddress,
-    /// The address of the payload of the boxed value in the array.
+    /// The address of the payload of the boxed value in the slot.
     PayloadAddress,
 }
 
@@ -37,6 +38,26 @@ struct WriteBack {
     index: usize,
     /// A nullable or pointer, to be boxed again; others are in the array already.
     ty: TypeId,
+}
+
+/// The slots of the arguments, within a [`StructureArea`]. The objects in them stay where they are.
+#[derive(Clone, Copy)]
+struct Slots(*mut u64);
+
+impl Slots {
+    fn address(self, index: usize) -> *mut ObjectRef {
+        self.0.wrapping_add(index).cast()
+    }
+
+    fn get(self, index: usize) -> ObjectRef {
+        // SAFETY: callers pass the index of an argument.
+        unsafe { self.address(index).read() }
+    }
+
+    fn set(self, index: usize, value: ObjectRef) {
+        // SAFETY: likewise.
+        unsafe { self.address(index).write(value) };
+    }
 }
 
 /// `System.Reflection` exceptions of calls that do not fit.
@@ -76,12 +97,12 @@ fn cannot_convert(value: ObjectRef, ty: TypeId) -> Exception {
     Exception::new("System", "ArgumentException", message)
 }
 
-/// Puts an argument in place at `index` of `holders`; `arguments` is the caller's array.
+/// Puts an argument in place in slot `index`; `arguments` is the caller's array.
 fn place_argument(
     ty: TypeId,
     index: usize,
     arguments: ArrayRef,
-    holders: ArrayRef,
+    slots: Slots,
     write_backs: &mut SmallVec<[WriteBack; 2]>,
 ) -> Result<Source> {
     let types = &runtime().types;
@@ -89,28 +110,28 @@ fn place_argument(
     if let TypeKind::ByRef(target) = *types.kind(ty) {
         write_backs.push(WriteBack { index, ty: target });
         if is_bare(target) {
-            holders.set_ref(index, super::constants::boxed(TypeId::U, pointer_in(value)?)?);
+            slots.set(index, super::constants::boxed(TypeId::U, pointer_in(value)?)?);
             return Ok(Source::PayloadAddress);
         }
         if !types.is_value_type(target) {
             check_reference(value, target)?;
-            holders.set_ref(index, value);
+            slots.set(index, value);
             return Ok(Source::SlotAddress);
         }
-        holders.set_ref(index, box_for(target, value)?);
+        slots.set(index, box_for(target, value)?);
         return Ok(Source::PayloadAddress);
     }
     if is_bare(ty) {
-        holders.set_ref(index, super::constants::boxed(TypeId::U, pointer_in(value)?)?);
+        slots.set(index, super::constants::boxed(TypeId::U, pointer_in(value)?)?);
         return Ok(Source::Payload);
     }
     if types.is_value_type(ty) {
         let fits = !value.is_null() && types.nullable_argument(ty).is_none() && casts::can_unbox(method_table(ty)?, value);
-        holders.set_ref(index, if fits { value } else { box_for(ty, value)? });
+        slots.set(index, if fits { value } else { box_for(ty, value)? });
         return Ok(Source::Payload);
     }
     check_reference(value, ty)?;
-    holders.set_ref(index, value);
+    slots.set(index, value);
     Ok(Source::Slot)
 }
 
@@ -129,11 +150,13 @@ fn call_code(method: MethodId, code: impl FnOnce() -> Result<usize>, this: Objec
     let types = &runtime().types;
     let declaration = types.method(method);
     let signature = types.method_signature(method)?;
-    let holders = ArrayRef::new(TypeId::OBJECT, signature.params.len())?;
+    let mut area = StructureArea::default();
+    area.reserve(signature.params.len());
+    let slots = Slots(area.take(signature.params.len()));
     let mut write_backs = SmallVec::new();
     let mut sources: SmallVec<[Source; 8]> = SmallVec::new();
     for (index, &param) in signature.params.iter().enumerate() {
-        sources.push(place_argument(param, index, arguments, holders, &mut write_backs)?);
+        sources.push(place_argument(param, index, arguments, slots, &mut write_backs)?);
     }
     let result = match signature.ret {
         TypeId::VOID => ObjectRef::NULL,
@@ -154,10 +177,9 @@ fn call_code(method: MethodId, code: impl FnOnce() -> Result<usize>, this: Objec
     let receiver = if by_address && !this.is_null() { this.payload::<u8>() as usize } else { this.raw() as usize };
     let mut addresses: SmallVec<[usize; 8]> = SmallVec::new();
     for (index, source) in sources.iter().enumerate() {
-        let slot = holders.data::<ObjectRef>().wrapping_add(index);
         addresses.push(match source {
-            Source::SlotAddress => slot as usize,
-            Source::PayloadAddress => holders.get_ref(index).payload::<u8>() as usize,
+            Source::SlotAddress => slots.address(index) as usize,
+            Source::PayloadAddress => slots.get(index).payload::<u8>() as usize,
             Source::Slot | Source::Payload => 0,
         });
     }
@@ -167,8 +189,8 @@ fn call_code(method: MethodId, code: impl FnOnce() -> Result<usize>, this: Objec
     }
     for (index, source) in sources.iter().enumerate() {
         pointers.push(match source {
-            Source::Slot => holders.data::<u8>().wrapping_add(index * size_of::<usize>()),
-            Source::Payload => holders.get_ref(index).payload::<u8>(),
+            Source::Slot => slots.address(index).cast(),
+            Source::Payload => slots.get(index).payload::<u8>(),
             Source::SlotAddress | Source::PayloadAddress => (&raw const addresses[index]).cast(),
         });
     }
@@ -177,7 +199,7 @@ fn call_code(method: MethodId, code: impl FnOnce() -> Result<usize>, this: Objec
     // SAFETY: the arguments were brought to the method's types, and there is room for its result.
     unsafe { invoke::call_code(method, code, context, &pointers, place)? };
     for WriteBack { index, ty } in write_backs {
-        let holder = holders.get_ref(index);
+        let holder = slots.get(index);
         let value = match types.kind(ty) {
             // SAFETY: the holder is a boxed pointer.
             TypeKind::Pointer(_) | TypeKind::FunctionPointer(_) => pointer_object(ty, unsafe { holder.unbox() })?,
@@ -212,22 +234,7 @@ fn finish_result(ty: TypeId, holder: ObjectRef, reference: ObjectRef) -> Result<
 fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constructor: bool) -> Result<()> {
     let types = &runtime().types;
     let declaration = types.method(method);
-    if types.load_context(declaration.assembly) == LoadContext::Reflection {
-        return Err(Exception::invalid_operation(
-            "It is illegal to invoke a method on a type loaded using the ReflectionOnly api.",
-        ));
-    }
-    if !can_run(declaration.assembly)? {
-        return Err(Exception::not_supported("Cannot invoke a method in a dynamic assembly without run access."));
-    }
-    let is_open = declaration.generic_param_count as usize != declaration.method_args.len()
-        || is_open(declaration.owner)
-        || declaration.method_args.iter().any(|&arg| is_open(arg));
-    if is_open {
-        return Err(Exception::invalid_operation(
-            "Late bound operations cannot be performed on types or methods for which ContainsGenericParameters is true.",
-        ));
-    }
+    methods::check_invocable(method, || check_method(method))?;
     if !(declaration.is_static() || is_constructor && this.is_null()) {
         if this.is_null() {
             return Err(target_exception("Non-static method requires a target."));
@@ -255,6 +262,29 @@ fn check_call(method: MethodId, this: ObjectRef, arguments: ArrayRef, is_constru
     }
     // A class that cannot be laid out.
     method_table(declaration.owner)?;
+    Ok(())
+}
+
+/// The part of these checks that comes first and depends on the method alone.
+fn check_method(method: MethodId) -> Result<()> {
+    let types = &runtime().types;
+    let declaration = types.method(method);
+    if types.load_context(declaration.assembly) == LoadContext::Reflection {
+        return Err(Exception::invalid_operation(
+            "It is illegal to invoke a method on a type loaded using the ReflectionOnly api.",
+        ));
+    }
+    if !can_run(declaration.assembly)? {
+        return Err(Exception::not_supported("Cannot invoke a method in a dynamic assembly without run access."));
+    }
+    let is_open = declaration.generic_param_count as usize != declaration.method_args.len()
+        || is_open(declaration.owner)
+        || declaration.method_args.iter().any(|&arg| is_open(arg));
+    if is_open {
+        return Err(Exception::invalid_operation(
+            "Late bound operations cannot be performed on types or methods for which ContainsGenericParameters is true.",
+        ));
+    }
     Ok(())
 }
 
