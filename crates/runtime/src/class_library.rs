@@ -2,8 +2,48 @@
 //! fails with its name. Fields by name: `fields` (known ones of the core library) and `named_fields`.
 
 use crate::exceptions::{Exception, Result};
+use crate::object::ObjectRef;
 use crate::runtime;
 use il::types::{AssemblyId, MethodId, TypeId};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const UNKNOWN: u32 = u32::MAX;
+
+/// A class of the core library, by name, that is looked up once. Made as a `static`, where it is needed often.
+pub struct KnownClass {
+    namespace: &'static str,
+    name: &'static str,
+    number: AtomicU32,
+}
+
+impl KnownClass {
+    /// Names a class.
+    pub const fn new(namespace: &'static str, name: &'static str) -> KnownClass {
+        KnownClass { namespace, name, number: AtomicU32::new(UNKNOWN) }
+    }
+
+    /// The class.
+    #[inline]
+    pub fn get(&self) -> Result<TypeId> {
+        match self.number.load(Ordering::Relaxed) {
+            UNKNOWN => self.find(),
+            number => Ok(TypeId(number)),
+        }
+    }
+
+    #[cold]
+    fn find(&self) -> Result<TypeId> {
+        let class = core_class(self.namespace, self.name)?;
+        self.number.store(class.0, Ordering::Relaxed);
+        Ok(class)
+    }
+
+    /// Whether an object, not null, is exactly of this class.
+    #[inline]
+    pub fn is_class_of(&self, object: ObjectRef) -> bool {
+        self.get().is_ok_and(|class| object.type_id() == class)
+    }
+}
 
 /// A class of the core library.
 pub fn core_class(namespace: &str, name: &str) -> Result<TypeId> {

@@ -78,6 +78,8 @@ pub struct ClassRecord {
     pub domain: &'static Domain,
     /// Transparent proxies: the interfaces that they have beside those of their class.
     pub proxied_interfaces: Box<[TypeId]>,
+    /// The number of the constructor without parameters plus 1; 0: not looked for yet.
+    pub default_constructor: AtomicU32,
 }
 
 impl MethodTable {
@@ -351,6 +353,7 @@ fn build(
         interface_users: Mutex::new(Vec::new()),
         domain: domain::current(),
         proxied_interfaces,
+        default_constructor: AtomicU32::new(0),
     };
     let is_generic = !runtime().types.type_args(ty).is_empty();
     let dictionary: *const usize = if is_generic { Vec::leak(vec![0usize, table as usize]).as_ptr() } else { std::ptr::null() };

@@ -247,7 +247,8 @@ pub fn owner_of(address: usize) -> ObjectRef {
 /// # Safety
 /// `address` is that of a variable of reference type.
 pub unsafe fn store_unknown(address: *mut ObjectRef, value: ObjectRef) {
-    let owner = owner_of(address as usize);
+    // Null leads to no object that the collector would have to know of.
+    let owner = if value.is_null() { ObjectRef::NULL } else { owner_of(address as usize) };
     // SAFETY: the caller's promise.
     unsafe { store_reference(owner, address, value) }
 }

@@ -8,7 +8,7 @@ use super::objects::{allocate, field_object, field_of, reflected_type_of_field, 
 use super::parameters::OpenContext;
 use super::relations::is_bare;
 use crate::class_init::ensure_initialized;
-use crate::class_library::core_class;
+use crate::class_library::{KnownClass, core_class};
 use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -23,6 +23,7 @@ use il::types::{FieldId, FieldLocation, LoadContext, TypeId, TypeKind};
 use il::{TableId, Token};
 use std::sync::atomic::Ordering;
 
+static POINTER: KnownClass = KnownClass::new("System.Reflection", "Pointer");
 static POINTER_VALUE: KnownField = KnownField::new("System.Reflection", "Pointer", "_ptr");
 static POINTER_TYPE: KnownField = KnownField::new("System.Reflection", "Pointer", "_ptrType");
 
@@ -101,7 +102,7 @@ pub(super) fn pointer_in(object: ObjectRef) -> Result<usize> {
     if object.is_null() {
         return Ok(0);
     }
-    if super::objects::is_exactly(object, "Pointer") {
+    if POINTER.is_class_of(object) {
         return Ok(POINTER_VALUE.get(object));
     }
     match object.type_id() {

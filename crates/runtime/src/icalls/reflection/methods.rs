@@ -4,7 +4,10 @@ use super::Handle;
 use super::constants::{constant, optional_string};
 use super::fields::core_static;
 use super::marshalling::marshal_object;
-use super::objects::{allocate, method_object, method_of, object_array, reflected_type_of_method, type_array, types_of};
+use super::objects::{
+    Kind, allocate, cached, kept_method_object, method_object, method_of, object_array, reflected_type_of_method, type_array,
+    types_of,
+};
 use super::parameters::{OpenContext, method_parameters, type_parameters};
 use super::relations::{base_type, is_bare};
 use super::runtime_types::satisfies_constraints;
@@ -55,7 +58,10 @@ extern "C" fn method_info(handle: Handle, info: *mut u8) {
         let method = method_of_handle(handle)?;
         let declaration = types.method(method);
         let signature = types.method_signature(method)?;
-        let (result, _) = shown_signature(method)?;
+        let result = match types.contains_type_variables(signature.ret) {
+            true => OpenContext::of_method(method).reveal(signature.ret),
+            false => signature.ret,
+        };
         let parent = handles::type_object(declaration.owner)?;
         let result = handles::type_object(result)?;
         let mut convention = match signature.convention {
@@ -107,9 +113,19 @@ pub(super) fn parameter_place(object: ObjectRef) -> (ObjectRef, i32) {
 extern "C" fn parameter_info(handle: Handle, member: ObjectRef) -> ArrayRef {
     raising(|| {
         let method = method_of_handle(handle)?;
-        let (_, params) = shown_signature(method)?;
-        let class = core_class(REFLECTION, "ParameterInfo")?;
-        object_array(class, params.len(), |index| parameter_object(method, member, index, params[index]))
+        let make = || {
+            let (_, params) = shown_signature(method)?;
+            let class = core_class(REFLECTION, "ParameterInfo")?;
+            object_array(class, params.len(), |index| parameter_object(method, member, index, params[index]))
+        };
+        // The class library gives programs copies of the array.
+        match kept_method_object(member, method) {
+            Some(reflected) => {
+                let array = cached(Kind::Parameters, method.0, reflected.0, || make().map(ArrayRef::object))?;
+                array.as_array().ok_or_else(|| Exception::engine("parameters that are no array"))
+            }
+            None => make(),
+        }
     })
 }
 

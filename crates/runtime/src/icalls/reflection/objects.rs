@@ -1,6 +1,6 @@
 //! Reflection objects: one of each kind for a member and the type it was asked of, kept for good so that identity holds.
 
-use crate::class_library::core_class;
+use crate::class_library::{KnownClass, core_class};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::method_table::method_table;
@@ -19,6 +19,8 @@ const REFLECTION: &str = "System.Reflection";
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Method,
+    /// The array of the parameters of a method.
+    Parameters,
     Field,
     Property,
     Event,
@@ -37,7 +39,7 @@ impl ReflectionObjects {
     /// Forgets the objects of these methods.
     pub fn forget(&self, methods: &FxHashSet<MethodId>) {
         self.0.lock().retain(|&(kind, member, _), &mut slot| {
-            let is_kept = kind != Kind::Method || !methods.contains(&MethodId(member));
+            let is_kept = !matches!(kind, Kind::Method | Kind::Parameters) || !methods.contains(&MethodId(member));
             if !is_kept {
                 // SAFETY: a slot of `roots::keep`, which no other table knows.
                 unsafe { roots::free_area(slot as *mut ObjectRef, 1) };
@@ -67,11 +69,8 @@ pub(super) fn allocate(name: &str) -> Result<ObjectRef> {
     object::allocate(method_table(core_class(REFLECTION, name)?)?)
 }
 
-/// Whether an object is exactly of a class of `System.Reflection` with this name.
-pub(super) fn is_exactly(object: ObjectRef, name: &str) -> bool {
-    runtime().types.simple_name(object.type_id()) == (REFLECTION, name)
-}
-
+static METHOD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeMethodInfo");
+static CONSTRUCTOR_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeConstructorInfo");
 static METHOD_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInfo", "mhandle");
 static METHOD_REFLECTED: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInfo", "reftype");
 static CONSTRUCTOR_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeConstructorInfo", "mhandle");
@@ -105,9 +104,9 @@ pub fn method_object(method: MethodId, reflected: Option<TypeId>) -> Result<Obje
 /// was.
 pub fn method_of(object: ObjectRef) -> Result<MethodId> {
     let object = object.check()?;
-    let handle = match is_exactly(object, "RuntimeConstructorInfo") {
+    let handle = match CONSTRUCTOR_INFO.is_class_of(object) {
         true => &CONSTRUCTOR_HANDLE,
-        false if is_exactly(object, "RuntimeMethodInfo") => &METHOD_HANDLE,
+        false if METHOD_INFO.is_class_of(object) => &METHOD_HANDLE,
         false if emit::objects::class_name(object) == "DynamicMethod" => &DYNAMIC_HANDLE,
         false => match emit::objects::class_name(object) {
             "MethodBuilder" | "ConstructorBuilder" => return emit::references::finished_method(object),
@@ -117,12 +116,23 @@ pub fn method_of(object: ObjectRef) -> Result<MethodId> {
     handles::to_method(handle.get(object)).ok_or_else(|| Exception::engine("a method object without a method"))
 }
 
+/// The type that a method was asked of, if `object` is the `MethodInfo` or `ConstructorInfo` that is kept for that.
+pub(super) fn kept_method_object(object: ObjectRef, method: MethodId) -> Option<TypeId> {
+    let object = object.non_null().filter(|&object| METHOD_INFO.is_class_of(object) || CONSTRUCTOR_INFO.is_class_of(object))?;
+    let reflected = reflected_type_of_method(object)?;
+    let key = (Kind::Method, method.0, reflected.0);
+    let slot = *domain::current().reflection.0.lock().get(&key)?;
+    // SAFETY: the slots live as long as the process.
+    (unsafe { (slot as *const ObjectRef).read() } == object).then_some(reflected)
+}
+
 /// The type that a `RuntimeMethodInfo` was asked of.
 pub(super) fn reflected_type_of_method(object: ObjectRef) -> Option<TypeId> {
-    let field = if is_exactly(object, "RuntimeConstructorInfo") { &CONSTRUCTOR_REFLECTED } else { &METHOD_REFLECTED };
+    let field = if CONSTRUCTOR_INFO.is_class_of(object) { &CONSTRUCTOR_REFLECTED } else { &METHOD_REFLECTED };
     handles::type_of(field.get(object))
 }
 
+static FIELD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeFieldInfo");
 static FIELD_CLASS: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "klass");
 static FIELD_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "fhandle");
 static FIELD_NAME: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "name");
@@ -146,7 +156,7 @@ pub fn field_object(field: FieldId, reflected: Option<TypeId>) -> Result<ObjectR
 /// The field of a `RuntimeFieldInfo`.
 pub fn field_of(object: ObjectRef) -> Result<FieldId> {
     let object = object.check()?;
-    if !is_exactly(object, "RuntimeFieldInfo") {
+    if !FIELD_INFO.is_class_of(object) {
         return Err(Exception::argument("field", "Argument must be a runtime field object."));
     }
     handles::to_field(FIELD_HANDLE.get(object)).ok_or_else(|| Exception::engine("a field object without a field"))
@@ -157,6 +167,7 @@ pub(super) fn reflected_type_of_field(object: ObjectRef) -> Option<TypeId> {
     handles::to_type(FIELD_CLASS.get(object))
 }
 
+static ASSEMBLY: KnownClass = KnownClass::new(REFLECTION, "RuntimeAssembly");
 static ASSEMBLY_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeAssembly", "_mono_assembly");
 
 /// The `Assembly` of a loaded assembly, or of the one that a module belongs to.
@@ -189,10 +200,10 @@ pub(super) fn assembly_of_handle(handle: usize) -> Result<AssemblyId> {
 /// The loaded assembly of a `RuntimeAssembly`.
 pub fn assembly_of_object(object: ObjectRef) -> Result<AssemblyId> {
     let object = object.check()?;
-    if emit::objects::class_name(object) == "AssemblyBuilder" {
-        return emit::registry::module_assembly(Fields::of(object)?);
-    }
-    if !is_exactly(object, "RuntimeAssembly") {
+    if !ASSEMBLY.is_class_of(object) {
+        if emit::objects::class_name(object) == "AssemblyBuilder" {
+            return emit::registry::module_assembly(Fields::of(object)?);
+        }
         return Err(Exception::argument("assembly", "Argument must be a runtime assembly object."));
     }
     assembly_of_handle(ASSEMBLY_HANDLE.get(object))

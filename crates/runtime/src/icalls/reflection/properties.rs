@@ -4,8 +4,9 @@ use super::Handle;
 use super::constants::constant;
 use super::members::{GETTER, SETTER, accessor};
 use super::methods::modifier_types;
-use super::objects::{Kind, allocate, cached, is_exactly, method_object, method_of, type_array};
+use super::objects::{Kind, allocate, cached, method_object, method_of, type_array};
 use super::parameters::OpenContext;
+use crate::class_library::KnownClass;
 use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -22,6 +23,7 @@ use std::sync::LazyLock;
 
 const REFLECTION: &str = "System.Reflection";
 
+static PROPERTY_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimePropertyInfo");
 static CLASS: KnownField = KnownField::new(REFLECTION, "RuntimePropertyInfo", "klass");
 static HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimePropertyInfo", "prop");
 static INFO_PARENT: KnownField = KnownField::new(REFLECTION, "MonoPropertyInfo", "parent");
@@ -106,7 +108,7 @@ pub fn property_type_and_name(object: ObjectRef) -> Result<(TypeId, String)> {
 
 /// The method whose parameters a member has: the method itself, or an accessor of a property.
 pub(super) fn method_of_member(member: ObjectRef) -> Result<MethodId> {
-    if !member.is_null() && is_exactly(member, "RuntimePropertyInfo") {
+    if !member.is_null() && PROPERTY_INFO.is_class_of(member) {
         let property = property_of(member)?;
         let method = property.accessor(GETTER).or_else(|| property.accessor(SETTER));
         return method.ok_or_else(|| Exception::engine("a property without accessors"));

@@ -9,11 +9,12 @@ use super::relations::{constraint, interfaces, is_assignable, is_bare};
 use crate::class_library::core_class;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising, store_out};
-use crate::method_table::method_table;
+use crate::method_table::{MethodTable, method_table};
 use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::{handles, invoke, runtime};
 use il::tables::ClassLayoutRow;
 use il::types::{MethodId, Primitive, TypeId, TypeKind, method_attributes};
+use std::sync::atomic::Ordering;
 
 extern "C" fn full_name(this: ObjectRef, full: u8, qualified: u8) -> StringRef {
     raising(|| {
@@ -254,15 +255,25 @@ extern "C" fn create_instance(ty: ObjectRef) -> ObjectRef {
         if types.nullable_argument(ty).is_some() {
             return Ok(ObjectRef::NULL);
         }
-        let object = object::allocate(method_table(ty)?)?;
+        let table = method_table(ty)?;
+        let object = object::allocate(table)?;
         if !types.is_value_type(ty) {
-            let constructor = types
-                .find_method(ty, ".ctor", Some(&[]))?
-                .ok_or_else(|| Exception::missing_method("Default constructor not found."))?;
-            invoke::call(constructor, &[invoke::Argument::reference(object)])?;
+            invoke::call(default_constructor(table)?, &[invoke::Argument::reference(object)])?;
         }
         Ok(object)
     })
+}
+
+/// The constructor without parameters, looked for once.
+fn default_constructor(table: &MethodTable) -> Result<MethodId> {
+    let known = &table.class().default_constructor;
+    if let Some(number) = known.load(Ordering::Relaxed).checked_sub(1) {
+        return Ok(MethodId(number));
+    }
+    let found = runtime().types.find_method(table.ty(), ".ctor", Some(&[]))?;
+    let constructor = found.ok_or_else(|| Exception::missing_method("Default constructor not found."))?;
+    known.store(constructor.0 + 1, Ordering::Relaxed);
+    Ok(constructor)
 }
 
 extern "C" fn packing(this: ObjectRef, packing: *mut i32, size: *mut i32) {
