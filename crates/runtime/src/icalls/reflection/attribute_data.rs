@@ -1,6 +1,6 @@
 //! Custom attributes as data, without instances: `CustomAttributeData`.
 
-use super::attributes::{Attribute, NamedMember, attributes_of, decode, named_member};
+use super::attributes::{Attribute, NamedMember, attributes_of, named_member};
 use super::objects::{assembly_object, assembly_of_object, field_object, method_object, method_of, object_array};
 use super::properties::property_handle;
 use crate::class_library::core_class;
@@ -83,8 +83,8 @@ extern "C" fn resolve_arguments(
     raising(|| {
         // SAFETY: a blob of a mapped file, as `attribute_data` gave it.
         let blob = unsafe { std::slice::from_raw_parts(data, length as usize) };
-        let attribute = Attribute { assembly: assembly_of_object(assembly)?, constructor: method_of(constructor)?, blob };
-        let decoded = decode(&attribute)?;
+        let attribute = Attribute::new(assembly_of_object(assembly)?, method_of(constructor)?, blob);
+        let decoded = attribute.decoded()?;
         let values = object_array(TypeId::OBJECT, decoded.params.len(), |index| {
             let (ty, argument) = (decoded.params[index], &decoded.arguments.fixed[index]);
             let value = decoded.object(argument, ty)?;

@@ -1,5 +1,6 @@
 //! Custom attributes: which are on something, and their instances. `MonoCustomAttrs`.
 
+use super::answers::Answers;
 use super::constants::{boxed, boxed_integer, primitive_of_code};
 use super::events::token_of_event;
 use super::fields::set_value;
@@ -22,6 +23,7 @@ use il::signature::MethodSig;
 use il::tables::{CustomAttributeRow, MethodDefRow, PropertyRow};
 use il::types::{AssemblyId, FieldId, GenericContext, LoadContext, MethodId, TypeId};
 use il::{TableId, Token};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Where the attributes of a reflection object are written down; `None` for what has none.
 fn place_of(object: ObjectRef) -> Result<Option<(AssemblyId, Token)>> {
@@ -68,29 +70,62 @@ pub(super) struct Attribute {
     pub(super) constructor: MethodId,
     /// Its arguments.
     pub(super) blob: &'static [u8],
+    decoded: OnceLock<Decoded>,
 }
+
+impl Attribute {
+    /// An attribute with arguments that are decoded when they are asked for.
+    pub(super) fn new(assembly: AssemblyId, constructor: MethodId, blob: &'static [u8]) -> Attribute {
+        Attribute { assembly, constructor, blob, decoded: OnceLock::new() }
+    }
+
+    /// Its arguments, decoded.
+    pub(super) fn decoded(&self) -> Result<&Decoded> {
+        match self.decoded.get() {
+            Some(decoded) => Ok(decoded),
+            None => {
+                let decoded = decode(self)?;
+                Ok(self.decoded.get_or_init(|| decoded))
+            }
+        }
+    }
+}
+
+/// Where attributes are written down, and the class that was asked for.
+type Question = (AssemblyId, Token, Option<TypeId>);
+
+static ANSWERS: LazyLock<Answers<Question, Attribute>> = LazyLock::new(Answers::new);
 
 /// The attributes of a reflection object whose class is `wanted` or derived from it. With `wanted`, attributes of unknown classes
 /// are left out; without, they are an error.
-pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result<Vec<Attribute>> {
+pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result<Arc<[Attribute]>> {
     let types = &runtime().types;
     if let Some((assembly, carried)) = attributes_of_builder(object.check()?)? {
         let mut found = Vec::new();
         for (constructor, blob) in carried {
             if wanted.map_or(Ok(true), |wanted| is_assignable(types.method(constructor).owner, wanted))? {
-                found.push(Attribute { assembly, constructor, blob });
+                found.push(Attribute::new(assembly, constructor, blob));
             }
         }
-        return Ok(found);
+        return Ok(found.into());
     }
-    let Some((assembly, parent)) = place_of(object)? else { return Ok(Vec::new()) };
+    let Some((assembly, parent)) = place_of(object)? else { return Ok([].into()) };
+    let question = (assembly, parent, wanted);
+    if let Some(known) = ANSWERS.find(&question) {
+        return Ok(known);
+    }
     let metadata = types.metadata(assembly);
     let mut found = Vec::new();
+    let mut is_final = true;
     for row in metadata.custom_attributes_of(parent) {
         let columns: CustomAttributeRow = metadata.row(row)?;
         let constructor = match types.resolve_method(assembly, columns.constructor, &GenericContext::EMPTY) {
             Ok(constructor) => constructor,
-            Err(_) if wanted.is_some() => continue,
+            Err(_) if wanted.is_some() => {
+                // Its assembly may turn up yet.
+                is_final = false;
+                continue;
+            }
             Err(error) => return Err(error.into()),
         };
         if let Some(wanted) = wanted {
@@ -98,7 +133,11 @@ pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result
                 continue;
             }
         }
-        found.push(Attribute { assembly, constructor, blob: metadata.blob(columns.value)? });
+        found.push(Attribute::new(assembly, constructor, metadata.blob(columns.value)?));
+    }
+    let found: Arc<[Attribute]> = found.into();
+    if is_final {
+        ANSWERS.add(question, found.clone());
     }
     Ok(found)
 }
@@ -148,7 +187,7 @@ pub(super) struct Decoded {
 }
 
 /// Decodes an attribute's arguments.
-pub(super) fn decode(attribute: &Attribute) -> Result<Decoded> {
+fn decode(attribute: &Attribute) -> Result<Decoded> {
     let types = &runtime().types;
     let declaration = types.method(attribute.constructor);
     let metadata = types.metadata(declaration.assembly);
@@ -260,7 +299,7 @@ pub(super) fn named_member(class: TypeId, named: &NamedArgument) -> Result<Named
 
 /// A new instance of an attribute.
 fn instance(attribute: &Attribute) -> Result<ObjectRef> {
-    let decoded = decode(attribute)?;
+    let decoded = attribute.decoded()?;
     let arguments = ArrayRef::new(TypeId::OBJECT, decoded.params.len())?;
     for (index, (value, &ty)) in decoded.arguments.fixed.iter().zip(&decoded.params).enumerate() {
         arguments.set_ref(index, decoded.object(value, ty)?);

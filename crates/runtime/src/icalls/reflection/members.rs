@@ -1,5 +1,6 @@
 //! Listing the members of types: `RuntimeType.GetMethodsByName_native` and its like, which give arrays of handles.
 
+use super::answers::Answers;
 use super::events::event_handle;
 use super::native::{pointer_array, text_at};
 use super::objects::{is_constructor, type_of};
@@ -13,7 +14,9 @@ use il::tables::{EventRow, MethodSemanticsRow, PropertyRow};
 use il::types::{ArrayMethod, AssemblyId, MethodId, TypeId, TypeKind, method_attributes, type_attributes};
 use il::{TableId, Token};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::ffi::c_char;
+use smallvec::SmallVec;
+use std::ffi::{CStr, c_char};
+use std::sync::LazyLock;
 
 /// `BindingFlags`
 mod binding {
@@ -78,6 +81,54 @@ impl Query {
     }
 }
 
+/// The members whose lists are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Members {
+    Methods,
+    Constructors,
+    Fields,
+    Properties,
+}
+
+/// What the class library asks for.
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    ty: TypeId,
+    members: Members,
+    flags: i32,
+    list_type: i32,
+    /// As it was passed, if one was.
+    name: Option<SmallVec<[u8; 32]>>,
+}
+
+/// Longer lists of handles are not kept.
+const LONGEST_LIST: usize = 256;
+
+static ANSWERS: LazyLock<Answers<Question, usize>> = LazyLock::new(Answers::new);
+
+/// The pointer array with the handles of the members that are asked for; `find` lists them if nobody asked lately.
+fn listed(
+    this: ObjectRef,
+    members: Members,
+    name: *const c_char,
+    flags: i32,
+    list_type: i32,
+    find: impl FnOnce(TypeId, &Query) -> Result<Vec<usize>>,
+) -> Result<isize> {
+    let ty = type_of(this)?;
+    // SAFETY: the class library passes zero-terminated texts.
+    let text = (!name.is_null()).then(|| SmallVec::from_slice(unsafe { CStr::from_ptr(name) }.to_bytes()));
+    let question = Question { ty, members, flags, list_type, name: text };
+    if let Some(known) = ANSWERS.find(&question) {
+        return pointer_array(&known);
+    }
+    let handles = find(ty, &Query::new(name, flags, list_type))?;
+    if handles.len() <= LONGEST_LIST {
+        ANSWERS.add(question, handles.as_slice().into());
+    }
+    pointer_array(&handles)
+}
+
 /// The types whose members are listed: the type, and its bases unless only declared members are asked for.
 fn lineage(ty: TypeId, query: &Query) -> Result<Vec<TypeId>> {
     if is_bare(ty) {
@@ -112,12 +163,7 @@ fn declared_methods(ty: TypeId) -> Vec<MethodId> {
 }
 
 extern "C" fn methods(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
-    raising(|| {
-        let ty = type_of(this)?;
-        let query = Query::new(name, flags, list_type);
-        let found = find_methods(ty, &query)?;
-        pointer_array(&found)
-    })
+    raising(|| listed(this, Members::Methods, name, flags, list_type, find_methods))
 }
 
 fn find_methods(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
@@ -151,48 +197,46 @@ fn find_methods(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
 
 extern "C" fn constructors(this: ObjectRef, flags: i32) -> isize {
     raising(|| {
-        let types = &runtime().types;
-        let ty = type_of(this)?;
-        let query = Query { name: None, ignore_case: false, flags: flags | binding::DECLARED_ONLY };
-        let mut found = Vec::new();
-        for class in lineage(ty, &query)? {
-            let matches =
-                |&method: &MethodId| is_constructor(method) && query.matches_method(types.method(method).attributes, true);
-            found.extend(declared_methods(class).into_iter().filter(matches).map(handles::from_method));
-        }
-        pointer_array(&found)
+        listed(this, Members::Constructors, std::ptr::null(), flags | binding::DECLARED_ONLY, ALL, |ty, query| {
+            let types = &runtime().types;
+            let mut found = Vec::new();
+            for class in lineage(ty, query)? {
+                let matches =
+                    |&method: &MethodId| is_constructor(method) && query.matches_method(types.method(method).attributes, true);
+                found.extend(declared_methods(class).into_iter().filter(matches).map(handles::from_method));
+            }
+            Ok(found)
+        })
     })
 }
 
 extern "C" fn fields(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
+    raising(|| listed(this, Members::Fields, name, flags, list_type, find_fields))
+}
+
+fn find_fields(ty: TypeId, query: &Query) -> Result<Vec<usize>> {
     /// `FieldAttributes.FieldAccessMask`, `Private`, `Public`
     const ACCESS: u16 = 7;
     const PRIVATE: u16 = 1;
     const PUBLIC: u16 = 6;
-    raising(|| {
-        let types = &runtime().types;
-        let ty = type_of(this)?;
-        let query = Query::new(name, flags, list_type);
-        let mut found = Vec::new();
-        for class in lineage(ty, &query)? {
-            let own = class == ty;
-            for &field in types.fields_of(class)? {
-                let declaration = types.field(field);
-                let is_visible = match declaration.attributes & ACCESS {
-                    PUBLIC => query.wants(binding::PUBLIC),
-                    PRIVATE => query.wants(binding::NON_PUBLIC) && own,
-                    _ => query.wants(binding::NON_PUBLIC),
-                };
-                if is_visible
-                    && query.matches_staticness(declaration.is_static(), own)
-                    && query.matches_name(types.field_name(field))
-                {
-                    found.push(handles::from_field(field));
-                }
+    let types = &runtime().types;
+    let mut found = Vec::new();
+    for class in lineage(ty, query)? {
+        let own = class == ty;
+        for &field in types.fields_of(class)? {
+            let declaration = types.field(field);
+            let is_visible = match declaration.attributes & ACCESS {
+                PUBLIC => query.wants(binding::PUBLIC),
+                PRIVATE => query.wants(binding::NON_PUBLIC) && own,
+                _ => query.wants(binding::NON_PUBLIC),
+            };
+            if is_visible && query.matches_staticness(declaration.is_static(), own) && query.matches_name(types.field_name(field))
+            {
+                found.push(handles::from_field(field));
             }
         }
-        pointer_array(&found)
-    })
+    }
+    Ok(found)
 }
 
 /// The accessor of a property (or event) of this sort, on `owner`.
@@ -204,11 +248,7 @@ pub(super) fn accessor(owner: TypeId, assembly: AssemblyId, association: Token, 
 }
 
 extern "C" fn properties(this: ObjectRef, name: *const c_char, flags: i32, list_type: i32) -> isize {
-    raising(|| {
-        let ty = type_of(this)?;
-        let query = Query::new(name, flags, list_type);
-        pointer_array(&find_properties(ty, &query)?)
-    })
+    raising(|| listed(this, Members::Properties, name, flags, list_type, find_properties))
 }
 
 /// Whether the accessor `derived` stands for `base`: it overrides it or has its signature. Accessors of one definition are compared as that declares

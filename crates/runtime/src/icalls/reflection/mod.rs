@@ -4,6 +4,7 @@
 //! parameter `T` of `List<>`, which has a name and an owner. [`parameters`] has types for these; everything shown to a program goes
 //! through [`parameters::OpenContext::reveal`] first.
 
+mod answers;
 pub(super) mod assemblies;
 mod assembly_names;
 pub(super) mod attribute_data;
