@@ -166,6 +166,10 @@ fn candidates(library: &str, folder: Option<&Path>) -> Vec<Option<String>> {
     }
     let stem = library.strip_suffix(".dll").unwrap_or(library);
     let mut names = vec![library.to_string(), format!("{stem}.so"), format!("lib{stem}.so"), format!("lib{stem}")];
+    if let Some(file) = library.strip_prefix(LIBRARY_FOLDER).and_then(|rest| rest.strip_prefix('/')) {
+        // What lies there may be for another machine whose programs the system runs, too; then the loader's paths may know better.
+        names.push(file.to_string());
+    }
     if !library.contains('/') {
         let program = runtime().program_folder();
         let folders = folder.into_iter().chain([program.as_path()]);
@@ -193,4 +197,17 @@ extern "C" fn missing() {
         None => Exception::default_of("System", "EntryPointNotFoundException"),
     };
     icalls::raising(|| -> exceptions::Result<()> { Err(exception) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_of_mono_are_also_looked_for_where_the_loader_does() {
+        let names = candidates("/usr/lib/libmono-btls-shared.so", None);
+        assert_eq!(names.first(), Some(&Some("/usr/lib/libmono-btls-shared.so".to_owned())));
+        assert_eq!(names.last(), Some(&Some("libmono-btls-shared.so".to_owned())));
+        assert!(!candidates("/opt/libother.so", None).contains(&Some("libother.so".to_owned())));
+    }
 }
