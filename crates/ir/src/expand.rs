@@ -449,8 +449,8 @@ impl Expander<'_> {
         if plain_store || self.options.barrier == Barrier::None || self.function.int_constant(value) == Some(0) {
             return plain(self);
         }
-        let object = self.function.resolve(object);
-        if self.function.int_constant(object) == Some(0) || self.nulls.contains(&object) || self.is_cold() {
+        let object = self.owner(object, address);
+        if self.is_null(object) || self.is_cold() {
             let address = self.field_address(address, memory.offset);
             self.call_helper(self.options.store_ref_unknown, "store_ref_unknown", &[address, value], None);
             return;
@@ -472,6 +472,18 @@ impl Expander<'_> {
         self.call_helper(slow_helper, "write_barrier", &[object, value], None);
         self.jump(done, &[]);
         self.current = done;
+    }
+
+    /// The object that a store at `address` goes into, as `object` says, or else as it follows from how the address was computed; null if the
+    /// address may lie anywhere.
+    fn owner(&self, object: Value, address: Value) -> Value {
+        let object = self.function.resolve(object);
+        let base = self.function.base_of(address);
+        if self.is_null(object) && self.function.value_type(base) == Type::Ref { base } else { object }
+    }
+
+    fn is_null(&self, object: Value) -> bool {
+        self.function.int_constant(object) == Some(0) || self.nulls.contains(&object)
     }
 
     /// Address of the byte (`iptr`) and number of the bit in it (`i32`) for the object at `object` (`iptr`).

@@ -270,6 +270,20 @@ impl Function {
             _ => None,
         }
     }
+    /// The reference that an address was computed from, whose object it lies in; without one, the managed pointer.
+    pub fn base_of(&self, address: Value) -> Value {
+        let mut value = self.resolve(address);
+        while let Some(inst) = self.def_inst(value) {
+            let instruction = &self.insts[inst];
+            let is_address =
+                instruction.ty.is_managed() && matches!(instruction.opcode, Opcode::Iadd | Opcode::Isub | Opcode::Bitcast);
+            match instruction.args.first() {
+                Some(&inner) if is_address && self.value_type(inner).is_managed() => value = self.resolve(inner),
+                _ => break,
+            }
+        }
+        value
+    }
     /// Width in bits of an integer or pointer type on the target.
     pub fn bits(&self, ty: Type) -> u32 {
         ty.bytes(self.pointer_bytes) * 8

@@ -117,7 +117,7 @@ impl State<'_> {
         }
         let Some((address, offset)) = plain_access(instruction) else { return true };
         let traps = instruction.effects().contains(Effects::TRAP);
-        let base = base_of(function, address);
+        let base = function.base_of(address);
         if traps && self.is_known(function, base, block) {
             if let Aux::Memory(memory) = &mut function.insts[inst].aux {
                 memory.flags |= MemoryFlags::NO_TRAP;
@@ -138,20 +138,6 @@ fn plain_access(instruction: &Instruction) -> Option<(Value, i32)> {
         _ => instruction.args[0],
     };
     Some((address, memory.offset))
-}
-
-/// The reference that an address was computed from: an address in an object is good if the object is there.
-fn base_of(function: &Function, mut value: Value) -> Value {
-    while let Some(inst) = function.def_inst(value) {
-        let instruction = &function.insts[inst];
-        let is_address =
-            instruction.ty.is_managed() && matches!(instruction.opcode, Opcode::Iadd | Opcode::Isub | Opcode::Bitcast);
-        match instruction.args.first() {
-            Some(&inner) if is_address && function.value_type(inner).is_managed() => value = function.resolve(inner),
-            _ => break,
-        }
-    }
-    value
 }
 
 /// The value that is known not to be null where `branch` goes to `target`, and only there.
@@ -204,7 +190,7 @@ fn faulting_access(function: &Function, insts: &[Inst], value: Value) -> Option<
                 return Some(inst);
             }
             let harmless = instruction.opcode == Opcode::Load
-                && base_of(function, address) != value
+                && function.base_of(address) != value
                 && !instruction.effects().contains(Effects::TRAP)
                 && matches!(&instruction.aux, Aux::Memory(memory) if !memory.flags.contains(MemoryFlags::VOLATILE));
             if !harmless {

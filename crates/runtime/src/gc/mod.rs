@@ -11,6 +11,7 @@ mod binding;
 mod ephemerons;
 mod finalizers;
 mod handles;
+mod large_objects;
 mod object_model;
 mod reference_map;
 #[cfg(target_pointer_width = "32")]
@@ -160,8 +161,18 @@ pub unsafe fn write_barrier(heap: &mut ThreadHeap, object: *mut u8) {
 /// The object that `address` points into, or `None` if it points to no live object of the heap. Objects that were allocated
 /// since the last call of [`ThreadHeap::retire_window`] are found only after it.
 pub fn find_object(heap: &mut ThreadHeap, address: usize) -> Option<*mut u8> {
+    // The thread is stopped for no collection in here.
+    let collections = collection_counts().iter().sum();
+    if let Some(start) = heap.large_objects.find(address, collections) {
+        return Some(start as *mut u8);
+    }
     heap.publish_window();
-    scanning::object_containing(address).map(|object| object.to_raw_address().to_mut_ptr())
+    let found = scanning::range_containing(address)?;
+    let start = found.start;
+    if found.len() >= LARGE_OBJECT_BYTES {
+        heap.large_objects.add(found, collections);
+    }
+    Some(start as *mut u8)
 }
 
 /// Whether an address lies in the heap.

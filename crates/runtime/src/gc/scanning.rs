@@ -12,6 +12,7 @@ use mmtk::util::opaque_pointer::VMWorkerThread;
 use mmtk::util::{Address, ObjectReference};
 use mmtk::vm::slot::SimpleSlot;
 use mmtk::vm::{ObjectTracer, ObjectTracerContext, RootsWorkFactory, Scanning, SlotVisitor};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// How far before an address an object may begin that contains it, in bytes: the largest array.
@@ -37,7 +38,14 @@ fn owner_of_code(address: usize) -> Option<ObjectReference> {
 }
 
 /// The live object that contains `address`, if there is one.
-pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
+fn object_containing(address: usize) -> Option<ObjectReference> {
+    // SAFETY: a plain number.
+    let start = |range: Range<usize>| unsafe { Address::from_usize(range.start) };
+    range_containing(address).map(start).and_then(ObjectReference::from_raw_address)
+}
+
+/// Where the live object lies that contains `address`, if there is one. One whose method table is not stored yet has no extent.
+pub(super) fn range_containing(address: usize) -> Option<Range<usize>> {
     if !super::is_in_heap(address) {
         return None;
     }
@@ -50,11 +58,11 @@ pub(super) fn object_containing(address: usize) -> Option<ObjectReference> {
     let end = unsafe {
         let start: *const u8 = object.to_raw_address().to_ptr();
         if read::<usize>(start, ABI.object_method_table()) == 0 {
-            return Some(object);
+            return Some(start as usize..start as usize);
         }
         object.to_raw_address() + super::object_size(start)
     };
-    (address < end).then_some(object)
+    (address < end).then(|| object.to_raw_address().as_usize()..end.as_usize())
 }
 
 /// Shows `visitor` a reference of an object whose method table has these flags.

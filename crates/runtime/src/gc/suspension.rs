@@ -5,6 +5,7 @@
 //! itself, or has said that it runs native code that touches no object.
 
 use super::binding::{Saki, mmtk};
+use super::large_objects::LargeObjects;
 use super::object_model::object_size;
 use crate::traps;
 use mmtk::Mutator;
@@ -71,6 +72,8 @@ pub struct ThreadHeap {
     window_start: usize,
     allocated: u64,
     selector: AllocatorSelector,
+    /// Large objects in which the thread has stored lately.
+    pub(super) large_objects: LargeObjects,
     stack_base: usize,
     stopped_at: AtomicUsize,
     /// Callee-saved registers at the time of `enter_native`: references of frames further up may live in them alone.
@@ -125,6 +128,7 @@ pub unsafe fn attach(window: *mut AllocationWindow, stack_base: usize) -> &'stat
         window_start: 0,
         allocated: 0,
         selector,
+        large_objects: LargeObjects::default(),
         stack_base,
         stopped_at: AtomicUsize::new(0),
         saved_registers: UnsafeCell::new([0; SAVED_REGISTERS]),

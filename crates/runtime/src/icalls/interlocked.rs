@@ -100,9 +100,9 @@ extern "C" fn compare_exchange_double(address: *mut f64, value: f64, comparand: 
 
 type Cell = AtomicPtr<crate::object::Object>;
 
-/// The write barrier after a reference was stored at an address whose owner is not known.
-fn stored(address: *mut ObjectRef) {
-    let owner = owner_of(address as usize);
+/// The write barrier after a reference was stored at an address whose owner is not known. A null needs none.
+fn stored(address: *mut ObjectRef, value: ObjectRef) {
+    let owner = if value.is_null() { ObjectRef::NULL } else { owner_of(address as usize) };
     if !owner.is_null() {
         write_barrier(owner);
     }
@@ -111,7 +111,7 @@ fn stored(address: *mut ObjectRef) {
 /// Puts a reference where another was, atomically, and gives that one.
 fn swap_references(address: *mut ObjectRef, value: ObjectRef) -> Result<ObjectRef> {
     let previous = checked::<Cell, _>(address)?.swap(value.raw(), ORDER);
-    stored(address);
+    stored(address, value);
     // SAFETY: the variable held a reference.
     Ok(unsafe { ObjectRef::from_raw(previous) })
 }
@@ -120,7 +120,7 @@ fn compare_exchange_references(address: *mut ObjectRef, value: ObjectRef, compar
     let cell = checked::<Cell, _>(address)?;
     match cell.compare_exchange(comparand.raw(), value.raw(), ORDER, ORDER) {
         Ok(_) => {
-            stored(address);
+            stored(address, value);
             Ok(comparand)
         }
         // SAFETY: the variable holds a reference.

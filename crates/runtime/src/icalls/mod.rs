@@ -247,7 +247,7 @@ pub fn owner_of(address: usize) -> ObjectRef {
 /// # Safety
 /// `address` is that of a variable of reference type.
 pub unsafe fn store_unknown(address: *mut ObjectRef, value: ObjectRef) {
-    // Null leads to no object that the collector would have to know of.
+    // A null needs no remembering, so nobody asks for its owner.
     let owner = if value.is_null() { ObjectRef::NULL } else { owner_of(address as usize) };
     // SAFETY: the caller's promise.
     unsafe { store_reference(owner, address, value) }
