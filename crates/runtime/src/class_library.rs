@@ -9,39 +9,63 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const UNKNOWN: u32 = u32::MAX;
 
-/// A class of the core library, by name, that is looked up once. Made as a `static`, where it is needed often.
+/// A class of the core library that is asked for often: looked for by its name once. Made as a `static`.
 pub struct KnownClass {
     namespace: &'static str,
     name: &'static str,
-    number: AtomicU32,
+    id: AtomicU32,
 }
 
 impl KnownClass {
-    /// Names a class.
+    /// Names a class. That there is none is noticed at the first use.
     pub const fn new(namespace: &'static str, name: &'static str) -> KnownClass {
-        KnownClass { namespace, name, number: AtomicU32::new(UNKNOWN) }
+        KnownClass { namespace, name, id: AtomicU32::new(UNKNOWN) }
     }
 
     /// The class.
     #[inline]
-    pub fn get(&self) -> Result<TypeId> {
-        match self.number.load(Ordering::Relaxed) {
-            UNKNOWN => self.find(),
-            number => Ok(TypeId(number)),
+    pub fn id(&self) -> Result<TypeId> {
+        match self.id.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let class = core_class(self.namespace, self.name)?;
+                self.id.store(class.0, Ordering::Relaxed);
+                Ok(class)
+            }
+            id => Ok(TypeId(id)),
         }
     }
 
-    #[cold]
-    fn find(&self) -> Result<TypeId> {
-        let class = core_class(self.namespace, self.name)?;
-        self.number.store(class.0, Ordering::Relaxed);
-        Ok(class)
-    }
-
-    /// Whether an object, not null, is exactly of this class.
+    /// Whether an object is of this class and of no derived one.
     #[inline]
     pub fn is_class_of(&self, object: ObjectRef) -> bool {
-        self.get().is_ok_and(|class| object.type_id() == class)
+        self.id().is_ok_and(|class| object.type_id() == class)
+    }
+}
+
+/// Likewise a method of such a class, the only one of its name. Made as a `static`.
+pub struct KnownMethod {
+    class: KnownClass,
+    name: &'static str,
+    id: AtomicU32,
+}
+
+impl KnownMethod {
+    /// Names a method. That there is none is noticed at the first use.
+    pub const fn new(namespace: &'static str, class: &'static str, name: &'static str) -> KnownMethod {
+        KnownMethod { class: KnownClass::new(namespace, class), name, id: AtomicU32::new(UNKNOWN) }
+    }
+
+    /// The method.
+    #[inline]
+    pub fn id(&self) -> Result<MethodId> {
+        match self.id.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let method = declared_method(self.class.id()?, self.name, None)?;
+                self.id.store(method.0, Ordering::Relaxed);
+                Ok(method)
+            }
+            id => Ok(MethodId(id)),
+        }
     }
 }
 

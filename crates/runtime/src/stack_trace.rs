@@ -295,7 +295,7 @@ pub fn frame_objects(all: &[TracedFrame], skip: usize, with_source: bool) -> Res
         array.set_ref(index, frame);
         IL_OFFSET.set(frame, traced.il_offset.map_or(-1, |offset| offset as i32));
         NATIVE_OFFSET.set(frame, traced.native_offset as i32);
-        if let Some(position) = traced.position().filter(|_| with_source) {
+        if let Some(position) = with_source.then(|| traced.position()).flatten() {
             FILE.set_ref(frame, StringRef::new(&position.file)?.object());
             LINE.set(frame, position.line as i32);
             COLUMN.set(frame, position.column as i32);

@@ -5,7 +5,7 @@ use super::reflection::fields::{self, Place};
 use super::reflection::invocation;
 use super::remoting::{self, CallKind, variable};
 use super::{InternalCall, icall, owner_of, raising};
-use crate::class_library::{core_class, declared_method};
+use crate::class_library::{KnownClass, KnownMethod, declared_method};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::invoke::{self, Argument};
@@ -15,6 +15,10 @@ use il::types::{TypeId, TypeKind};
 
 const SPACE: &str = "System.Runtime.Remoting.Messaging";
 
+static ASYNC_RESULT: KnownClass = KnownClass::new(SPACE, "AsyncResult");
+static QUEUE: KnownMethod = KnownMethod::new("System.Threading", "ThreadPool", "UnsafeQueueCustomWorkItem");
+static COMPLETE: KnownMethod = KnownMethod::new(SPACE, "AsyncResult", "SyncProcessMessage");
+static END: KnownMethod = KnownMethod::new(SPACE, "AsyncResult", "EndInvoke");
 static STATE: KnownField = KnownField::new(SPACE, "AsyncResult", "async_state");
 static DELEGATE: KnownField = KnownField::new(SPACE, "AsyncResult", "async_delegate");
 static CALLBACK: KnownField = KnownField::new(SPACE, "AsyncResult", "async_callback");
@@ -40,7 +44,7 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     let params = &types.method_signature(delegates::invoke_method(delegate.type_id())?)?.params;
     // SAFETY: the caller's promise: the callback and the state come last.
     let extra = |index: usize| unsafe { *(arguments.add(params.len() + index).read() as *const ObjectRef) };
-    let result = object::allocate(method_table::method_table(core_class(SPACE, "AsyncResult")?)?)?;
+    let result = object::allocate(method_table::method_table(ASYNC_RESULT.id()?)?)?;
     DELEGATE.set_ref(result, delegate);
     CALLBACK.set_ref(result, extra(0));
     STATE.set_ref(result, extra(1));
@@ -63,8 +67,7 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     let call = ArrayRef::new(TypeId::OBJECT, EXCEPTION + 1)?;
     call.set_ref(ARGUMENTS, values.object());
     CALL.set_ref(result, call.object());
-    let queue = declared_method(core_class("System.Threading", "ThreadPool")?, "UnsafeQueueCustomWorkItem", None)?;
-    invoke::call(queue, &[Argument::reference(result), Argument::integer(0)])?;
+    invoke::call(QUEUE.id()?, &[Argument::reference(result), Argument::integer(0)])?;
     Ok(result)
 }
 
@@ -80,9 +83,8 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
         (0..signature.params.len()).filter(|&index| matches!(types.kind(signature.params[index]), TypeKind::ByRef(_))).collect();
     // SAFETY: the caller's promise: the result of `BeginInvoke` comes last.
     let asynchronous = unsafe { *(arguments.add(by_reference.len()).read() as *const ObjectRef) };
-    let class = core_class(SPACE, "AsyncResult")?;
     let invalid = |message: &str| Exception::new("System", "InvalidOperationException", message);
-    if asynchronous.argument("result")?.type_id() != class || DELEGATE.get::<ObjectRef>(asynchronous) != delegate {
+    if !ASYNC_RESULT.is_class_of(asynchronous.argument("result")?) || DELEGATE.get::<ObjectRef>(asynchronous) != delegate {
         return Err(invalid("The IAsyncResult object provided does not match this delegate."));
     }
     if IS_ENDED.get::<bool>(asynchronous) {
@@ -102,7 +104,7 @@ pub unsafe fn end(delegate: ObjectRef, arguments: *const usize, result: *mut u8)
             return fields::store(signature.ret, Place { owner: ObjectRef::NULL, address: result }, value);
         }
     }
-    invoke::call(declared_method(class, "EndInvoke", None)?, &[Argument::reference(asynchronous)])?;
+    invoke::call(END.id()?, &[Argument::reference(asynchronous)])?;
     let call = CALL.get::<ObjectRef>(asynchronous).as_array();
     let call = call.ok_or_else(|| invalid("The IAsyncResult object provided does not match this delegate."))?;
     if let Some(exception) = call.get_ref(EXCEPTION).non_null() {
@@ -142,8 +144,7 @@ extern "C" fn run(this: ObjectRef) -> ObjectRef {
             Err(exception) => call.set_ref(EXCEPTION, exception.into_object()),
         }
         // Marks it as completed, wakes who waits, and calls back.
-        let complete = declared_method(this.type_id(), "SyncProcessMessage", None)?;
-        invoke::call(complete, &[Argument::reference(this), Argument::reference(ObjectRef::NULL)])?;
+        invoke::call(COMPLETE.id()?, &[Argument::reference(this), Argument::reference(ObjectRef::NULL)])?;
         Ok(call.get_ref(RESULT))
     })
 }

@@ -2,17 +2,21 @@
 
 use super::answers::Answers;
 use super::constants::{boxed, boxed_integer, primitive_of_code};
-use super::events::token_of_event;
+use super::events::{EVENT_INFO, token_of_event};
 use super::fields::set_value;
 use super::invocation;
 use super::members::SETTER;
-use super::methods::{parameter_place, parameter_row};
-use super::objects::{assembly_of_module, assembly_of_object, field_of, method_of, type_of};
+use super::methods::{RUNTIME_PARAMETER_INFO, parameter_place, parameter_row};
+use super::objects::{
+    ASSEMBLY, CONSTRUCTOR_INFO, FIELD_INFO, METHOD_INFO, MODULE, assembly_of_module, assembly_of_object, field_of, method_of,
+    type_of,
+};
 use super::parameters::parameter_of;
-use super::properties::{Property, method_of_member, property_of};
+use super::properties::{PROPERTY_INFO, Property, method_of_member, property_of};
 use super::relations::{base_type, is_assignable};
 use super::type_handles::element_code;
 use super::type_names::{Lookup, find_type};
+use crate::class_library::KnownClass;
 use crate::emit::attributes::attributes_of_builder;
 use crate::exceptions::{Exception, Result};
 use crate::icalls::{InternalCall, icall, raising};
@@ -25,40 +29,39 @@ use il::types::{AssemblyId, FieldId, GenericContext, LoadContext, MethodId, Type
 use il::{TableId, Token};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+static RUNTIME_TYPE: KnownClass = KnownClass::new("System", "RuntimeType");
+
 /// Where the attributes of a reflection object are written down; `None` for what has none.
 fn place_of(object: ObjectRef) -> Result<Option<(AssemblyId, Token)>> {
     let types = &runtime().types;
-    let of_method = |method: MethodId| {
-        let declaration = types.method(method);
+    Ok(if METHOD_INFO.is_class_of(object) || CONSTRUCTOR_INFO.is_class_of(object) {
+        let declaration = types.method(method_of(object)?);
         declaration.row().map(|row| (declaration.assembly, Token::new(TableId::MethodDef, row)))
-    };
-    Ok(match types.simple_name(object.check()?.type_id()).1 {
-        "RuntimeType" => {
-            let ty = type_of(object)?;
-            match parameter_of(ty) {
-                Some(parameter) => Some((parameter.assembly, Token::new(TableId::GenericParam, parameter.row))),
-                None => types.definition_of(ty).map(|(assembly, row)| (assembly, Token::new(TableId::TypeDef, row))),
-            }
+    } else if RUNTIME_TYPE.is_class_of(object) {
+        let ty = type_of(object)?;
+        match parameter_of(ty) {
+            Some(parameter) => Some((parameter.assembly, Token::new(TableId::GenericParam, parameter.row))),
+            None => types.definition_of(ty).map(|(assembly, row)| (assembly, Token::new(TableId::TypeDef, row))),
         }
-        "RuntimeMethodInfo" | "RuntimeConstructorInfo" => of_method(method_of(object)?),
-        "RuntimeFieldInfo" => {
-            let field = types.field(field_of(object)?);
-            Some((field.assembly, Token::new(TableId::Field, field.row)))
-        }
-        "RuntimePropertyInfo" => {
-            let property = property_of(object)?;
-            Some((property.assembly, property.token()))
-        }
-        "RuntimeEventInfo" => Some(token_of_event(object)?),
-        "RuntimeParameterInfo" => {
-            let (member, position) = parameter_place(object);
-            let method = method_of_member(member)?;
-            let row = parameter_row(method, position);
-            row.map(|row| (types.method(method).assembly, Token::new(TableId::Param, row)))
-        }
-        "RuntimeAssembly" => Some((assembly_of_object(object)?, Token::new(TableId::Assembly, 1))),
-        "RuntimeModule" => Some((assembly_of_module(object)?, Token::new(TableId::Module, 1))),
-        _ => None,
+    } else if FIELD_INFO.is_class_of(object) {
+        let field = types.field(field_of(object)?);
+        Some((field.assembly, Token::new(TableId::Field, field.row)))
+    } else if PROPERTY_INFO.is_class_of(object) {
+        let property = property_of(object)?;
+        Some((property.assembly, property.token()))
+    } else if EVENT_INFO.is_class_of(object) {
+        Some(token_of_event(object)?)
+    } else if RUNTIME_PARAMETER_INFO.is_class_of(object) {
+        let (member, position) = parameter_place(object);
+        let method = method_of_member(member)?;
+        let row = parameter_row(method, position);
+        row.map(|row| (types.method(method).assembly, Token::new(TableId::Param, row)))
+    } else if ASSEMBLY.is_class_of(object) {
+        Some((assembly_of_object(object)?, Token::new(TableId::Assembly, 1)))
+    } else if MODULE.is_class_of(object) {
+        Some((assembly_of_module(object)?, Token::new(TableId::Module, 1)))
+    } else {
+        None
     })
 }
 
@@ -100,7 +103,8 @@ static ANSWERS: LazyLock<Answers<Question, Attribute>> = LazyLock::new(Answers::
 /// are left out; without, they are an error.
 pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result<Arc<[Attribute]>> {
     let types = &runtime().types;
-    if let Some((assembly, carried)) = attributes_of_builder(object.check()?)? {
+    let Some((assembly, parent)) = place_of(object.check()?)? else {
+        let Some((assembly, carried)) = attributes_of_builder(object)? else { return Ok([].into()) };
         let mut found = Vec::new();
         for (constructor, blob) in carried {
             if wanted.map_or(Ok(true), |wanted| is_assignable(types.method(constructor).owner, wanted))? {
@@ -108,8 +112,7 @@ pub(super) fn attributes_of(object: ObjectRef, wanted: Option<TypeId>) -> Result
             }
         }
         return Ok(found.into());
-    }
-    let Some((assembly, parent)) = place_of(object)? else { return Ok([].into()) };
+    };
     let question = (assembly, parent, wanted);
     if let Some(known) = ANSWERS.find(&question) {
         return Ok(known);

@@ -4,7 +4,7 @@ use super::Handle;
 use super::members::accessor;
 use super::objects::{Kind, allocate, cached, method_object, object_array};
 use super::properties::{RowHandles, row_handle, row_of_handle};
-use crate::class_library::core_class;
+use crate::class_library::{KnownClass, core_class};
 use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -19,6 +19,7 @@ use std::sync::LazyLock;
 
 const REFLECTION: &str = "System.Reflection";
 
+pub(super) static EVENT_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeEventInfo");
 static CLASS: KnownField = KnownField::new(REFLECTION, "RuntimeEventInfo", "klass");
 static HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeEventInfo", "handle");
 static INFO_DECLARING: KnownField = KnownField::new(REFLECTION, "MonoEventInfo", "declaring_type");

@@ -8,7 +8,7 @@ use super::objects::{allocate, field_object, field_of, reflected_type_of_field, 
 use super::parameters::OpenContext;
 use super::relations::is_bare;
 use crate::class_init::ensure_initialized;
-use crate::class_library::{KnownClass, core_class};
+use crate::class_library::KnownClass;
 use crate::emit::tokens;
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
@@ -185,9 +185,8 @@ pub(super) fn set_value(field: FieldId, object: ObjectRef, value: ObjectRef) -> 
 }
 
 /// The value of a static field of a core class, such as `DBNull.Value`.
-pub(super) fn core_static(namespace: &str, class: &str, name: &str) -> Result<ObjectRef> {
-    let class = core_class(namespace, class)?;
-    match runtime().types.find_field(class, name)? {
+pub(super) fn core_static(class: &KnownClass, name: &str) -> Result<ObjectRef> {
+    match runtime().types.find_field(class.id()?, name)? {
         Some(field) => value_of(field, ObjectRef::NULL),
         None => Err(Exception::engine(format!("the core library lacks a field {name}"))),
     }

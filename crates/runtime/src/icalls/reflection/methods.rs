@@ -11,13 +11,14 @@ use super::objects::{
 use super::parameters::{OpenContext, method_parameters, type_parameters};
 use super::relations::{base_type, is_bare};
 use super::runtime_types::satisfies_constraints;
-use crate::class_library::core_class;
+use crate::class_library::{KnownClass, core_class};
 use crate::emit::bodies::written_code;
 use crate::emit::{releasing, tokens};
 use crate::exceptions::{Exception, Result};
 use crate::fields::KnownField;
 use crate::icalls::{InternalCall, icall, raising, store_out};
-use crate::object::{ArrayRef, ObjectRef, StringRef};
+use crate::method_table::method_table;
+use crate::object::{self, ArrayRef, ObjectRef, StringRef};
 use crate::stack_walk::{Step, Walk};
 use crate::thread::Thread;
 use crate::{handles, metadata, methods, runtime};
@@ -87,6 +88,10 @@ extern "C" fn attributes(handle: Handle) -> i32 {
     raising(|| Ok(i32::from(runtime().types.method(method_of_handle(handle)?).attributes)))
 }
 
+static PARAMETER_INFO: KnownClass = KnownClass::new(REFLECTION, "ParameterInfo");
+pub(super) static RUNTIME_PARAMETER_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeParameterInfo");
+static MISSING: KnownClass = KnownClass::new(REFLECTION, "Missing");
+static DB_NULL: KnownClass = KnownClass::new("System", "DBNull");
 static PARAMETER_TYPE: KnownField = KnownField::new(REFLECTION, "ParameterInfo", "ClassImpl");
 static PARAMETER_DEFAULT: KnownField = KnownField::new(REFLECTION, "ParameterInfo", "DefaultValueImpl");
 static PARAMETER_MEMBER: KnownField = KnownField::new(REFLECTION, "ParameterInfo", "MemberImpl");
@@ -115,8 +120,7 @@ extern "C" fn parameter_info(handle: Handle, member: ObjectRef) -> ArrayRef {
         let method = method_of_handle(handle)?;
         let make = || {
             let (_, params) = shown_signature(method)?;
-            let class = core_class(REFLECTION, "ParameterInfo")?;
-            object_array(class, params.len(), |index| parameter_object(method, member, index, params[index]))
+            object_array(PARAMETER_INFO.id()?, params.len(), |index| parameter_object(method, member, index, params[index]))
         };
         // The class library gives programs copies of the array.
         match kept_method_object(member, method) {
@@ -133,6 +137,7 @@ fn parameter_object(method: MethodId, member: ObjectRef, index: usize, ty: TypeI
     /// `ParameterAttributes`
     const OPTIONAL: u16 = 0x10;
     const HAS_DEFAULT: u16 = 0x1000;
+    const HAS_FIELD_MARSHAL: u16 = 0x2000;
     let types = &runtime().types;
     let assembly = types.method(method).assembly;
     let metadata = types.metadata(assembly);
@@ -148,13 +153,16 @@ fn parameter_object(method: MethodId, member: ObjectRef, index: usize, ty: TypeI
     };
     let default = match default {
         Some(default) => default,
-        None if flags & OPTIONAL != 0 => core_static(REFLECTION, "Missing", "Value")?,
-        None => core_static("System", "DBNull", "Value")?,
+        None if flags & OPTIONAL != 0 => core_static(&MISSING, "Value")?,
+        None => core_static(&DB_NULL, "Value")?,
     };
     let name = optional_string(columns.map(|columns| metadata.string(columns.name)))?;
-    let marshal = token.map_or(Ok(ObjectRef::NULL), |token| marshal_object(assembly, token))?;
+    let marshal = match token {
+        Some(token) if flags & HAS_FIELD_MARSHAL != 0 => marshal_object(assembly, token)?,
+        _ => ObjectRef::NULL,
+    };
     let type_object = handles::type_object(ty)?;
-    let object = allocate("RuntimeParameterInfo")?;
+    let object = object::allocate(method_table(RUNTIME_PARAMETER_INFO.id()?)?)?;
     PARAMETER_TYPE.set_ref(object, type_object);
     PARAMETER_DEFAULT.set_ref(object, default);
     PARAMETER_MEMBER.set_ref(object, member);

@@ -69,8 +69,12 @@ pub(super) fn allocate(name: &str) -> Result<ObjectRef> {
     object::allocate(method_table(core_class(REFLECTION, name)?)?)
 }
 
-static METHOD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeMethodInfo");
-static CONSTRUCTOR_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeConstructorInfo");
+pub(super) static METHOD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeMethodInfo");
+pub(super) static CONSTRUCTOR_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeConstructorInfo");
+pub(super) static FIELD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeFieldInfo");
+pub(super) static ASSEMBLY: KnownClass = KnownClass::new(REFLECTION, "RuntimeAssembly");
+pub(super) static MODULE: KnownClass = KnownClass::new(REFLECTION, "RuntimeModule");
+
 static METHOD_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInfo", "mhandle");
 static METHOD_REFLECTED: KnownField = KnownField::new(REFLECTION, "RuntimeMethodInfo", "reftype");
 static CONSTRUCTOR_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeConstructorInfo", "mhandle");
@@ -132,7 +136,6 @@ pub(super) fn reflected_type_of_method(object: ObjectRef) -> Option<TypeId> {
     handles::type_of(field.get(object))
 }
 
-static FIELD_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimeFieldInfo");
 static FIELD_CLASS: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "klass");
 static FIELD_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "fhandle");
 static FIELD_NAME: KnownField = KnownField::new(REFLECTION, "RuntimeFieldInfo", "name");
@@ -167,7 +170,6 @@ pub(super) fn reflected_type_of_field(object: ObjectRef) -> Option<TypeId> {
     handles::to_type(FIELD_CLASS.get(object))
 }
 
-static ASSEMBLY: KnownClass = KnownClass::new(REFLECTION, "RuntimeAssembly");
 static ASSEMBLY_HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimeAssembly", "_mono_assembly");
 
 /// The `Assembly` of a loaded assembly, or of the one that a module belongs to.

@@ -91,7 +91,11 @@ fn all_of(assembly: AssemblyId, owner: Token) -> Vec<TypeId> {
 
 /// The parameters of a generic definition; none of any other type.
 pub(super) fn type_parameters(definition: TypeId) -> Vec<TypeId> {
-    match *runtime().types.kind(definition) {
+    let types = &runtime().types;
+    // Most have none, which the type system knows without looking for them.
+    let is_plain = |assembly| types.is_filled(assembly) && types.generic_params(definition).is_ok_and(<[u16]>::is_empty);
+    match *types.kind(definition) {
+        TypeKind::Class { assembly, .. } if is_plain(assembly) => Vec::new(),
         TypeKind::Class { assembly, row } => all_of(assembly, Token::new(TableId::TypeDef, row)),
         _ => Vec::new(),
     }

@@ -23,7 +23,7 @@ use std::sync::LazyLock;
 
 const REFLECTION: &str = "System.Reflection";
 
-static PROPERTY_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimePropertyInfo");
+pub(super) static PROPERTY_INFO: KnownClass = KnownClass::new(REFLECTION, "RuntimePropertyInfo");
 static CLASS: KnownField = KnownField::new(REFLECTION, "RuntimePropertyInfo", "klass");
 static HANDLE: KnownField = KnownField::new(REFLECTION, "RuntimePropertyInfo", "prop");
 static INFO_PARENT: KnownField = KnownField::new(REFLECTION, "MonoPropertyInfo", "parent");
