@@ -17,6 +17,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+/// How many of the methods that addresses have led to an image remembers. A trace or an exception comes to the same calls again and again.
+const RECENT: usize = 256;
+
 /// An image in memory, for the life of the process.
 pub struct LoadedImage {
     /// The assembly that it is for.
@@ -36,6 +39,8 @@ pub struct LoadedImage {
     file: Option<File>,
     /// What is decoded of each method.
     ranges: Box<[AtomicPtr<CodeRange>]>,
+    /// Those that addresses have led to lately, by the low bits of the address.
+    recent: [AtomicPtr<CodeRange>; RECENT],
     /// Number of methods that were found.
     used: AtomicU32,
 }
@@ -69,6 +74,7 @@ impl LoadedImage {
             base,
             file,
             ranges: ranges.collect(),
+            recent: [const { AtomicPtr::new(std::ptr::null_mut()) }; RECENT],
             used: AtomicU32::new(0),
         })))
     }
@@ -134,6 +140,19 @@ impl LoadedImage {
 
     /// The method or stub at an address in the text.
     pub fn range(&self, address: usize) -> Option<&CodeRange> {
+        let recent = &self.recent[address % RECENT];
+        // SAFETY: null or a decoded range, which is never freed.
+        match unsafe { recent.load(Ordering::Acquire).as_ref() } {
+            Some(range) if (range.start..range.end).contains(&address) => Some(range),
+            _ => {
+                let range = self.find_range(address)?;
+                recent.store(std::ptr::from_ref(range).cast_mut(), Ordering::Release);
+                Some(range)
+            }
+        }
+    }
+
+    fn find_range(&self, address: usize) -> Option<&CodeRange> {
         let entry = self.image.method_at((address - self.text.start) as u32)?;
         let decoded = self.ranges.get(entry.index as usize)?;
         let mut range = decoded.load(Ordering::Acquire);
