@@ -6,6 +6,7 @@ use super::{Importer, Outcome, field_number, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
 use crate::env::CellRequest;
+use crate::signature::storage_access;
 use il::Token;
 use il::types::{FieldLocation, StaticHolder, Storage, TypeId, type_attributes};
 use ir::Type;
@@ -198,6 +199,12 @@ impl<'a> Importer<'a, '_> {
     }
     fn store_static(&mut self, field: FieldRef, ty: TypeRef, value: Value) -> Outcome {
         let place = self.static_place(field)?;
+        let access = storage_access(self.types.storage(ty.ty)?);
+        if access == Some(Access::Full(Type::Ref)) {
+            // It lies outside of the heap, in a root, which every collection looks at: there is nothing to remember.
+            self.b.store(Memory { access: Access::Full(Type::Ref), ..place.memory }, place.base, value);
+            return Ok(());
+        }
         self.store_at(ty, Destination::Anywhere(place.base), place.memory, value)
     }
 
