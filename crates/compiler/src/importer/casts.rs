@@ -6,6 +6,7 @@ use super::{Importer, Outcome, invalid};
 use crate::abi::HelperId;
 use crate::emit::Destination;
 use il::Token;
+use il::instruction::{Decoder, Opcode};
 use il::types::{ClassKind, Storage, TypeId};
 use ir::Type;
 use ir::entity::{Block, Value};
@@ -152,7 +153,8 @@ impl<'a> Importer<'a, '_> {
 
     // Boxing
 
-    pub(super) fn import_box(&mut self, token: Token) -> Outcome {
+    /// `next` is the offset of the next instruction.
+    pub(super) fn import_box(&mut self, token: Token, next: u32) -> Outcome {
         let ty = self.resolve_type(token)?;
         if self.types.is_reference_type(ty.ty) {
             // Boxing a reference does nothing.
@@ -163,7 +165,21 @@ impl<'a> Importer<'a, '_> {
         if self.types.is_by_ref_like(ty.ty) {
             return Err(self.misused_by_ref_like(ty.ty));
         }
+        if self.types.nullable_argument(ty.ty).is_none() && self.asks_for_null(next) {
+            // Generic code compares with null so, of which a boxed value is never any: no object is needed to say so.
+            self.pop_for(ty.ty, Use::Assigned)?;
+            let there = self.b.iconst(Type::I32, 1);
+            self.push_scalar(there);
+            return Ok(());
+        }
         self.box_value(ty)
+    }
+
+    /// Whether the instruction at `offset` does nothing but ask whether the reference on the stack is null. Nothing else leads to it.
+    fn asks_for_null(&self, offset: u32) -> bool {
+        let next = Decoder::at(self.body.il, offset).next();
+        let is_branch = matches!(next, Some(Ok(next)) if matches!(next.general().0, Opcode::Brtrue | Opcode::Brfalse));
+        is_branch && !self.scan.blocks.contains_key(&offset)
     }
 
     /// Boxes the value on the stack, which is of value type `ty`.

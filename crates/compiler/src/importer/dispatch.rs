@@ -97,7 +97,7 @@ impl<'a> Importer<'a, '_> {
             Isinst => self.import_isinst(token(operand)?),
             Unbox => self.import_unbox(token(operand)?),
             UnboxAny => self.import_unbox_any(token(operand)?),
-            Box => self.import_box(token(operand)?),
+            Box => self.import_box(token(operand)?, instruction.next),
             Throw => self.import_throw(),
             Rethrow => self.import_rethrow(),
             Endfinally => self.import_endfinally(),
