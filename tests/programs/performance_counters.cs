@@ -30,7 +30,7 @@ class Program
         Try("category", () => PerformanceCounterCategory.Exists("ASP.NET") + " " + PerformanceCounterCategory.Exists("nothing"));
         Try("no category", () => new PerformanceCounter("nothing", "nothing", "", false).Increment());
         Own();
-        foreach (var name in new[] { "Total Physical Memory" })
+        foreach (var name in new[] { "Total Physical Memory", "Available Physical Memory" })
             Try(name, () => new PerformanceCounter("Mono Memory", name).RawValue > 1 << 20);
         var items = new PerformanceCounter("Mono Threadpool", "Work Items Added");
         var before = items.NextValue();

@@ -2,11 +2,11 @@
 //! (NUnitLite) are in Debian's source package; they run against the class library that is installed.
 
 use crate::cross::{self, TARGETS, Target};
-use crate::shell::{cache_folder, capture, root, run as run_command, target_folder};
+use crate::shell::{cache_folder, capture, make_image, root, run as run_command, target_folder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const VERSION: &str = "mono-6.8.0.105+dfsg";
 const SOURCE: &str = "http://deb.debian.org/debian/pool/main/m/mono/mono_6.8.0.105+dfsg.orig.tar.xz";
@@ -123,14 +123,11 @@ struct Images {
 
 impl Images {
     fn make(&self, assemblies: &[PathBuf]) -> Result<(), String> {
-        fs::create_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        for assembly in assemblies {
-            let image = self.folder.join(format!("{}.so", assembly.file_name().unwrap_or_default().to_string_lossy()));
-            let mut command = Command::new(&self.compiler);
-            command.arg(format!("--target={}", self.target.name)).arg("-O=all");
-            run_command(command.arg(format!("--aot=outfile={}", image.display())).arg(assembly).stdout(Stdio::null()))?;
-        }
-        Ok(())
+        assemblies.iter().try_for_each(|assembly| {
+            let mut compiler = Command::new(&self.compiler);
+            compiler.arg(format!("--target={}", self.target.name));
+            make_image(compiler, assembly, &self.folder)
+        })
     }
 }
 

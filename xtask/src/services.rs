@@ -1,6 +1,6 @@
 //! `cargo xtask services`: what services of the runtime and the class library cost, Saki beside Mono, both with the class library ahead of time.
 
-use crate::shell::{build_saki, capture, describe, root, run as run_command, saki, target_folder};
+use crate::shell::{build_saki, capture, describe, make_image, root, run as run_command, saki, target_folder};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let program = compile(&folder)?;
     let saki = saki().display().to_string();
     for library in CLASS_LIBRARIES {
-        let image = folder.join(format!("{library}.dll.so"));
-        let mut command = Command::new(&saki);
-        command.args(["-O=all", &format!("--aot=outfile={}", image.display())]);
-        let (output, _) = capture(command.arg(format!("/usr/lib/mono/4.5/{library}.dll")))?;
-        if !output.status.success() {
-            return Err(format!("{}: {}", describe(&command), String::from_utf8_lossy(&output.stderr)));
-        }
+        make_image(Command::new(&saki), Path::new(&format!("/usr/lib/mono/4.5/{library}.dll")), &folder)?;
     }
     let images = format!("--aot-path={}", folder.display());
     let (mut of_mono, mut of_saki) = (Times::new(), Times::new());

@@ -49,6 +49,18 @@ pub fn capture(command: &mut Command) -> Result<(Output, Duration), String> {
     Ok((output, started.elapsed()))
 }
 
+/// Has `compiler`, the beginning of a command that runs `saki`, make an image of an assembly at `-O=all` in a folder, which is made if need be.
+pub fn make_image(mut compiler: Command, assembly: &Path, folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let image = folder.join(format!("{}.so", assembly.file_name().unwrap_or_default().to_string_lossy()));
+    compiler.args(["-O=all", &format!("--aot=outfile={}", image.display())]).arg(assembly);
+    let (output, _) = capture(&mut compiler)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{}: {}", describe(&compiler), String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
 /// The command line for messages.
 pub fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

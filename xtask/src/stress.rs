@@ -2,7 +2,7 @@
 //! signal, takes too long or keeps growing. The seed is printed, and each failure with the command that repeats it.
 
 use crate::cross::{self, TARGETS, Target};
-use crate::shell::{capture, describe, has_command, root, run as run_command, target_folder};
+use crate::shell::{capture, describe, has_command, make_image, root, run as run_command, target_folder};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -144,15 +144,7 @@ fn compile_images(saki: &Path, target: &Target, folder: &Path, programs: &[Strin
     let libraries = CLASS_LIBRARIES.iter().map(|name| (PathBuf::from(format!("/usr/lib/mono/4.5/{name}.dll")), "libraries"));
     let programs = programs.iter().map(|name| (program_file(folder, name), "all"));
     for (assembly, kind) in libraries.chain(programs) {
-        let images = folder.join(kind);
-        fs::create_dir_all(&images).map_err(|error| format!("{}: {error}", images.display()))?;
-        let image = images.join(format!("{}.so", assembly.file_name().unwrap_or_default().to_string_lossy()));
-        let mut command = start(saki, target);
-        command.args(["-O=all", &format!("--aot=outfile={}", image.display())]).arg(&assembly);
-        let (output, _) = capture(&mut command)?;
-        if !output.status.success() {
-            return Err(format!("{}: {}", describe(&command), String::from_utf8_lossy(&output.stderr)));
-        }
+        make_image(start(saki, target), &assembly, &folder.join(kind))?;
     }
     Ok(())
 }

@@ -68,21 +68,11 @@ impl Default for Options {
     }
 }
 
-/// Bytes of as many pages as a system variable says.
-fn memory_of_pages(variable: i32) -> u64 {
-    // SAFETY: sysconf has no preconditions.
-    let (pages, size) = unsafe { (libc::sysconf(variable), libc::sysconf(libc::_SC_PAGESIZE)) };
-    (pages.max(0) as u64).saturating_mul(size.max(0) as u64)
-}
-
 /// Bytes of the machine's memory.
 pub(crate) fn physical_memory() -> u64 {
-    memory_of_pages(libc::_SC_PHYS_PAGES)
-}
-
-/// Bytes of the machine's memory that nothing uses.
-pub(crate) fn available_memory() -> u64 {
-    memory_of_pages(libc::_SC_AVPHYS_PAGES)
+    // SAFETY: sysconf has no preconditions.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    (pages.max(0) as u64).saturating_mul(size.max(0) as u64)
 }
 
 /// MMTk's threads meet before each of some twenty stages of a collection, which with two of them takes ten times as long as all else does

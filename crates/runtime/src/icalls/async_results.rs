@@ -4,6 +4,7 @@
 use super::reflection::fields::{self, Place};
 use super::reflection::invocation;
 use super::remoting::{self, CallKind, variable};
+use super::thread_pool::QUEUE_WORK_ITEM;
 use super::{InternalCall, icall, owner_of, raising};
 use crate::class_library::{KnownClass, KnownMethod, declared_method};
 use crate::exceptions::{Exception, Result};
@@ -16,7 +17,6 @@ use il::types::{TypeId, TypeKind};
 const SPACE: &str = "System.Runtime.Remoting.Messaging";
 
 static ASYNC_RESULT: KnownClass = KnownClass::new(SPACE, "AsyncResult");
-static QUEUE: KnownMethod = KnownMethod::new("System.Threading", "ThreadPool", "UnsafeQueueCustomWorkItem");
 static COMPLETE: KnownMethod = KnownMethod::new(SPACE, "AsyncResult", "SyncProcessMessage");
 static END: KnownMethod = KnownMethod::new(SPACE, "AsyncResult", "EndInvoke");
 static STATE: KnownField = KnownField::new(SPACE, "AsyncResult", "async_state");
@@ -67,7 +67,7 @@ pub unsafe fn begin(delegate: ObjectRef, arguments: *const usize) -> Result<Obje
     let call = ArrayRef::new(TypeId::OBJECT, EXCEPTION + 1)?;
     call.set_ref(ARGUMENTS, values.object());
     CALL.set_ref(result, call.object());
-    invoke::call(QUEUE.id()?, &[Argument::reference(result), Argument::integer(0)])?;
+    invoke::call(QUEUE_WORK_ITEM.id()?, &[Argument::reference(result), Argument::integer(0)])?;
     Ok(result)
 }
 

@@ -217,9 +217,14 @@ fn stat_column(number: i32, column: usize) -> Option<i64> {
     text.rsplit_once(')')?.1.split_whitespace().nth(column)?.parse().ok()
 }
 
-/// A line of `/proc/PID/status`, in bytes or as a number.
+/// A line of `/proc/PID/status`.
 fn status_line(number: i32, name: &str) -> Option<i64> {
-    let text = fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+    value_of_line(&format!("/proc/{number}/status"), name)
+}
+
+/// A line `NAME: VALUE` of a file of the system's, in bytes or as a number.
+pub(super) fn value_of_line(file: &str, name: &str) -> Option<i64> {
+    let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let mut words = line.split_whitespace();
     let value: i64 = words.next()?.parse().ok()?;

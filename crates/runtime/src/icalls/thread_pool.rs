@@ -3,7 +3,7 @@
 use super::environment::processor_count;
 use super::native_text::blocking;
 use super::{InternalCall, icall, threads};
-use crate::class_library::{core_class, declared_method};
+use crate::class_library::{KnownMethod, core_class, declared_method};
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::Result;
 use crate::invoke;
@@ -20,6 +20,9 @@ const STARVATION_CHECK: Duration = Duration::from_millis(250);
 const DEFAULT_MAXIMUM: i32 = 200;
 /// As many threads as a program can ask for.
 const LARGEST_MAXIMUM: i32 = 0x7fff;
+
+/// Takes an `IThreadPoolWorkItem`, and whether it goes to the queue of all threads.
+pub(super) static QUEUE_WORK_ITEM: KnownMethod = KnownMethod::new("System.Threading", "ThreadPool", "UnsafeQueueCustomWorkItem");
 
 struct Pool {
     /// The domains of the requests that no thread has taken up.

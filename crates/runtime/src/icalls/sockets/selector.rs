@@ -1,16 +1,16 @@
 //! `System.IOSelector`: one thread waits for all sockets with asynchronous operations, and puts the jobs of those that are ready into the
 //! thread pool's queue.
 
-use crate::class_library::{core_class, declared_method};
 use crate::domain::{self, Domain, DomainState};
 use crate::exceptions::{Exception, Result};
 use crate::gc::{self, HandleKind};
 use crate::icalls::native_text::blocking;
+use crate::icalls::thread_pool::QUEUE_WORK_ITEM;
 use crate::icalls::{raising, threads};
 use crate::invoke::{self, Argument};
 use crate::named_fields::Fields;
 use crate::object::ObjectRef;
-use il::types::{MethodId, TypeId};
+use il::types::MethodId;
 use parking_lot::Mutex;
 
 /// Bits of `System.IOOperation`.
@@ -91,16 +91,9 @@ impl Selector {
     }
 }
 
-/// `ThreadPool.UnsafeQueueCustomWorkItem`
-fn queue() -> Result<MethodId> {
-    let item = core_class("System.Threading", "IThreadPoolWorkItem")?;
-    let pool = core_class("System.Threading", "ThreadPool")?;
-    declared_method(pool, "UnsafeQueueCustomWorkItem", Some(&[item, TypeId::BOOLEAN]))
-}
-
 /// The thread.
 fn run(wake: i32) {
-    let queue = match threads::become_background().and_then(|_| queue()) {
+    let queue = match threads::become_background().and_then(|_| QUEUE_WORK_ITEM.id()) {
         Ok(queue) => queue,
         Err(exception) => return threads::end_with(exception),
     };
